@@ -1,0 +1,68 @@
+"""Argument checks shared by the public functions: every message names the argument, what came, what is expected."""
+
+from numbers import Integral
+
+import torch
+from torch import Tensor
+
+
+def require_float(**tensors: Tensor) -> None:
+    """Each argument is a non-empty floating-point tensor."""
+    for name, value in tensors.items():
+        if not isinstance(value, Tensor):
+            hint = " (did you unpack the pair (x, y)?)" if isinstance(value, (tuple, list)) else ""
+            raise TypeError(f"{name} must be a torch.Tensor, got {type(value).__name__}{hint}")
+        if not value.is_floating_point():
+            raise TypeError(
+                f"{name} must hold floating-point numbers, got {value.dtype}; "
+                f"convert images with {name}.float() / 255, other values with {name}.float()"
+            )
+        if value.ndim == 0 or value.numel() == 0:
+            raise ValueError(f"{name} must have at least one axis and no empty one, got shape {tuple(value.shape)}")
+
+
+def require_same_shape(**tensors: Tensor) -> None:
+    """All arguments have one shape: nothing is broadcast."""
+    shapes = {name: tuple(value.shape) for name, value in tensors.items()}
+    if len(set(shapes.values())) > 1:
+        came = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+        raise ValueError(f"these arguments must have the same shape, got {came}")
+
+
+def require_aligned(**pair: Tensor) -> None:
+    """Two arguments have one shape, or one of them has one more leading axis: (K, B, D) beside (B, D)."""
+    (name_a, a), (name_b, b) = pair.items()
+    short, long = sorted((tuple(a.shape), tuple(b.shape)), key=len)
+    if short == long or (len(short) >= 2 and short == long[1:]):
+        return
+    raise ValueError(
+        f"{name_a} and {name_b} must have the same shape, or one of them one more leading sample axis, "
+        f"(K, B, D) beside (B, D); got {name_a} {tuple(a.shape)} and {name_b} {tuple(b.shape)}"
+    )
+
+
+def require_finite(**tensors: Tensor) -> None:
+    """No argument holds NaN or an infinity."""
+    for name, value in tensors.items():
+        finite = torch.isfinite(value)
+        if not finite.all():
+            raise ValueError(
+                f"{name} must be finite, got {int((~finite).sum())} NaN or infinite values "
+                f"among {value.numel()}, shape {tuple(value.shape)}"
+            )
+
+
+def require_finite_result(result: Tensor, **arguments: Tensor) -> Tensor:
+    """Return ``result``; where it is not finite, name the argument that made it so, or say that it overflowed."""
+    if not torch.isfinite(result).all():
+        require_finite(**arguments)
+        ranges = ", ".join(f"{name} in [{t.min():.3g}, {t.max():.3g}]" for name, t in arguments.items())
+        raise ValueError(f"the result overflows {result.dtype}: {ranges}")
+    return result
+
+
+def require_count(**counts: int) -> None:
+    """Each argument is a whole number of at least one."""
+    for name, value in counts.items():
+        if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
+            raise ValueError(f"{name} must be an integer of at least 1, got {value!r}")

@@ -1,0 +1,208 @@
+r"""Diagonal Gaussians: log-densities, Kullback-Leibler divergences, and the reparameterization trick.
+
+A diagonal Gaussian is given by its mean ``mu`` and its log-variance ``log_var``, never by a variance or a
+standard deviation, so the three cannot be confused. Densities and divergences are summed over the last axis,
+one value per example, in nats. Shapes: K samples, B examples, D dimensions.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from vae_tutorial._validation import (
+    require_aligned,
+    require_finite_result,
+    require_float,
+    require_same_shape,
+)
+
+LOG_2PI = math.log(2 * math.pi)
+
+
+def log_normal(x: Tensor, mu: Tensor, log_var: Tensor) -> Tensor:
+    r"""Log-density of a diagonal Gaussian.
+
+    .. math:: \log \mathcal{N}(x; \mu, \operatorname{diag} \sigma^2)
+        = -\tfrac12 \sum_{d=1}^{D} \Bigl( \log 2\pi + \log \sigma_d^2 + \frac{(x_d - \mu_d)^2}{\sigma_d^2} \Bigr)
+
+    Args:
+        x: points, shape (..., D).
+        mu: means, shape (..., D).
+        log_var: log-variances :math:`\log \sigma^2`, of the shape of ``mu``.
+
+    ``x`` has the shape of ``mu``, or one of the two has one more leading sample axis: (K, B, D) beside (B, D).
+    Nothing else is broadcast.
+
+    Returns:
+        Log-densities in nats, shape (...): the last axis is summed. Any real number: a density may exceed 1.
+
+    Raises:
+        TypeError: an argument is not a floating-point tensor.
+        ValueError: shapes do not fit, an argument is empty or not finite, or the result overflows.
+
+    Example:
+        >>> zero = torch.zeros(1)
+        >>> print(f"{log_normal(zero, zero, zero).item():.4f}")
+        -0.9189
+    """
+    require_float(x=x, mu=mu, log_var=log_var)
+    require_same_shape(mu=mu, log_var=log_var)
+    require_aligned(x=x, mu=mu)
+    # Scaled before it is squared: dividing (x - mu)**2 by the variance loses its gradient below log_var = -44.
+    standardized = (x - mu) * torch.exp(-0.5 * log_var)
+    log_density = -0.5 * (LOG_2PI + log_var + standardized**2).sum(-1)
+    return require_finite_result(log_density, x=x, mu=mu, log_var=log_var)
+
+
+def log_standard_normal(z: Tensor) -> Tensor:
+    r"""Log-density of the standard Gaussian, :math:`\log \mathcal{N}(z; 0, I)`.
+
+    Args:
+        z: points, shape (..., L).
+
+    Returns:
+        Log-densities in nats, shape (...), at most :math:`-\tfrac{L}{2} \log 2\pi`.
+
+    Raises:
+        TypeError: ``z`` is not a floating-point tensor.
+        ValueError: ``z`` is empty or not finite, or the result overflows.
+
+    Example:
+        >>> print(f"{log_standard_normal(torch.tensor([1.0, 2.0])).item():.4f}")
+        -4.3379
+    """
+    require_float(z=z)
+    return require_finite_result(-0.5 * (LOG_2PI + z**2).sum(-1), z=z)
+
+
+def kl_standard_normal(mu: Tensor, log_var: Tensor) -> Tensor:
+    r"""Kullback-Leibler divergence of a diagonal Gaussian from the standard Gaussian.
+
+    .. math:: \mathrm{KL}\bigl(\mathcal{N}(\mu, \operatorname{diag} \sigma^2) \,\|\, \mathcal{N}(0, I)\bigr)
+        = \tfrac12 \sum_{l=1}^{L} \bigl( \mu_l^2 + \sigma_l^2 - 1 - \log \sigma_l^2 \bigr)
+
+    This is Appendix B of Kingma and Welling, *Auto-Encoding Variational Bayes* (2014), with the sign turned. The
+    difference :math:`\sigma^2 - 1 - \log \sigma^2` is taken without cancellation, so the result is never negative.
+
+    Args:
+        mu: means, shape (..., L).
+        log_var: log-variances, of the same shape.
+
+    Returns:
+        Divergences in nats, shape (...), at least 0.
+
+    Raises:
+        TypeError: an argument is not a floating-point tensor.
+        ValueError: shapes differ, an argument is empty or not finite, or the result overflows.
+
+    Example:
+        >>> mu, log_var = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, math.log(4.0)]])
+        >>> print(f"{kl_standard_normal(mu, log_var).item():.4f}")  # 1/2 + (4 - 1 - log 4)/2
+        1.3069
+    """
+    require_float(mu=mu, log_var=log_var)
+    require_same_shape(mu=mu, log_var=log_var)
+    kl = 0.5 * (mu**2 + _exp_minus_1_minus(log_var)).sum(-1)
+    return require_finite_result(kl, mu=mu, log_var=log_var)
+
+
+def kl_normal(mu_q: Tensor, log_var_q: Tensor, mu_p: Tensor, log_var_p: Tensor) -> Tensor:
+    r"""Kullback-Leibler divergence between two diagonal Gaussians, :math:`\mathrm{KL}(q \,\|\, p)`.
+
+    .. math:: \mathrm{KL}(q \,\|\, p) = \tfrac12 \sum_{l=1}^{L} \Bigl( \frac{(\mu_{q,l} - \mu_{p,l})^2}{\sigma_{p,l}^2}
+        + \frac{\sigma_{q,l}^2}{\sigma_{p,l}^2} - 1 - \log \frac{\sigma_{q,l}^2}{\sigma_{p,l}^2} \Bigr)
+
+    Args:
+        mu_q, log_var_q: mean and log-variance of q, shape (..., L).
+        mu_p, log_var_p: mean and log-variance of p, of the same shape.
+
+    Returns:
+        Divergences in nats, shape (...), at least 0.
+
+    Raises:
+        TypeError: an argument is not a floating-point tensor.
+        ValueError: shapes differ, an argument is empty or not finite, or the result overflows.
+
+    Example:
+        >>> one = torch.ones(3)
+        >>> kl_normal(one, 0 * one, -one, 0 * one)  # the means differ by 2 in each of 3 dimensions
+        tensor(6.)
+    """
+    arguments = dict(mu_q=mu_q, log_var_q=log_var_q, mu_p=mu_p, log_var_p=log_var_p)
+    require_float(**arguments)
+    require_same_shape(**arguments)
+    standardized = (mu_q - mu_p) * torch.exp(-0.5 * log_var_p)
+    kl = 0.5 * (standardized**2 + _exp_minus_1_minus(log_var_q - log_var_p)).sum(-1)
+    return require_finite_result(kl, **arguments)
+
+
+def reparameterize(
+    mu: Tensor, log_var: Tensor, eps: Tensor | None = None, *, generator: torch.Generator | None = None
+) -> Tensor:
+    r"""Draw from a diagonal Gaussian as a differentiable function of its parameters.
+
+    .. math:: z = \mu + \sigma \odot \varepsilon, \qquad \varepsilon \sim \mathcal{N}(0, I)
+
+    The reparameterization trick of Kingma and Welling (2014) and of Rezende, Mohamed and Wierstra (2014).
+
+    Args:
+        mu: means, shape (B, L).
+        log_var: log-variances, of the same shape.
+        eps: the noise, of the shape of ``mu`` or with one more leading axis, (K, B, L). Drawn when left out.
+        generator: where the noise is drawn from when ``eps`` is left out; PyTorch's global one by default.
+
+    Returns:
+        Samples of the shape of ``eps``.
+
+    Raises:
+        TypeError: an argument is not a floating-point tensor.
+        ValueError: shapes do not fit, or an argument is empty or not finite.
+
+    Example:
+        >>> reparameterize(torch.tensor([1.0]), torch.tensor([0.0]), eps=torch.tensor([-2.0]))
+        tensor([-1.])
+    """
+    require_float(mu=mu, log_var=log_var)
+    require_same_shape(mu=mu, log_var=log_var)
+    if eps is None:
+        eps = standard_noise(mu.shape, like=mu, generator=generator)
+    require_float(eps=eps)
+    require_aligned(eps=eps, mu=mu)
+    if eps.ndim < mu.ndim:
+        raise ValueError(f"eps must have at least the axes of mu, got eps {tuple(eps.shape)}, mu {tuple(mu.shape)}")
+    z = mu + torch.exp(0.5 * log_var) * eps
+    return require_finite_result(z, mu=mu, log_var=log_var, eps=eps)
+
+
+def standard_noise(shape: tuple[int, ...], *, like: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """Standard Gaussian noise with the dtype and on the device of ``like``.
+
+    It is drawn on the generator's device, by default the CPU, and then moved: one seed gives one noise, whatever the
+    device of the model.
+
+    Args:
+        shape: the shape of the noise.
+        like: a tensor that has the dtype and device wanted.
+        generator: where the noise is drawn from; PyTorch's global CPU generator by default.
+
+    Returns:
+        A tensor of that shape.
+
+    Example:
+        >>> draw = lambda: standard_noise((2, 3), like=torch.zeros(1), generator=torch.Generator().manual_seed(0))
+        >>> torch.equal(draw(), draw())
+        True
+    """
+    device = generator.device if generator is not None else "cpu"
+    return torch.randn(*shape, generator=generator, dtype=like.dtype, device=device).to(like.device)
+
+
+def _exp_minus_1_minus(t: Tensor) -> Tensor:
+    """e^t - 1 - t, to full relative precision: its Taylor series where the difference would cancel."""
+    near_zero = t.abs() < 0.5
+    small = torch.where(near_zero, t, 0.0)  # the branch not taken stays finite, and so do its gradients
+    series = torch.zeros_like(t)
+    for k in range(16, 1, -1):  # Horner: sum over k >= 2 of t^(k-2) / k!
+        series = series * small + 1 / math.factorial(k)
+    return torch.where(near_zero, small**2 * series, torch.expm1(t) - t)

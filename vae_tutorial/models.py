@@ -1,0 +1,157 @@
+r"""The variational autoencoder: an encoder for :math:`q_\phi(z \mid x)`, a decoder for :math:`p_\theta(x \mid z)`.
+
+Shapes: K samples, B examples, D dimensions of x, L latent dimensions.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from vae_tutorial._validation import require_count, require_finite, require_float
+from vae_tutorial.gaussian import log_standard_normal, standard_noise
+from vae_tutorial.likelihoods import Likelihood
+
+
+class VAE(nn.Module):
+    r"""A latent-variable model with its approximate posterior.
+
+    .. math:: p(z) = \mathcal{N}(0, I), \qquad p_\theta(x \mid z) = \text{likelihood}(x; \text{decoder}(z)), \qquad
+        q_\phi(z \mid x) = \mathcal{N}\bigl(\mu_\phi(x), \operatorname{diag} \sigma_\phi^2(x)\bigr)
+
+    There is no ``forward``: each method is one of the model's distributions, under its own name.
+
+    Args:
+        encoder: maps x, shape (B, D), to L means followed by L log-variances, shape (B, 2L).
+        decoder: maps z, shape (..., L), to the likelihood's parameters, shape (..., D·n_params).
+        latent_dim: L, at least 1.
+        likelihood: the distribution of x given the decoder's output.
+
+    Raises:
+        ValueError: ``latent_dim`` is not an integer of at least 1.
+
+    Example:
+        >>> from vae_tutorial.likelihoods import bernoulli
+        >>> model = VAE(nn.Linear(784, 4), nn.Linear(2, 784), latent_dim=2, likelihood=bernoulli)
+        >>> model.sample(3).shape
+        torch.Size([3, 784])
+    """
+
+    def __init__(self, encoder: nn.Module, decoder: nn.Module, latent_dim: int, likelihood: Likelihood) -> None:
+        super().__init__()
+        require_count(latent_dim=latent_dim)
+        self.encoder = encoder
+        self.decoder = decoder
+        self.latent_dim = latent_dim
+        self.likelihood = likelihood
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        r"""The parameters of :math:`q_\phi(z \mid x)`.
+
+        Args:
+            x: examples, shape (B, D).
+
+        Returns:
+            ``mu`` and ``log_var``, each of shape (B, L).
+
+        Raises:
+            TypeError: ``x`` is not a floating-point tensor.
+            ValueError: ``x`` is not two-dimensional, empty or not finite, or the encoder's output is not (B, 2L).
+        """
+        require_float(x=x)
+        require_finite(x=x)
+        if x.ndim != 2:
+            raise ValueError(f"x must have shape (B, D), one flat row an example, got {tuple(x.shape)}")
+        params = self.encoder(x)
+        if params.shape != (len(x), 2 * self.latent_dim):
+            raise ValueError(
+                f"the encoder must give mu and log_var, shape {(len(x), 2 * self.latent_dim)} for "
+                f"latent_dim={self.latent_dim}, got {tuple(params.shape)}"
+            )
+        mu, log_var = params.chunk(2, -1)
+        return mu, log_var  # q(z|x) = N(mu, diag(exp(log_var)))
+
+    def decode(self, z: Tensor) -> Tensor:
+        r"""The parameters of :math:`p_\theta(x \mid z)`.
+
+        Args:
+            z: latent points, shape (..., L).
+
+        Returns:
+            The decoder's output, shape (..., D·n_params).
+
+        Raises:
+            TypeError: ``z`` is not a floating-point tensor.
+            ValueError: the last axis of ``z`` is not L, or ``z`` is empty.
+        """
+        require_float(z=z)
+        if z.shape[-1] != self.latent_dim:
+            raise ValueError(f"z must have {self.latent_dim} latent dimensions (last axis), got {tuple(z.shape)}")
+        return self.decoder(z)
+
+    def log_prior(self, z: Tensor) -> Tensor:
+        """log p(z) in nats, shape (...) for ``z`` of shape (..., L); the prior is N(0, I)."""
+        return log_standard_normal(z)
+
+    def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
+        r""":math:`\log p_\theta(x \mid z)` in nats.
+
+        Args:
+            x: examples, shape (B, D).
+            z: latent points, shape (B, L) or (K, B, L).
+
+        Returns:
+            Shape (B,) or (K, B).
+        """
+        return self.likelihood.log_prob(x, self.decode(z))
+
+    @torch.no_grad()
+    def sample(self, n: int, *, generator: torch.Generator | None = None) -> Tensor:
+        r"""Draw from the model: z from the prior, then x from :math:`p_\theta(x \mid z)`, noise included.
+
+        Args:
+            n: how many, at least 1.
+            generator: where the noise is drawn from; PyTorch's global one by default.
+
+        Returns:
+            Samples of x, shape (n, D).
+
+        Raises:
+            ValueError: ``n`` is not an integer of at least 1.
+        """
+        require_count(n=n)
+        z = standard_noise((n, self.latent_dim), like=next(self.decoder.parameters()), generator=generator)
+        return self.likelihood.sample(self.decode(z), generator=generator)
+
+
+def mlp_vae(
+    x_dim: int, hidden_dim: int, latent_dim: int, likelihood: Likelihood, *, seed: int, activation: type = nn.ReLU
+) -> VAE:
+    """A VAE whose encoder and decoder are networks with one hidden layer.
+
+    Args:
+        x_dim: D, the number of dimensions of x.
+        hidden_dim: the width of both hidden layers.
+        latent_dim: L, the number of latent dimensions.
+        likelihood: the distribution of x given z.
+        seed: fixes the initial weights; the global random state is left as it was.
+        activation: the hidden layers' nonlinearity, a module class.
+
+    Returns:
+        The `VAE`, on the CPU, in float32.
+
+    Raises:
+        ValueError: one of the sizes is not an integer of at least 1.
+
+    Example:
+        >>> from vae_tutorial.likelihoods import bernoulli
+        >>> model = mlp_vae(784, 400, 20, bernoulli, seed=0)
+        >>> sum(parameter.numel() for parameter in model.parameters())
+        652824
+    """
+    require_count(x_dim=x_dim, hidden_dim=hidden_dim, latent_dim=latent_dim)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        encoder = nn.Sequential(nn.Linear(x_dim, hidden_dim), activation(), nn.Linear(hidden_dim, 2 * latent_dim))
+        decoder = nn.Sequential(
+            nn.Linear(latent_dim, hidden_dim), activation(), nn.Linear(hidden_dim, x_dim * likelihood.n_params)
+        )
+    return VAE(encoder, decoder, latent_dim, likelihood)
