@@ -1,0 +1,575 @@
+"""Data: MNIST from a real HTTP server on loopback that misbehaves in every way we know; digits; the plane's Gaussian.
+
+The server serves small IDX files made here, under monkeypatched hashes; the canonical files are served too, where
+``VAE_TUTORIAL_DATA`` names their folder. Statistical tests allow five standard errors: a false alarm of 6e-7 each.
+"""
+
+import gzip
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pooch
+import pytest
+import torch
+from scipy.stats import multivariate_normal
+
+from vae_tutorial import datasets
+from vae_tutorial.datasets import Dataset, DatasetError, binarize, digits, gaussian_2d, load_images, mnist
+
+CANONICAL = Path(os.environ.get("VAE_TUTORIAL_DATA") or "/nonexistent").absolute()
+needs_canonical = pytest.mark.skipif(
+    not all((CANONICAL / name).exists() for name in datasets.SHA256),
+    reason="VAE_TUTORIAL_DATA names no folder with the four MNIST files",
+)
+NAMES = list(datasets.SHA256)
+REFUSED = "http://127.0.0.1:1/"  # nobody listens on port 1
+
+
+# --- a small MNIST, and a server that serves it well or badly ---
+
+
+def idx(array):
+    """The IDX format from its description: zero, zero, 8 for unsigned bytes, the number of axes, their lengths."""
+    lengths = b"".join(length.to_bytes(4, "big") for length in array.shape)
+    return bytes([0, 0, 8, array.ndim]) + lengths + array.astype(np.uint8).tobytes()
+
+
+RNG = np.random.default_rng(0)
+ARRAYS = [
+    RNG.integers(0, 256, (7, 28, 28)),
+    RNG.integers(0, 10, 7),
+    RNG.integers(0, 256, (4, 28, 28)),
+    RNG.integers(0, 10, 4),
+]
+CONTENT = {name: idx(array) for name, array in zip(NAMES, ARRAYS, strict=True)}
+PACKED = {name: gzip.compress(content) for name, content in CONTENT.items()}
+
+
+def flip(data, bit=0x10):
+    """One bit in the middle of the data is wrong."""
+    middle = len(data) // 2
+    return data[:middle] + bytes([data[middle] ^ bit]) + data[middle + 1 :]
+
+
+BAD_BODIES = {
+    "empty": lambda name: b"",
+    "html": lambda name: b"<!DOCTYPE html><title>Sign in to the airport's network</title>",
+    "truncated": lambda name: PACKED[name][: len(PACKED[name]) // 2],
+    "flipped": lambda name: flip(PACKED[name]),
+    "scrambled": lambda name: PACKED[name][:10] + b"\xff" * 100,  # a gzip header, then no deflate stream
+    "altered": lambda name: gzip.compress(flip(CONTENT[name], 1)),  # whole gzip data of one wrong bit
+    "trailing": lambda name: gzip.compress(CONTENT[name] + b"\0"),
+    "wrong magic": lambda name: gzip.compress(b"\0\0\x09" + CONTENT[name][3:]),
+    "another file": lambda name: PACKED[NAMES[NAMES.index(name) - 1]],
+}
+BAD_REPLIES = ["missing", "broken", "dropped", "silent", "stalled", *BAD_BODIES]
+
+
+class Handler(BaseHTTPRequestHandler):
+    """The first part of the path says how to behave, the second is the file."""
+
+    def do_GET(self):
+        behavior, name = self.path.replace("%20", " ").strip("/").split("/")
+        self.server.requests.append((behavior, name))
+        body, headers = PACKED[name], {}
+        if behavior == "missing":
+            return self.send_error(404)
+        if behavior == "broken":
+            return self.send_error(503)
+        if behavior == "silent":
+            return self.server.released.wait(30)
+        if behavior == "canonical":
+            body = (CANONICAL / name).read_bytes()
+        if behavior == "declared":
+            headers["Content-Encoding"] = "gzip"
+        if behavior == "together":
+            self.server.barrier.wait(120)
+        if behavior in BAD_BODIES:
+            body = BAD_BODIES[behavior](name)
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        for header, value in headers.items():
+            self.send_header(header, value)
+        self.end_headers()
+        if behavior in ("dropped", "stalled"):
+            body = body[: len(body) // 2]
+        self.wfile.write(body)
+        if behavior == "stalled":
+            self.wfile.flush()
+            self.server.released.wait(30)
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture(scope="module")
+def running_server():
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.requests, server.released, server.barrier = [], threading.Event(), threading.Barrier(2)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server
+        server.released.set()
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def server(running_server, monkeypatch):
+    """The server, with its list of requests empty and no proxy in between."""
+    for variable in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(variable, raising=False)
+    running_server.requests.clear()
+    return running_server
+
+
+@pytest.fixture
+def cache(monkeypatch, tmp_path):
+    """An empty cache folder of the user, and no variable set."""
+    folder = tmp_path / "cache"
+    monkeypatch.delenv("VAE_TUTORIAL_DATA", raising=False)
+    monkeypatch.delenv("VAE_TUTORIAL_DATASET", raising=False)
+    monkeypatch.setattr(pooch, "os_cache", lambda project: folder)
+    return folder
+
+
+@pytest.fixture
+def small(cache, monkeypatch):
+    """The package knows the small files instead of the canonical ones; it waits one second at most."""
+    hashes = {name: hashlib.sha256(content).hexdigest() for name, content in CONTENT.items()}
+    monkeypatch.setattr(datasets, "SHA256", hashes)
+    monkeypatch.setattr(datasets, "TIMEOUT", (1.0, 1.0))
+    return cache
+
+
+@pytest.fixture
+def mirrors(server, small, monkeypatch):
+    """Choose the behavior of each mirror; returns their URLs."""
+
+    def choose(*behaviors):
+        base = f"http://127.0.0.1:{server.server_port}"
+        urls = tuple(b if b == REFUSED else f"{base}/{b.replace(' ', '%20')}/" for b in behaviors)
+        monkeypatch.setattr(datasets, "MIRRORS", urls)
+        return urls
+
+    return choose
+
+
+def write_files(folder, **changed):
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in NAMES:
+        (folder / name).write_bytes(changed.get(name.split("-ubyte")[0].replace("-", "_"), PACKED[name]))
+
+
+def assert_small(dataset):
+    """What comes out is what went in, by NumPy."""
+    for part, images, labels in (("train", ARRAYS[0], ARRAYS[1]), ("test", ARRAYS[2], ARRAYS[3])):
+        x, y = getattr(dataset, f"x_{part}"), getattr(dataset, f"y_{part}")
+        assert x.dtype == torch.float32 and y.dtype == torch.int64
+        np.testing.assert_array_equal(x.numpy(), (images.reshape(-1, 784) / 255).astype(np.float32))
+        np.testing.assert_array_equal(y.numpy(), labels)
+    assert (dataset.name, dataset.image_shape) == ("mnist", (28, 28))
+
+
+# --- MNIST: downloading ---
+
+
+def test_a_good_mirror_is_downloaded_once(mirrors, server, cache, capsys):
+    mirrors("good", "missing")
+    assert_small(mnist())
+    assert server.requests == [("good", name) for name in NAMES]
+    assert "100%" in capsys.readouterr().err  # the progress bar
+    assert sorted(path.name for path in cache.iterdir()) == sorted(NAMES)
+
+    assert_small(mnist())
+    assert len(server.requests) == len(NAMES), "the second call must not ask the network"
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("bad", [*BAD_REPLIES, REFUSED])
+def test_the_second_mirror_is_used_when_the_first_fails(bad, mirrors, server, cache):
+    mirrors(bad, "good")
+    write_files(cache)
+    (cache / NAMES[2]).unlink()
+    assert_small(mnist())
+    assert server.requests == [(b, NAMES[2]) for b in (bad, "good") if b != REFUSED]
+    assert {path.name: path.read_bytes() for path in cache.iterdir()} == PACKED
+
+
+@pytest.mark.parametrize("bad", [*BAD_REPLIES, REFUSED])
+def test_when_all_mirrors_fail_one_error_tells_everything_and_nothing_is_left(bad, mirrors, cache):
+    urls = mirrors(bad, "missing")
+    started = time.perf_counter()
+    with pytest.raises(DatasetError) as caught:
+        mnist()
+    assert time.perf_counter() - started < 10
+    message = str(caught.value)
+    assert str(cache / NAMES[0]) in message and datasets.SHA256[NAMES[0]] in message
+    assert "VAE_TUTORIAL_DATA" in message and "digits()" in message and "delete" in message
+    reasons = message.splitlines()[1:-1]
+    assert [reason.strip().split(": ")[0] for reason in reasons] == list(urls)
+    assert "404" in reasons[1]
+    if bad in BAD_BODIES:
+        body = BAD_BODIES[bad](NAMES[0])
+        try:
+            found = hashlib.sha256(gzip.decompress(body) if body[:2] == b"\x1f\x8b" else body).hexdigest()
+        except Exception:
+            found = f"{len(body)} bytes of damaged gzip data"
+        assert found in reasons[0]
+    assert list(cache.iterdir()) == []
+
+
+def test_an_interrupt_leaves_nothing_half_done(mirrors, cache, monkeypatch):
+    class Interrupted(pooch.HTTPDownloader):
+        def __call__(self, url, output_file, pooch):
+            Path(output_file).write_bytes(b"half a file")
+            raise KeyboardInterrupt
+
+    mirrors("good")
+    monkeypatch.setattr(pooch, "HTTPDownloader", Interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        mnist()
+    assert list(cache.iterdir()) == []
+
+
+def test_a_file_that_the_server_declares_as_encoded_is_right_too(mirrors, server):
+    mirrors("declared")  # requests unpacks it: what arrives is the content
+    assert_small(mnist())
+    assert_small(mnist())
+    assert len(server.requests) == len(NAMES)
+
+
+def test_two_processes_may_download_at_once(mirrors, server, cache):
+    (url,) = mirrors("together")  # answers only when both processes ask for the same file
+    program = (
+        "import pathlib, pooch\n"
+        "from vae_tutorial import datasets\n"
+        f"pooch.os_cache = lambda project: pathlib.Path({str(cache)!r})\n"
+        f"datasets.MIRRORS, datasets.SHA256 = ({url!r},), {datasets.SHA256!r}\n"
+        "datasets.TIMEOUT = (120, 120)\n"
+        "print(datasets.mnist().y_test.tolist())"
+    )
+    root, environment = Path(datasets.__file__).parent.parent, {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-W", "error", "-c", program]
+    processes = [
+        subprocess.Popen(command, cwd=root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    try:
+        results = [process.communicate(timeout=300) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    assert [process.returncode for process in processes] == [0, 0], results
+    assert [out.strip() for out, _ in results] == [str(ARRAYS[3].tolist())] * 2
+    assert sorted(server.requests) == sorted(("together", name) for name in NAMES * 2)
+    assert {path.name: path.read_bytes() for path in cache.iterdir()} == PACKED
+
+
+# --- MNIST: what lies on disk ---
+
+
+def test_a_corrupt_file_of_the_cache_is_replaced(mirrors, server, cache):
+    mirrors("good")
+    write_files(cache, t10k_images_idx3=flip(PACKED["t10k-images-idx3-ubyte.gz"]))
+    assert_small(mnist())
+    assert server.requests == [("good", "t10k-images-idx3-ubyte.gz")]
+    assert {path.name: path.read_bytes() for path in cache.iterdir()} == PACKED
+
+
+def test_a_corrupt_file_of_the_cache_is_named_when_no_mirror_helps(mirrors, cache):
+    mirrors("missing")
+    write_files(cache, t10k_labels_idx1=b"half a fi")
+    with pytest.raises(DatasetError, match="the file there: found 9 bytes") as caught:
+        mnist()
+    assert "404" in str(caught.value)
+
+
+def test_the_users_folder_comes_first(mirrors, server, cache, tmp_path, monkeypatch):
+    mirrors("good")
+    monkeypatch.setenv("VAE_TUTORIAL_DATA", str(tmp_path / "mine"))
+    write_files(tmp_path / "mine")
+    write_files(cache, train_images_idx3=b"not looked at")
+    assert_small(mnist())
+    assert server.requests == []
+
+
+def test_what_the_users_folder_lacks_is_downloaded_to_it(mirrors, server, cache, tmp_path, monkeypatch):
+    mirrors("good")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("VAE_TUTORIAL_DATA", "~/new/mine")
+    assert_small(mnist())
+    assert sorted(path.name for path in (tmp_path / "new" / "mine").iterdir()) == sorted(NAMES)
+    assert not cache.exists()
+
+
+def test_a_corrupt_file_of_the_user_is_an_error_and_stays(mirrors, server, tmp_path, monkeypatch):
+    mirrors("good")
+    monkeypatch.setenv("VAE_TUTORIAL_DATA", str(tmp_path))
+    wrong = gzip.compress(flip(CONTENT["train-labels-idx1-ubyte.gz"]))
+    write_files(tmp_path, train_labels_idx1=wrong)
+    with pytest.raises(DatasetError) as caught:
+        mnist()
+    message, path = str(caught.value), tmp_path / "train-labels-idx1-ubyte.gz"
+    assert str(path) in message and "delete it" in message
+    assert datasets.SHA256[path.name] in message and hashlib.sha256(gzip.decompress(wrong)).hexdigest() in message
+    assert path.read_bytes() == wrong and server.requests == []
+
+
+def test_a_folder_that_cannot_be_made(mirrors, server, tmp_path, monkeypatch):
+    mirrors("good")
+    (tmp_path / "a file").write_bytes(b"")
+    monkeypatch.setenv("VAE_TUTORIAL_DATA", str(tmp_path / "a file" / "data"))
+    with pytest.raises(DatasetError, match="Not a directory"):
+        mnist()
+    assert server.requests == []
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="needs POSIX permissions")
+def test_a_read_only_folder_is_said_before_anything_is_downloaded(mirrors, server, monkeypatch):
+    mirrors("good")
+    with tempfile.TemporaryDirectory() as name:
+        folder, user = Path(name), os.geteuid()
+        monkeypatch.setenv("VAE_TUTORIAL_DATA", name)
+        folder.chmod(0o555)
+        try:
+            if user == 0:
+                os.seteuid(65534)  # root may write anywhere: be nobody for a moment
+            with pytest.raises(DatasetError, match="nothing can be stored .*Permission denied") as caught:
+                mnist()
+        finally:
+            os.seteuid(user)
+            folder.chmod(0o755)
+        assert name in str(caught.value) and list(folder.iterdir()) == []
+    assert server.requests == []
+
+
+# --- load_images ---
+
+DIGITS_LINE = "Images: digits, 1,437 for training, 360 for testing, 8×8 pixels."
+
+
+def test_load_images_takes_mnist_when_it_can_be_had(mirrors, capsys):
+    mirrors("good")
+    assert_small(load_images())
+    assert capsys.readouterr().out == "Images: mnist, 7 for training, 4 for testing, 28×28 pixels.\n"
+
+
+@pytest.mark.parametrize("why", [REFUSED, "silent", "html"])
+def test_load_images_falls_back_to_the_digits_and_says_so(why, mirrors, capsys):
+    mirrors(why, why)
+    started = time.perf_counter()
+    assert load_images().name == "digits"
+    assert time.perf_counter() - started < 10
+    assert capsys.readouterr().out == f"{DIGITS_LINE} MNIST can't be had: datasets.mnist() says why.\n"
+
+
+def test_digits_forced(mirrors, server, monkeypatch, capsys):
+    mirrors("good")
+    monkeypatch.setenv("VAE_TUTORIAL_DATASET", "digits")
+    assert load_images().name == "digits"
+    assert capsys.readouterr().out == f"{DIGITS_LINE}\n" and server.requests == []
+
+
+def test_mnist_forced(mirrors, monkeypatch, capsys):
+    monkeypatch.setenv("VAE_TUTORIAL_DATASET", "mnist")
+    mirrors("good")
+    assert load_images().name == "mnist"
+    mirrors(REFUSED)
+    for name in NAMES:
+        (datasets.pooch.os_cache("") / name).unlink()
+    capsys.readouterr()
+    with pytest.raises(DatasetError, match="Connection refused"):
+        load_images()
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("value", ["MNIST", "fashion", " digits"])
+def test_any_other_choice_is_an_error(value, cache, monkeypatch):
+    monkeypatch.setenv("VAE_TUTORIAL_DATASET", value)
+    with pytest.raises(ValueError, match=f"VAE_TUTORIAL_DATASET must be digits or mnist.*{value}"):
+        load_images()
+
+
+# --- the canonical MNIST ---
+
+
+def assert_canonical(dataset):
+    """Facts that were published about MNIST: sizes, first labels, images of each class, mean and spread of pixels."""
+    assert dataset.x_train.shape == (60_000, 784) and dataset.x_test.shape == (10_000, 784)
+    assert dataset.x_train.dtype == dataset.x_test.dtype == torch.float32
+    assert dataset.y_train.dtype == dataset.y_test.dtype == torch.int64
+    assert dataset.y_train[:5].tolist() == [5, 0, 4, 1, 9] and dataset.y_test[:5].tolist() == [7, 2, 1, 0, 4]
+    counts = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
+    assert torch.bincount(dataset.y_train).tolist() == counts
+    assert torch.bincount(dataset.y_test).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
+    for x in (dataset.x_train, dataset.x_test):
+        assert (x.min().item(), x.max().item()) == (0, 1)
+    assert round(dataset.x_train.mean().item(), 4) == 0.1307
+    assert round(dataset.x_train.std().item(), 4) == 0.3081
+    assert (dataset.name, dataset.image_shape) == ("mnist", (28, 28))
+
+
+@needs_canonical
+def test_the_canonical_files_from_disk(cache, monkeypatch):
+    monkeypatch.setenv("VAE_TUTORIAL_DATA", str(CANONICAL))
+    monkeypatch.setattr(datasets, "MIRRORS", ())
+    assert_canonical(mnist())
+
+
+@needs_canonical
+def test_the_canonical_files_from_a_server(server, cache, monkeypatch):
+    monkeypatch.setattr(datasets, "MIRRORS", (f"http://127.0.0.1:{server.server_port}/canonical/",))
+    assert_canonical(mnist())
+    assert server.requests == [("canonical", name) for name in NAMES]
+
+
+@needs_canonical
+@pytest.mark.parametrize("name", NAMES)
+def test_the_table_of_hashes_knows_the_canonical_files(name):
+    content = subprocess.run(["gzip", "-dc", CANONICAL / name], capture_output=True, check=True).stdout
+    assert hashlib.sha256(content).hexdigest() == datasets.SHA256[name]
+
+
+# --- digits ---
+
+
+def test_digits_are_the_published_ones():
+    dataset = digits()
+    assert dataset.x_train.shape == (1437, 64) and dataset.x_test.shape == (360, 64)
+    assert dataset.x_train.dtype == torch.float32 and dataset.y_train.dtype == torch.int64
+    assert (dataset.name, dataset.image_shape) == ("digits", (8, 8))
+    x, y = torch.cat([dataset.x_train, dataset.x_test]), torch.cat([dataset.y_train, dataset.y_test])
+    # The counts that the UCI repository publishes for the testing set.
+    assert torch.bincount(y).tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
+    assert (16 * x).unique().tolist() == list(range(17))
+    # The first line of the repository's file.
+    first = "0,0,5,13,9,1,0,0,0,0,13,15,10,15,5,0,0,3,15,2,0,11,8,0,0,4,12,0,0,8,8,0,0,5,8,0,0,9,8,0,0,4,11,0,1,12,7,0"
+    assert (16 * x[0]).tolist() == [float(v) for v in f"{first},0,2,14,5,10,12,0,0,0,0,6,13,10,0,0,0".split(",")]
+    assert y[0] == 0
+
+
+def test_no_digit_occurs_twice_and_both_parts_have_every_class():
+    dataset = digits()
+    images = {tuple(row) for row in torch.cat([dataset.x_train, dataset.x_test]).tolist()}
+    assert len(images) == 1797
+    assert torch.bincount(dataset.y_test).tolist() == [35, 36, 35, 37, 37, 37, 37, 36, 33, 37]
+
+
+def test_the_shipped_file_is_small_plain_and_credited():
+    folder = Path(datasets.__file__).parent / "data"
+    assert (folder / "digits.npz").stat().st_size < 100_000
+    with np.load(folder / "digits.npz", allow_pickle=False) as arrays:
+        assert {name: (array.dtype, array.shape) for name, array in arrays.items()} == {
+            "images": (np.uint8, (1797, 64)),
+            "labels": (np.uint8, (1797,)),
+        }
+    text = (folder / "LICENSE-digits.txt").read_text()
+    assert "Alpaydin" in text and "Kaynak" in text and "CC BY 4.0" in text and "10.24432/C50P49" in text
+
+
+# --- gaussian_2d ---
+
+
+def test_gaussian_2d_has_the_stated_mean_and_covariance():
+    n = 100_000
+    mean, cov = np.array([1, 0.5]), np.array([[1, 0.5], [0.5, 1]])
+    dataset = gaussian_2d(n, seed=1)
+    train, test = dataset.x_train.double().numpy(), dataset.x_test.double().numpy()
+    for x in (train, test):
+        assert np.abs((x.mean(0) - mean) / np.sqrt(np.diag(cov) / n)).max() < 5
+        stderr = np.sqrt((np.outer(np.diag(cov), np.diag(cov)) + cov**2) / n)  # of a Gaussian's sample covariance
+        assert np.abs((np.cov(x.T, bias=True) - cov) / stderr).max() < 5
+    # Row i of both parts, and neighboring rows: uncorrelated.
+    for a, b in ((train, test), (train[1:], train[:-1])):
+        products = (a - mean)[:, :, None] * (b - mean)[:, None, :]
+        assert np.abs(products.mean(0) / (products.std(0) / np.sqrt(len(a)))).max() < 5
+
+
+def test_gaussian_2d_has_the_stated_entropy():
+    """The mean of -log p over the test points is the entropy, 2.6940 nats, to its standard error of 1/sqrt(n)."""
+    n = 100_000
+    exact = multivariate_normal(datasets.GAUSSIAN_2D_MEAN, datasets.GAUSSIAN_2D_COV)
+    surprise = -exact.logpdf(gaussian_2d(n).x_test.double().numpy())
+    stderr = surprise.std() / np.sqrt(n)
+    assert stderr == pytest.approx(1 / np.sqrt(n), rel=0.05)  # var(log p) = D / 2 for any Gaussian
+    assert exact.entropy() == pytest.approx(2.6940, abs=5e-5)
+    assert abs(surprise.mean() - exact.entropy()) < 5 * stderr
+
+
+def test_gaussian_2d_is_reproducible_and_leaves_the_global_generator_alone():
+    state = torch.get_rng_state()
+    first, again, other = gaussian_2d(1000, seed=3), gaussian_2d(1000, seed=3), gaussian_2d(1000, seed=4)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.equal(first.x_train, again.x_train) and torch.equal(first.x_test, again.x_test)
+    assert not torch.equal(first.x_train, other.x_train) and not torch.equal(first.x_train, first.x_test)
+    assert first.x_train.shape == first.x_test.shape == (1000, 2) and first.x_train.dtype == torch.float32
+    assert first._replace(x_train=0, x_test=0) == Dataset("gaussian_2d", 0, None, 0, None, None)
+
+
+@pytest.mark.parametrize("n", [0, -1, 2.0, True, "10"])
+def test_gaussian_2d_wants_a_count(n):
+    with pytest.raises(ValueError, match="n must be an integer of at least 1"):
+        gaussian_2d(n)
+
+
+# --- binarize ---
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_binarize_draws_with_the_probabilities_of_the_pixels(dtype):
+    n = 200_000
+    x = torch.tensor([0.03, 0.2, 0.71, 0.97]).to(dtype).expand(n, 4)
+    white = binarize(x, torch.Generator().manual_seed(0))
+    assert white.dtype == dtype and white.shape == x.shape
+    assert set(white.unique().tolist()) == {0.0, 1.0}
+    p, white = x[0].double(), white.double()
+    assert ((white.mean(0) - p) / (p * (1 - p) / n).sqrt()).abs().max() < 5
+    # One draw per pixel and per image: standardized pixels are uncorrelated with the next pixel and the next image.
+    z = (white - p) / (p * (1 - p)).sqrt()
+    for products in (z[:, 1:] * z[:, :-1], z[1:] * z[:-1]):
+        assert (products.mean(0) * len(products) ** 0.5).abs().max() < 5
+
+
+def test_binarize_is_reproducible_and_leaves_black_and_white_alone():
+    x = digits().x_test
+    state, kept = torch.get_rng_state(), x.clone()
+    first, again = (binarize(x, torch.Generator().manual_seed(5)) for _ in range(2))
+    assert torch.equal(first, again) and torch.equal(torch.get_rng_state(), state) and torch.equal(x, kept)
+    generator = torch.Generator().manual_seed(5)
+    assert torch.equal(binarize(x, generator), first) and not torch.equal(binarize(x, generator), first)
+    assert torch.equal(binarize(first, generator), first)
+
+
+@pytest.mark.parametrize(
+    ("x", "error", "message"),
+    [
+        (torch.ones(2, 3, dtype=torch.uint8), TypeError, r"x must hold floating-point .*x\.float\(\) / 255"),
+        (torch.ones(3, dtype=torch.bool), TypeError, "x must hold floating-point"),
+        (np.ones((2, 3)), TypeError, "x must be a torch.Tensor, got ndarray"),
+        ((torch.ones(2), torch.ones(2)), TypeError, r"did you unpack the pair \(x, y\)"),
+        (torch.tensor([0.0, 255.0]), ValueError, r"x must lie in \[0, 1\], got values from 0 to 255; divide .* 255"),
+        (torch.tensor([-1.0, 1.0]), ValueError, r"x must lie in \[0, 1\], got values from -1 to 1$"),
+        (torch.tensor([0.0, 1.0 + 1e-6]), ValueError, r"x must lie in \[0, 1\]"),
+        (torch.tensor([0.5, float("nan")]), ValueError, "x must be finite, got 1 NaN"),
+        (torch.tensor([0.5, float("inf")]), ValueError, "x must be finite"),
+        (torch.ones(0, 784), ValueError, "x must have at least one axis and no empty one"),
+    ],
+)
+def test_binarize_refuses_what_is_no_probability(x, error, message):
+    with pytest.raises(error, match=message):
+        binarize(x, torch.Generator())
+
+
+@pytest.mark.parametrize("generator", [None, 0])
+def test_binarize_wants_its_noise_explicitly(generator):
+    with pytest.raises(TypeError, match=r"generator must be a torch\.Generator, got \w+; make one"):
+        binarize(torch.ones(2), generator)

@@ -1,0 +1,276 @@
+"""Real handwritten digits, and a Gaussian in the plane whose entropy is known.
+
+``digits`` comes with the package; ``mnist`` is looked for on disk, then downloaded; ``load_images`` takes MNIST when it
+can be had and the digits otherwise. Every file of MNIST is known by the SHA-256 of its decompressed content, which is
+verified before anything is parsed: mirrors compress the files anew, so the bytes they serve differ.
+
+All tensors are on the CPU. Two environment variables matter:
+
+``VAE_TUTORIAL_DATA``
+    the folder of the four MNIST files; the user's cache folder when it is not set.
+``VAE_TUTORIAL_DATASET``
+    ``digits`` or ``mnist``: what ``load_images`` must take.
+"""
+
+import gzip
+import hashlib
+import os
+import uuid
+import warnings
+import zlib
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import TqdmWarning
+
+with warnings.catch_warnings():  # pooch imports tqdm.auto, which warns in a notebook without ipywidgets
+    warnings.simplefilter("ignore", TqdmWarning)
+    import pooch
+
+from vae_tutorial._validation import require_count, require_finite, require_float
+
+MIRRORS = (
+    "https://ossci-datasets.s3.amazonaws.com/mnist/",
+    "https://storage.googleapis.com/cvdf-datasets/mnist/",
+)
+TIMEOUT = (3.0, 10.0)  # seconds to connect, and to wait for the next bytes
+SHA256 = {  # of the decompressed content
+    "train-images-idx3-ubyte.gz": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    "train-labels-idx1-ubyte.gz": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    "t10k-images-idx3-ubyte.gz": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    "t10k-labels-idx1-ubyte.gz": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+}
+
+GAUSSIAN_2D_MEAN = (1.0, 0.5)
+GAUSSIAN_2D_COV = ((1.0, 0.5), (0.5, 1.0))
+
+
+class Dataset(NamedTuple):
+    """Data split once and for all into a training and a test part.
+
+    Attributes:
+        name: "digits", "mnist" or "gaussian_2d".
+        x_train: training examples, float32 of shape (N, D); the pixels of images lie in [0, 1], row by row.
+        y_train: their classes, int64 of shape (N,); None where there are none.
+        x_test: test examples, like ``x_train``.
+        y_test: their classes, like ``y_train``.
+        image_shape: (height, width) of an image, with height times width = D; None where the examples are no images.
+    """
+
+    name: str
+    x_train: Tensor
+    y_train: Tensor | None
+    x_test: Tensor
+    y_test: Tensor | None
+    image_shape: tuple[int, int] | None
+
+
+class DatasetError(RuntimeError):
+    """A file of a dataset is missing, unreadable or not the right one. The message says which, why, and what to do."""
+
+
+def digits() -> Dataset:
+    """The 1,797 handwritten digits of 8×8 pixels that come with the package.
+
+    They are the testing part of *Optical Recognition of Handwritten Digits* (E. Alpaydin and C. Kaynak, 1998, UCI
+    Machine Learning Repository, CC BY 4.0). A pixel counts from 0 to 16 and is divided by 16. The first 1,437 images
+    are for training and the last 360 for testing; no image occurs twice.
+
+    Returns:
+        The `Dataset`, with D = 64.
+
+    Example:
+        >>> digits().x_train.shape
+        torch.Size([1437, 64])
+    """
+    path = Path(__file__).parent / "data" / "digits.npz"
+    with np.load(path, allow_pickle=False) as arrays:
+        x = torch.from_numpy(arrays["images"]).float() / 16
+        y = torch.from_numpy(arrays["labels"]).long()
+    return Dataset("digits", x[:-360], y[:-360], x[-360:], y[-360:], image_shape=(8, 8))
+
+
+def mnist() -> Dataset:
+    """The 60,000 + 10,000 handwritten digits of 28×28 pixels of MNIST (Y. LeCun, C. Cortes and C. J. C. Burges).
+
+    The four files are looked for in the folder ``VAE_TUTORIAL_DATA``, or in the user's cache folder when that is not
+    set. What is missing there is downloaded to it, about 11.5 MB in all, from the first mirror that serves the right
+    content. A file of the user's own folder is never overwritten: a wrong one is an error. In the cache folder it
+    is replaced by a fresh download. Any number of processes may do this at once.
+
+    Returns:
+        The `Dataset`, with D = 784 and pixels divided by 255.
+
+    Raises:
+        DatasetError: a file can't be had, or a wrong one lies in the user's folder.
+
+    Example:
+        >>> mnist().x_train.shape  # doctest: +SKIP
+        torch.Size([60000, 784])
+    """
+    x_train, y_train, x_test, y_test = (_parse_idx(_mnist_file(name)) for name in SHA256)
+    x_train, x_test = (pixels.flatten(1).float().div_(255) for pixels in (x_train, x_test))
+    return Dataset("mnist", x_train, y_train.long(), x_test, y_test.long(), image_shape=(28, 28))
+
+
+def load_images() -> Dataset:
+    """MNIST when it can be had, otherwise the digits; one printed line says which.
+
+    ``VAE_TUTORIAL_DATASET=digits`` or ``VAE_TUTORIAL_DATASET=mnist`` forces one of the two.
+
+    Returns:
+        What `mnist` or `digits` returns.
+
+    Raises:
+        DatasetError: MNIST is forced and can't be had.
+        ValueError: ``VAE_TUTORIAL_DATASET`` has another value.
+    """
+    choice = os.environ.get("VAE_TUTORIAL_DATASET", "")
+    if choice not in ("", "digits", "mnist"):
+        raise ValueError(f"VAE_TUTORIAL_DATASET must be digits or mnist, or not set, got {choice!r}")
+    why = ""
+    try:
+        dataset = digits() if choice == "digits" else mnist()
+    except DatasetError:
+        if choice == "mnist":
+            raise
+        dataset, why = digits(), " MNIST can't be had: datasets.mnist() says why."
+    n_train, n_test, (height, width) = len(dataset.x_train), len(dataset.x_test), dataset.image_shape
+    print(f"Images: {dataset.name}, {n_train:,} for training, {n_test:,} for testing, {height}×{width} pixels.{why}")
+    return dataset
+
+
+def gaussian_2d(n: int, *, seed: int = 0) -> Dataset:
+    r"""Independent draws from a correlated Gaussian in the plane.
+
+    .. math:: x \sim \mathcal{N}\left(\begin{pmatrix} 1 \\ 0.5 \end{pmatrix},
+        \begin{pmatrix} 1 & 0.5 \\ 0.5 & 1 \end{pmatrix}\right)
+
+    No model can have a smaller expected negative log-density than the entropy,
+    :math:`\tfrac12 \log \det(2 \pi e \Sigma) = 2.6940` nats. The parameters are ``GAUSSIAN_2D_MEAN`` and
+    ``GAUSSIAN_2D_COV``.
+
+    Args:
+        n: number of training points, and of test points.
+        seed: of the generator of all the draws; the same ``n`` and ``seed`` give the same points.
+
+    Returns:
+        The `Dataset`, with D = 2, float32, without classes.
+
+    Raises:
+        ValueError: ``n`` is not an integer of at least 1.
+
+    Example:
+        >>> gaussian_2d(10_000).x_test.shape
+        torch.Size([10000, 2])
+    """
+    require_count(n=n)
+    eps = torch.randn(2 * n, 2, generator=torch.Generator().manual_seed(seed))
+    x = torch.tensor(GAUSSIAN_2D_MEAN) + eps @ torch.linalg.cholesky(torch.tensor(GAUSSIAN_2D_COV)).T
+    return Dataset("gaussian_2d", x[:n], None, x[n:], None, image_shape=None)
+
+
+def binarize(x: Tensor, generator: torch.Generator) -> Tensor:
+    r"""Draw black-and-white images whose pixels are 1 with the probabilities that gray images give.
+
+    .. math:: \tilde{x}_d \sim \mathrm{Bernoulli}(x_d)
+
+    Args:
+        x: probabilities in [0, 1], of any shape.
+        generator: where the draw comes from. The uniform numbers are drawn on its device, then moved.
+
+    Returns:
+        A tensor of zeros and ones with the shape, dtype and device of ``x``.
+
+    Raises:
+        TypeError: ``x`` is not a floating-point tensor, or ``generator`` is not a ``torch.Generator``.
+        ValueError: ``x`` is empty, not finite, or outside [0, 1].
+
+    Example:
+        >>> binarize(torch.tensor([0.0, 1.0]), torch.Generator().manual_seed(0))
+        tensor([0., 1.])
+    """
+    require_float(x=x)
+    if not isinstance(generator, torch.Generator):
+        raise TypeError(
+            f"generator must be a torch.Generator, got {type(generator).__name__}; "
+            "make one with torch.Generator().manual_seed(0)"
+        )
+    low, high = (bound.item() for bound in x.aminmax())
+    if not (low >= 0 and high <= 1):  # true of NaN too
+        require_finite(x=x)
+        hint = "; divide pixels from 0 to 255 by 255" if low >= 0 else ""
+        raise ValueError(f"x must lie in [0, 1], got values from {low:.4g} to {high:.4g}{hint}")
+    uniform = torch.rand(x.shape, generator=generator, device=generator.device).to(x.device)
+    return (uniform < x).to(x.dtype)
+
+
+def _mnist_file(name: str) -> bytes:
+    """The verified, decompressed content of one file of MNIST, downloaded where it is missing."""
+    user_folder = os.environ.get("VAE_TUTORIAL_DATA", "")
+    folder = Path(user_folder).expanduser() if user_folder else pooch.os_cache("vae_tutorial")
+    path, reasons = folder / name, []
+    try:
+        return _verified(path.read_bytes(), SHA256[name])
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError) as error:
+        if user_folder:
+            raise _error(path, [f"the file there: {error}"]) from error
+        reasons.append(f"the file there: {error}")
+
+    # A name of its own for every download, and the final one only for verified content: nobody can see half a file.
+    partial = path.with_name(f"{name}.{uuid.uuid4().hex}.part")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        partial.touch(exist_ok=False)
+    except OSError as error:
+        raise _error(path, [*reasons, f"nothing can be stored in the folder: {error}"]) from error
+    try:
+        for mirror in MIRRORS:
+            try:
+                download = pooch.HTTPDownloader(progressbar=True, chunk_size=2**16, timeout=TIMEOUT)
+                download(mirror + name, str(partial), None)
+                content = _verified(partial.read_bytes(), SHA256[name])
+                os.replace(partial, path)
+                return content
+            except (OSError, ValueError) as error:  # what requests raises is an OSError too
+                reasons.append(f"{mirror}: {error}")
+    finally:
+        partial.unlink(missing_ok=True)
+    raise _error(path, reasons)
+
+
+def _verified(data: bytes, expected: str) -> bytes:
+    """The decompressed content of ``data``; a ValueError unless it has the SHA-256 expected."""
+    # A server that declares "Content-Encoding: gzip" makes requests unpack the file: the content itself is as good.
+    packed = data.startswith(b"\x1f\x8b")
+    try:
+        content = gzip.decompress(data) if packed else data
+    except (OSError, EOFError, zlib.error) as error:
+        raise ValueError(f"found {len(data)} bytes of damaged gzip data ({error})") from error
+    found = hashlib.sha256(content).hexdigest()
+    if found != expected:
+        form = "after decompression" if packed else "that are no gzip data"
+        raise ValueError(f"found {len(content)} bytes {form}, SHA-256 {found}")
+    return content
+
+
+def _error(path: Path, reasons: list[str]) -> DatasetError:
+    """The one error for anything wrong with a file."""
+    return DatasetError(
+        f"no valid MNIST file at {path}: expected gzip data whose content has SHA-256 {SHA256[path.name]}\n"
+        + "".join(f"  {reason}\n" for reason in reasons)
+        + f"What to do: if there is a file, delete it; then try again with a network. Or set VAE_TUTORIAL_DATA to a "
+        f"folder that holds {', '.join(SHA256)}. Or use digits(), which needs no file."
+    )
+
+
+def _parse_idx(content: bytes) -> Tensor:
+    """The unsigned bytes of an IDX file; its header holds the number of axes and their big-endian lengths."""
+    n_axes = content[3]
+    shape = np.frombuffer(content, dtype=">i4", count=n_axes, offset=4).tolist()
+    return torch.tensor(np.frombuffer(content, dtype=np.uint8, offset=4 + 4 * n_axes)).reshape(shape)
