@@ -29,7 +29,7 @@ class Check:
     Example:
         >>> Check("two is two", ("counting", "adding one and one"), gap=0.0, bound=1e-12)
         PASS  two is two
-              counting against adding one and one: gap 0.0e+00 <= 1e-12 nats
+              counting against adding one and one: gap 0 <= 1e-12 nats
     """
 
     claim: str
@@ -55,8 +55,8 @@ class Check:
         """The measured number beside its bound, as both pages and terminals show it."""
         if self.relation == "<=":
             allowed = "<=" if self.passed else "against an allowed"
-            return f"gap {self.gap:.1e} {allowed} {self.bound:.0e} {self.unit}"
-        return f"margin {self.gap:.1f} {'>=' if self.passed else 'short of'} {self.bound:.1f} {self.unit}"
+            return f"gap {self.gap:.2g} {allowed} {self.bound:g} {self.unit}".rstrip()
+        return f"margin {self.gap:.1f} {'>=' if self.passed else 'short of'} {self.bound:.1f} {self.unit}".rstrip()
 
     def __repr__(self) -> str:
         lines = [

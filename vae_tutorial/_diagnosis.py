@@ -1,0 +1,246 @@
+"""How `checks` compares a learner's function with the exact answer and, where they differ, names the mistake.
+
+The learner's function, the exact route and every known mistake have one signature and go through `evaluate`, so they
+are compared alike: in values and in gradients, on the same fixed arguments.
+"""
+
+import copy
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import product
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from vae_tutorial.evidence import Check
+
+Function = Callable[..., Tensor]
+Arguments = Mapping[str, Tensor | nn.Module]  # in the order of the call; gradients are taken where they are required
+
+TOLERANCE = 1e-5
+"""The largest gap allowed, in values and gradients. The fixed arguments are in float64 and the exact answers good to
+1e-10; the tolerance leaves room for a correct function that computes in float32, and no known mistake comes near it."""
+
+
+class Answer(NamedTuple):
+    """What a function gave: its value, and the gradients of a fixed weighted sum of it."""
+
+    value: Tensor
+    gradients: dict[str, Tensor]
+
+
+class Unusable(Exception):
+    """The function returned something that cannot be compared with numbers."""
+
+
+def evaluate(fn: Function, arguments: Arguments) -> Answer:
+    """Call ``fn`` with copies of the arguments: it cannot change them, nor leave gradients in them."""
+    arguments = copy.deepcopy(dict(arguments))
+    value = fn(*arguments.values())
+    if not isinstance(value, Tensor):
+        raise Unusable(f"{type(value).__name__}, where a torch.Tensor is expected.")
+    if not value.is_floating_point():
+        raise Unusable(f"{value.dtype} numbers, where floating-point numbers are expected.")
+    leaves = {}
+    for name, argument in arguments.items():
+        if isinstance(argument, nn.Module):
+            leaves |= dict(argument.named_parameters())
+        elif argument.requires_grad:
+            leaves[name] = argument
+    if value.requires_grad:  # unequal weights: with equal ones, mistakes of opposite sign could cancel
+        weights = torch.linspace(1, 2, value.numel(), dtype=value.dtype).reshape(value.shape)
+        inputs = tuple(leaves.values())
+        found = torch.autograd.grad((weights * value).sum(), inputs, allow_unused=True, materialize_grads=True)
+    else:
+        found = [torch.zeros_like(leaf) for leaf in leaves.values()]
+    return Answer(value.detach().double(), dict(zip(leaves, found, strict=True)))
+
+
+@contextmanager
+def quarantine() -> Iterator[None]:
+    """The learner's own tensors are in float64 like the arguments, and the random state is left as it was."""
+    dtype = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        with torch.random.fork_rng(devices=[]), torch.enable_grad():
+            yield
+    finally:
+        torch.set_default_dtype(dtype)
+
+
+@quarantine()
+def compare(
+    claim: str,
+    routes: tuple[str, str],
+    fn: Function,
+    exact: Function,
+    fixtures: Sequence[Arguments],
+    mistakes: Mapping[str, Function],
+    terms: Mapping[str, tuple[float, Function]] | None = None,
+    unit: str = "nats",
+) -> Check:
+    """Compare ``fn`` with ``exact`` on every fixture, in values and gradients, and name the mistake on failure.
+
+    Args:
+        claim, routes, unit: as for `Check`.
+        fn: the learner's function.
+        exact: the same function by an independent route.
+        fixtures: fixed arguments. A mistake is named only where it explains the answers to all of them.
+        mistakes: known wrong versions, each under the clause that names it.
+        terms: where the exact answer is a weighted sum of terms: for each its weight and the function that gives it.
+
+    Raises:
+        TypeError: ``fn`` cannot be called.
+    """
+    if not callable(fn):
+        raise TypeError(f"the first argument must be the function to check, got {type(fn).__name__}")
+    expected = [evaluate(exact, arguments) for arguments in fixtures]
+    check = Check(claim, routes, math.nan, TOLERANCE, unit)
+    came = []
+    for arguments in [*fixtures, fixtures[0]]:
+        try:
+            came.append(evaluate(fn, arguments))
+        except Unusable as error:
+            return replace(check, mistake=f"Called with {_shapes(arguments)}, it returned {error}")
+        except Exception as error:  # a learner's function may fail in any way
+            problem = f"{type(error).__name__}: {error}"
+            return replace(check, mistake=f"Called with {_shapes(arguments)}, it raised {problem}")
+    *came, again = came
+    check = replace(check, gap=max_gap([_gap(a, b) for a, b in zip(came, expected, strict=True)]))
+    if check.passed:
+        return check
+    if not _same(again.value, came[0].value):
+        mistake = "Two calls with the same arguments gave different answers: it draws random numbers of its own."
+    else:
+        mistake = _name(came, expected, fixtures, mistakes, terms or {})
+    return replace(check, mistake=mistake)
+
+
+def max_gap(gaps: Sequence[float]) -> float:
+    """The largest; NaN where one of them is."""
+    return torch.tensor(gaps, dtype=torch.float64).max().item()
+
+
+def catalogue(
+    formulas: Mapping[str, Function],
+    reductions: Mapping[str, Callable[[Tensor], Tensor]],
+    signs: Mapping[str, float],
+) -> dict[str, Function]:
+    """Every combination of a formula, a reduction and a sign but the right one, which stands under "" in each table.
+
+    Combinations with fewer mistakes come first: the simplest explanation is found first.
+    """
+    clauses = sorted(product(formulas, reductions, signs), key=lambda names: sum(map(bool, names)))
+
+    def combined(formula: str, reduction: str, sign: str) -> Function:
+        return lambda *arguments: signs[sign] * reductions[reduction](formulas[formula](*arguments))
+
+    return {"; it ".join(filter(None, names)): combined(*names) for names in clauses[1:]}
+
+
+def _name(
+    came: Sequence[Answer],
+    expected: Sequence[Answer],
+    fixtures: Sequence[Arguments],
+    mistakes: Mapping[str, Function],
+    terms: Mapping[str, tuple[float, Function]],
+) -> str:
+    """The mistake in one or two sentences, or the evidence where none is known."""
+    values_are_right = all(_same(a.value, b.value) for a, b in zip(came, expected, strict=True))
+    for clause, wrong in mistakes.items():
+        # Right values leave only the gradients to tell a mistake by.
+        match = _same_answer if values_are_right else _same_value
+        if all(match(a, evaluate(wrong, arguments)) for a, arguments in zip(came, fixtures, strict=True)):
+            return f"It {clause}."
+    if values_are_right:
+        return _name_gradient(came, expected)
+    first, exact = came[0].value, expected[0].value
+    if first.shape != exact.shape:
+        return f"It returned shape {tuple(first.shape)}, where {tuple(exact.shape)} is expected."
+    return _name_weights(came, fixtures, terms) or (
+        f"No known mistake matches. For {_first_row(fixtures[0])} it gave {_numbers(first)}, "
+        f"where {_numbers(exact)} is expected."
+    )
+
+
+def _name_gradient(came: Sequence[Answer], expected: Sequence[Answer]) -> str:
+    first, exact = came[0].gradients, expected[0].gradients
+    dead = [name for name, gradient in first.items() if not gradient.any() and exact[name].any()]
+    if len(dead) == len(first):
+        return (
+            "Its values are right, but it carries no gradient: detach(), .data, .item(), NumPy or torch.no_grad() "
+            "cut it off."
+        )
+    if dead:
+        return f"Its values are right, but no gradient reaches {' and '.join(dead)}: detached on the way."
+    name = next(
+        n for n in first if not all(_same(a.gradients[n], b.gradients[n]) for a, b in zip(came, expected, strict=True))
+    )
+    return (
+        f"Its values are right, its gradient is not, and no known mistake matches: with respect to {name} it begins "
+        f"{_numbers(first[name])}, where {_numbers(exact[name])} is expected."
+    )
+
+
+def _name_weights(
+    came: Sequence[Answer], fixtures: Sequence[Arguments], terms: Mapping[str, tuple[float, Function]]
+) -> str:
+    """The terms that enter with a wrong weight, where the answers are a weighted sum of the right terms."""
+    if not terms:
+        return ""
+    rows = [torch.stack([evaluate(term, arguments).value for _, term in terms.values()], -1) for arguments in fixtures]
+    columns, target = torch.cat(rows), torch.cat([answer.value for answer in came])
+    if not torch.isfinite(target).all():
+        return ""
+    weights = torch.linalg.lstsq(columns, target).solution
+    if not _same(columns @ weights, target):
+        return ""
+    wrong = [
+        f"{name} enters with weight {_signed(weight)}, where {_signed(right)} belongs"
+        for (name, (right, _)), weight in zip(terms.items(), weights.tolist(), strict=True)
+        if abs(weight - right) > TOLERANCE
+    ]
+    return f"Its terms are right, their weights are not: {'; '.join(wrong)}."
+
+
+def _gap(came: Answer, expected: Answer) -> float:
+    """The largest difference in values and gradients; NaN where the shapes differ."""
+    if came.value.shape != expected.value.shape:
+        return math.nan
+    pairs = [(came.value, expected.value)] + [(came.gradients[k], expected.gradients[k]) for k in expected.gradients]
+    return max_gap([(a - b).abs().max().item() for a, b in pairs])
+
+
+def _same(a: Tensor, b: Tensor) -> bool:
+    return a.shape == b.shape and torch.allclose(a, b, rtol=0.0, atol=TOLERANCE, equal_nan=True)
+
+
+def _same_value(a: Answer, b: Answer) -> bool:
+    return _same(a.value, b.value)
+
+
+def _same_answer(a: Answer, b: Answer) -> bool:
+    return _same(a.value, b.value) and all(_same(a.gradients[name], b.gradients[name]) for name in a.gradients)
+
+
+def _signed(weight: float) -> str:
+    return f"{round(weight, 6) + 0.0:g}".replace("-", "−")  # + 0.0 turns -0.0 into 0
+
+
+def _numbers(values: Tensor) -> str:
+    shown = ", ".join(f"{value:.4f}" for value in values.flatten()[:4].tolist())
+    return f"[{shown}{', …' if values.numel() > 4 else ''}]"
+
+
+def _shapes(arguments: Arguments) -> str:
+    shapes = {name: tuple(value.shape) for name, value in arguments.items() if isinstance(value, Tensor)}
+    return ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+
+
+def _first_row(arguments: Arguments) -> str:
+    tensors = {name: value for name, value in arguments.items() if isinstance(value, Tensor)}
+    rows = ", ".join(f"{name} = {_numbers(value.flatten(0, -2)[0])}" for name, value in tensors.items())
+    return f"arguments that begin {rows}"

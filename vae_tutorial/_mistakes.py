@@ -1,0 +1,315 @@
+"""The known mistakes of `checks`: wrong versions of each function, under the clause that names them after "It ...".
+
+Each table is keyed by that clause; the right version stands under "".
+"""
+
+import math
+from collections.abc import Callable
+from types import SimpleNamespace
+
+import torch
+from torch import Tensor
+from torch.distributions import Normal
+
+from vae_tutorial.gaussian import LOG_2PI
+from vae_tutorial.models import VAE
+
+# What may be done wrong with one value per example, shape (B,), and with one per example and dimension, shape (B, L).
+# In these tables and those below, the right way stands under "".
+BATCH_REDUCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "": lambda t: t,
+    "is averaged over the batch: one value per example is expected": lambda t: t.mean(),
+    "is summed over the batch: one value per example is expected": lambda t: t.sum(),
+    "keeps a last axis of length 1: one value per example is expected": lambda t: t[:, None],
+}
+REDUCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    clause: lambda t, reduce=reduce: reduce(t.sum(-1)) for clause, reduce in BATCH_REDUCTIONS.items()
+} | {
+    "is averaged over the last axis, where it should be summed": lambda t: t.mean(-1),
+    "is not summed over the last axis: one value per example is expected": lambda t: t,
+    "is averaged over all entries: sum the last axis, and keep one value per example": lambda t: t.mean(),
+    "is summed over the batch axis instead of the last": lambda t: t.sum(0),
+}
+SIGNS = {"": 1.0, "has the opposite sign": -1.0}
+NOT_A_LOGARITHM = {"is the probability or density itself, where its logarithm is expected": lambda t: t.sum(-1).exp()}
+
+
+KL: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "": lambda mu, log_var: 0.5 * (mu**2 + log_var.exp() - 1 - log_var),
+    "equals ½Σ(σ + μ² − 1 − log σ²): the standard deviation stands where the variance belongs": (
+        lambda mu, log_var: 0.5 * (mu**2 + (0.5 * log_var).exp() - 1 - log_var)
+    ),
+    "equals ½Σ(σ + μ² − 1 − log σ): the standard deviation stands where the variance belongs, twice": (
+        lambda mu, log_var: 0.5 * (mu**2 + (0.5 * log_var).exp() - 1 - 0.5 * log_var)
+    ),
+    "equals ½Σ(σ² + μ² − 1 − log σ): log σ stands where log σ² belongs": (
+        lambda mu, log_var: 0.5 * (mu**2 + log_var.exp() - 1 - 0.5 * log_var)
+    ),
+    "takes log_var for log σ: exp(2·log_var) stands where exp(log_var) belongs": (
+        lambda mu, log_var: 0.5 * (mu**2 + (2 * log_var).exp() - 1 - 2 * log_var)
+    ),
+    "takes log_var for the variance itself: exp is missing": (
+        lambda mu, log_var: 0.5 * (mu**2 + log_var - 1 - log_var.log())
+    ),
+    "takes log_var for the standard deviation: exp is missing": (
+        lambda mu, log_var: 0.5 * (mu**2 + log_var**2 - 1 - (log_var**2).log())
+    ),
+    "equals Σ(σ² + μ² − 1 − log σ²): the factor ½ is missing": (
+        lambda mu, log_var: mu**2 + log_var.exp() - 1 - log_var
+    ),
+    "equals ½Σ(σ² + μ² − 1 + log σ²): the sign of log σ² is wrong": (
+        lambda mu, log_var: 0.5 * (mu**2 + log_var.exp() - 1 + log_var)
+    ),
+    "equals ½Σ(σ² + |μ| − 1 − log σ²): μ is not squared": (
+        lambda mu, log_var: 0.5 * (mu.abs() + log_var.exp() - 1 - log_var)
+    ),
+    "equals ½Σ(σ² + μ − 1 − log σ²): μ is not squared": lambda mu, log_var: 0.5 * (mu + log_var.exp() - 1 - log_var),
+    "subtracts 1 once, where it belongs to every dimension": (
+        lambda mu, log_var: 0.5 * (mu**2 + log_var.exp() - 1 / mu.shape[-1] - log_var)
+    ),
+    "is KL(N(0, I) ‖ N(μ, σ²)): the two distributions are exchanged": (
+        lambda mu, log_var: 0.5 * ((1 + mu**2) / log_var.exp() - 1 + log_var)
+    ),
+    "is the cross-entropy −E[log p(z)]: the entropy of q is missing": (
+        lambda mu, log_var: 0.5 * (LOG_2PI + mu**2 + log_var.exp())
+    ),
+}
+
+
+# The right answer as a weighted sum: each term with its weight.
+KL_TERMS: dict[str, tuple[float, Callable[..., Tensor]]] = {
+    "Σμ²": (0.5, lambda mu, log_var: (mu**2).sum(-1)),
+    "Σσ²": (0.5, lambda mu, log_var: log_var.exp().sum(-1)),
+    "Σ1": (-0.5, lambda mu, log_var: torch.ones_like(mu).sum(-1)),
+    "Σlog σ²": (-0.5, lambda mu, log_var: log_var.sum(-1)),
+}
+
+LOG_NORMAL: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
+    "": lambda x, mu, log_var: -0.5 * (LOG_2PI + log_var + (x - mu) ** 2 / log_var.exp()),
+    "lacks −½ log 2π for each dimension: the density integrates to (2π)^{D/2}": (
+        lambda x, mu, log_var: -0.5 * (log_var + (x - mu) ** 2 / log_var.exp())
+    ),
+    "counts −½ log 2π once, where it belongs to every dimension": (
+        lambda x, mu, log_var: -0.5 * (LOG_2PI / x.shape[-1] + log_var + (x - mu) ** 2 / log_var.exp())
+    ),
+    "counts −(D/2) log 2π once for every dimension: D² times −½ log 2π, where D times belongs": (
+        lambda x, mu, log_var: -0.5 * (LOG_2PI * x.shape[-1] + log_var + (x - mu) ** 2 / log_var.exp())
+    ),
+    "lacks −½ Σlog σ²: the density integrates to Πσ": (
+        lambda x, mu, log_var: -0.5 * (LOG_2PI + (x - mu) ** 2 / log_var.exp())
+    ),
+    "is −½ Σ(x − μ)²/σ² alone: the normalizing constant is missing": (
+        lambda x, mu, log_var: -0.5 * (x - mu) ** 2 / log_var.exp()
+    ),
+    "divides (x − μ)² by σ, where σ² belongs": (
+        lambda x, mu, log_var: -0.5 * (LOG_2PI + log_var + (x - mu) ** 2 / (0.5 * log_var).exp())
+    ),
+    "has −½ log σ, where −½ log σ² belongs": (
+        lambda x, mu, log_var: -0.5 * (LOG_2PI + 0.5 * log_var + (x - mu) ** 2 / log_var.exp())
+    ),
+    "takes exp(log_var) for the standard deviation": (
+        lambda x, mu, log_var: -0.5 * (LOG_2PI + 2 * log_var + (x - mu) ** 2 / (2 * log_var).exp())
+    ),
+    "takes exp(½·log_var), the standard deviation, for the variance": (
+        lambda x, mu, log_var: -0.5 * (LOG_2PI + 0.5 * log_var + (x - mu) ** 2 / (0.5 * log_var).exp())
+    ),
+    "takes log_var for the variance itself: exp is missing": (
+        lambda x, mu, log_var: -0.5 * (LOG_2PI + log_var.log() + (x - mu) ** 2 / log_var)
+    ),
+    "takes log_var for the standard deviation: exp is missing": (
+        lambda x, mu, log_var: -0.5 * (LOG_2PI + (x - mu) ** 2 / log_var**2) - log_var.log()
+    ),
+    "has (x − μ)²/σ² without its factor ½": (
+        lambda x, mu, log_var: -0.5 * (LOG_2PI + log_var) - (x - mu) ** 2 / log_var.exp()
+    ),
+    "lacks the factor ½": lambda x, mu, log_var: -(LOG_2PI + log_var + (x - mu) ** 2 / log_var.exp()),
+    "does not use log_var: its variance is 1": lambda x, mu, log_var: -0.5 * (LOG_2PI + (x - mu) ** 2),
+}
+
+
+LOG_NORMAL_TERMS: dict[str, tuple[float, Callable[..., Tensor]]] = {
+    "D log 2π": (-0.5, lambda x, mu, log_var: LOG_2PI * torch.ones_like(x).sum(-1)),
+    "Σlog σ²": (-0.5, lambda x, mu, log_var: log_var.sum(-1)),
+    "Σ(x − μ)²/σ²": (-0.5, lambda x, mu, log_var: ((x - mu) ** 2 / log_var.exp()).sum(-1)),
+}
+
+
+def _bernoulli(x: Tensor, p: Tensor) -> Tensor:
+    return torch.xlogy(x, p) + torch.xlogy(1 - x, 1 - p)
+
+
+def _clamped(low: float) -> dict[str, Callable[[Tensor, Tensor], Tensor]]:
+    saturates = f"saturates at −{-math.log(low):.2f} nats a dimension"
+    return {
+        f"{saturates}: the probabilities are clamped at {low:g}": (
+            lambda x, logits: _bernoulli(x, logits.sigmoid().clamp(low, 1 - low))
+        ),
+        f"{saturates}: {low:g} is added inside the logarithms": (
+            lambda x, logits: x * (logits.sigmoid() + low).log() + (1 - x) * (1 - logits.sigmoid() + low).log()
+        ),
+    }
+
+
+LOG_BERNOULLI: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "": lambda x, logits: _bernoulli(x, logits.sigmoid()),
+    "applies the sigmoid twice": lambda x, logits: _bernoulli(x, logits.sigmoid().sigmoid()),
+    "takes the logits for probabilities: the sigmoid is missing": lambda x, logits: _bernoulli(x, logits),
+    "exchanges x and 1 − x": lambda x, logits: _bernoulli(1 - x, logits.sigmoid()),
+    "has only x log p: the term of x = 0, (1 − x) log(1 − p), is missing": (
+        lambda x, logits: torch.xlogy(x, logits.sigmoid())
+    ),
+    "has only (1 − x) log(1 − p): the term of x = 1, x log p, is missing": (
+        lambda x, logits: torch.xlogy(1 - x, (-logits).sigmoid())
+    ),
+    "sums probabilities, where it should sum their logarithms": (
+        lambda x, logits: x * logits.sigmoid() + (1 - x) * (-logits).sigmoid()
+    ),
+    "is −Σ(x − p)²: a squared error, not a log-probability": lambda x, logits: -((x - logits.sigmoid()) ** 2),
+    "is −½ Σ(x − p)²: a squared error, not a log-probability": lambda x, logits: -0.5 * (x - logits.sigmoid()) ** 2,
+    "is x·ℓ alone: the normalizing log(1 + exp ℓ) is missing": lambda x, logits: x * logits,
+} | {clause: wrong for low in (1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8) for clause, wrong in _clamped(low).items()}
+
+
+REPARAMETERIZE: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
+    "equals μ + σ²ε: the variance stands where the standard deviation belongs": (
+        lambda mu, log_var, eps: mu + log_var.exp() * eps
+    ),
+    "equals μ + log σ² · ε: exp is missing": lambda mu, log_var, eps: mu + log_var * eps,
+    "equals μ + log σ · ε: exp is missing": lambda mu, log_var, eps: mu + 0.5 * log_var * eps,
+    "equals μ + √(log σ²) ε: exp is missing": lambda mu, log_var, eps: mu + log_var.sqrt() * eps,
+    "equals μ + exp(2·log_var) ε: the ½ became a 2": lambda mu, log_var, eps: mu + (2 * log_var).exp() * eps,
+    "equals μ + ε/σ: the exponent has the wrong sign": lambda mu, log_var, eps: mu + (-0.5 * log_var).exp() * eps,
+    "equals μ − σε: the same distribution, but the noise enters with the opposite sign": (
+        lambda mu, log_var, eps: mu - (0.5 * log_var).exp() * eps
+    ),
+    "equals μ + ε: log_var is not used": lambda mu, log_var, eps: mu + eps,
+    "equals σε: μ is not added": lambda mu, log_var, eps: (0.5 * log_var).exp() * eps,
+    "equals μ + σ: eps is not used": lambda mu, log_var, eps: (mu + (0.5 * log_var).exp()).expand_as(eps),
+    "equals μ: eps is not used": lambda mu, log_var, eps: mu.expand_as(eps),
+    "equals μ, of the shape of mu: eps is not used": lambda mu, log_var, eps: mu,
+    "equals ε: neither mu nor log_var is used": lambda mu, log_var, eps: eps,
+    "equals σ(μ + ε): the mean is scaled with the noise": lambda mu, log_var, eps: (0.5 * log_var).exp() * (mu + eps),
+    "shares one noise among the whole batch": (
+        lambda mu, log_var, eps: mu + (0.5 * log_var).exp() * eps[..., :1, :].expand_as(eps)
+    ),
+    "shares one noise among all samples": (
+        lambda mu, log_var, eps: mu + (0.5 * log_var).exp() * (eps[:1] if eps.ndim > mu.ndim else eps).expand_as(eps)
+    ),
+    "shares one noise among all latent dimensions": (
+        lambda mu, log_var, eps: mu + (0.5 * log_var).exp() * eps[..., :1].expand_as(eps)
+    ),
+    "uses only the first of the K samples": (
+        lambda mu, log_var, eps: mu + (0.5 * log_var).exp() * (eps[0] if eps.ndim > mu.ndim else eps)
+    ),
+    "averages the K samples: one z for each is expected": (
+        lambda mu, log_var, eps: mu + (0.5 * log_var).exp() * (eps.mean(0) if eps.ndim > mu.ndim else eps)
+    ),
+}
+
+
+def elbo_parts(model: VAE, x: Tensor, eps: Tensor, scale: Callable[[Tensor], Tensor] = lambda t: (0.5 * t).exp()):
+    """The quantities an ELBO is made of, and those it is mistakenly made of; ``scale`` turns log_var into z's scale."""
+    mu, log_var = model.encode(x)
+    z = mu + scale(log_var) * eps
+    return SimpleNamespace(
+        mu=mu,
+        log_var=log_var,
+        z=z,
+        log_likelihood=model.log_likelihood(x, z),
+        squares=((x - model.decode(z)) ** 2).sum(-1),
+        log_prior=model.log_prior(z),
+        log_q=Normal(mu, (0.5 * log_var).exp()).log_prob(z).sum(-1),
+        kl=KL[""](mu, log_var).sum(-1),
+    )
+
+
+def _from_parts(formula: Callable[..., Tensor]) -> Callable[[VAE, Tensor, Tensor], Tensor]:
+    """A formula of the parts and the arguments as a function of the arguments alone."""
+    return lambda model, x, eps: formula(elbo_parts(model, x, eps), model, x, eps)
+
+
+def _rows_mixed(t: SimpleNamespace, model: VAE, x: Tensor, eps: Tensor) -> Tensor:
+    """The K·B latent points in the order of x.repeat(K, 1), beside x.repeat_interleave(K, 0)."""
+    n_samples = len(eps)
+    log_likelihood = model.log_likelihood(x.repeat_interleave(n_samples, 0), t.z.flatten(0, 1))
+    return log_likelihood.reshape(n_samples, len(x)).mean(0) - t.kl
+
+
+ELBO: dict[str, Callable[[VAE, Tensor, Tensor], Tensor]] = {
+    clause: _from_parts(formula)
+    for clause, formula in {
+        "": lambda t, model, x, eps: t.log_likelihood.mean(0) - t.kl,
+        "adds the KL, where it should be subtracted": lambda t, model, x, eps: t.log_likelihood.mean(0) + t.kl,
+        "is log p(x | z) alone: the KL is missing": lambda t, model, x, eps: t.log_likelihood.mean(0),
+        "is −KL alone: log p(x | z) is missing": lambda t, model, x, eps: -t.kl,
+        "divides log p(x | z) by the number of dimensions of x: sum over them, never average": (
+            lambda t, model, x, eps: t.log_likelihood.mean(0) / x.shape[-1] - t.kl
+        ),
+        "divides the KL by the number of latent dimensions: sum over them, never average": (
+            lambda t, model, x, eps: t.log_likelihood.mean(0) - t.kl / eps.shape[-1]
+        ),
+        "sums log p(x | z) over the K samples, where it should average": (
+            lambda t, model, x, eps: t.log_likelihood.sum(0) - t.kl
+        ),
+        "uses only the first of the K samples": lambda t, model, x, eps: t.log_likelihood[0] - t.kl,
+        "uses only the first of the K samples, in every term": (
+            lambda t, model, x, eps: (t.log_likelihood + t.log_prior - t.log_q)[0]
+        ),
+        "decodes the mean of z, where each sample is to be decoded": (
+            lambda t, model, x, eps: model.log_likelihood(x, t.mu) - t.kl
+        ),
+        "samples z = μ + σ²ε: the variance stands where the standard deviation belongs": (
+            lambda t, model, x, eps: elbo_parts(model, x, eps, torch.exp).log_likelihood.mean(0) - t.kl
+        ),
+        "samples z = μ + log σ² · ε: exp is missing": (
+            lambda t, model, x, eps: elbo_parts(model, x, eps, lambda log_var: log_var).log_likelihood.mean(0) - t.kl
+        ),
+        "samples z = ε: from the prior, not from q(z | x)": (
+            lambda t, model, x, eps: model.log_likelihood(x, eps).mean(0) - t.kl
+        ),
+        "takes −Σ(x − x̂)² for log p(x | z): the factor 1/(2σ²) and the constant are missing": (
+            lambda t, model, x, eps: -t.squares.mean(0) - t.kl
+        ),
+        "takes −½ Σ(x − x̂)² for log p(x | z): the variance of the likelihood and the constant are missing": (
+            lambda t, model, x, eps: -0.5 * t.squares.mean(0) - t.kl
+        ),
+        "takes minus the mean squared error for log p(x | z)": (
+            lambda t, model, x, eps: -t.squares.mean(0) / x.shape[-1] - t.kl
+        ),
+        "drops the constant −(D/2) log(2πσ²) of log p(x | z)": (
+            # what is left at a perfect fit is the constant
+            lambda t, model, x, eps: t.log_likelihood.mean(0) - model.likelihood.log_prob(x, x) - t.kl
+        ),
+        "drops −(D/2) log 2π of log p(x | z)": (
+            lambda t, model, x, eps: t.log_likelihood.mean(0) + 0.5 * LOG_2PI * x.shape[-1] - t.kl
+        ),
+        "is the importance-weighted bound: the mean stands inside the logarithm": (
+            lambda t, model, x, eps: (t.log_likelihood + t.log_prior - t.log_q).logsumexp(0) - math.log(len(eps))
+        ),
+        "lacks log p(z)": lambda t, model, x, eps: (t.log_likelihood - t.log_q).mean(0),
+        "pairs each x with latent points of other examples: repeat stands beside repeat_interleave": _rows_mixed,
+        "averages log p(x | z) over examples, not over samples: the flat axis is K·B, not B·K": (
+            lambda t, model, x, eps: t.log_likelihood.reshape(len(x), len(eps)).mean(1) - t.kl
+        ),
+        "has the right value, but no gradient through the sample: z is detached": (
+            lambda t, model, x, eps: model.log_likelihood(x, t.z.detach()).mean(0) - t.kl
+        ),
+        "has the right value, but no gradient of the KL: it is detached": (
+            lambda t, model, x, eps: t.log_likelihood.mean(0) - t.kl.detach()
+        ),
+        "has the right value, but no gradient of log p(x | z): it is detached": (
+            lambda t, model, x, eps: t.log_likelihood.mean(0).detach() - t.kl
+        ),
+    }.items()
+} | {
+    f"has a wrong KL term: it {clause}": _from_parts(
+        lambda t, model, x, eps, kl=kl: t.log_likelihood.mean(0) - kl(t.mu, t.log_var).sum(-1)
+    )
+    for clause, kl in KL.items()
+    if clause
+}
+
+ELBO_TERMS: dict[str, tuple[float, Callable[..., Tensor]]] = {
+    "log p(x | z)": (1.0, lambda model, x, eps: elbo_parts(model, x, eps).log_likelihood.mean(0)),
+    "KL": (-1.0, lambda model, x, eps: elbo_parts(model, x, eps).kl),
+}

@@ -1,0 +1,353 @@
+r"""Checks for functions you wrote yourself: each compares one with an exact answer and names the likely mistake.
+
+Every check calls your function on fixed, asymmetric arguments in float64 and compares its values and its gradients
+with those of an independent route: quadrature, enumeration, quantiles, or the linear-Gaussian model. What comes back
+is a `Check`; where it failed, its ``mistake`` names the formula that gives the same wrong answers on all the
+arguments, or shows the evidence when no known mistake does. A function that computes in float32 passes as well.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Normal
+
+from vae_tutorial import _mistakes as known
+from vae_tutorial._diagnosis import TOLERANCE, Arguments, catalogue, compare, max_gap, quarantine
+from vae_tutorial._validation import require_finite, require_float
+from vae_tutorial.evidence import Check
+from vae_tutorial.likelihoods import Likelihood, normal
+from vae_tutorial.models import VAE
+from vae_tutorial.reference import LinearGaussian, kl_quadrature, log_marginal_quadrature, monte_carlo
+
+
+def check_kl(fn: Callable[[Tensor, Tensor], Tensor]) -> Check:
+    r"""Check your Kullback-Leibler divergence :math:`\mathrm{KL}(\mathcal{N}(\mu, \sigma^2) \,\|\, \mathcal{N}(0, I))`.
+
+    The exact answer is the integral :math:`\int q(z) (\log q(z) - \log p(z)) \, dz`, summed over a grid in one, two and
+    three dimensions; its gradients are those of that sum.
+
+    Args:
+        fn: ``fn(mu, log_var)`` gives the divergences in nats, shape (B,), for arguments of shape (B, L).
+
+    Returns:
+        The `Check`.
+
+    Raises:
+        TypeError: ``fn`` is not callable.
+
+    Example:
+        >>> check_kl(lambda mu, log_var: 0.5 * (mu**2 + log_var.exp() - 1 - log_var).sum(-1)).passed
+        True
+        >>> check_kl(lambda mu, log_var: 0.5 * (mu**2 + log_var.exp() - 1 - log_var).mean(-1)).mistake
+        'It is averaged over the last axis, where it should be summed.'
+    """
+    return compare(
+        "KL(N(μ, σ²) ‖ N(0, I)), values and gradients",
+        ("your function", "quadrature of the defining integral"),
+        fn,
+        _kl_by_quadrature,
+        _encodings((5, 3), (4, 2), (3, 1)),
+        catalogue(known.KL, known.REDUCTIONS, known.SIGNS),
+        known.KL_TERMS,
+    )
+
+
+def _kl_by_quadrature(mu: Tensor, log_var: Tensor) -> Tensor:
+    def one(mean: Tensor, sd: Tensor) -> Tensor:
+        q, p = Normal(mean, sd), Normal(torch.zeros_like(mean), torch.ones_like(sd))
+        return kl_quadrature(lambda z: q.log_prob(z).sum(-1), lambda z: p.log_prob(z).sum(-1), *_box(mean, sd), 37)
+
+    return torch.stack([one(mean, sd) for mean, sd in zip(mu, log_var.exp().sqrt(), strict=True)])
+
+
+def check_log_normal(fn: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Check:
+    r"""Check your log-density of a diagonal Gaussian, :math:`\log \mathcal{N}(x; \mu, \operatorname{diag} \sigma^2)`.
+
+    The exact answer takes its shape :math:`\exp(-\tfrac12 \sum_d (x_d - \mu_d)^2 / \sigma_d^2)` for granted and no
+    constant: it is normalized by quadrature.
+
+    Args:
+        fn: ``fn(x, mu, log_var)`` gives log-densities in nats, shape (B,), for arguments of shape (B, D).
+
+    Returns:
+        The `Check`.
+
+    Raises:
+        TypeError: ``fn`` is not callable.
+
+    Example:
+        >>> check_log_normal(lambda x, mu, log_var: -0.5 * ((x - mu) ** 2 / log_var.exp() + log_var).sum(-1)).mistake
+        'It lacks −½ log 2π for each dimension: the density integrates to (2π)^{D/2}.'
+    """
+    shapes = (5, 3), (4, 2), (3, 1)
+    fixtures = [
+        {"x": _values(*shape, low=-2.0, high=2.5, seed=8).requires_grad_(), **encoding}
+        for shape, encoding in zip(shapes, _encodings(*shapes), strict=True)
+    ]
+    return compare(
+        "log N(x; μ, σ²), values and gradients",
+        ("your function", "quadrature of the normalizing constant"),
+        fn,
+        _log_normal_by_quadrature,
+        fixtures,
+        catalogue(known.LOG_NORMAL, known.REDUCTIONS | known.NOT_A_LOGARITHM, known.SIGNS),
+        known.LOG_NORMAL_TERMS,
+    )
+
+
+def _log_normal_by_quadrature(x: Tensor, mu: Tensor, log_var: Tensor) -> Tensor:
+    def one(x: Tensor, mean: Tensor, var: Tensor) -> Tensor:
+        def shape(z: Tensor) -> Tensor:
+            return -0.5 * ((z - mean) ** 2 / var).sum(-1)
+
+        return shape(x) - log_marginal_quadrature(shape, *_box(mean, var.sqrt()), 37)
+
+    return torch.stack([one(*row) for row in zip(x, mu, log_var.exp(), strict=True)])
+
+
+def check_log_bernoulli(fn: Callable[[Tensor, Tensor], Tensor]) -> Check:
+    r"""Check your log-probability of independent Bernoulli dimensions, given their logits.
+
+    The exact answer is normalized by enumeration: the logit is the logarithm of the odds, so
+    :math:`\log p(x) = x^\top \ell - \log \sum_{y \in \{0, 1\}^D} \exp(y^\top \ell)`.
+
+    Args:
+        fn: ``fn(x, logits)`` gives log-probabilities in nats, shape (B,), for binary ``x`` and ``logits`` of shape
+            (B, D). The logits reach ±20, where a sigmoid that is clamped or rounded to 1 shows.
+
+    Returns:
+        The `Check`.
+
+    Raises:
+        TypeError: ``fn`` is not callable.
+
+    Example:
+        >>> clamped = lambda x, logits: torch.distributions.Bernoulli(logits.sigmoid().clamp(1e-5, 1 - 1e-5))
+        >>> check_log_bernoulli(lambda x, logits: clamped(x, logits).log_prob(x).sum(-1)).mistake
+        'It saturates at −11.51 nats a dimension: the probabilities are clamped at 1e-05.'
+    """
+    fixtures = []
+    for n_examples, x_dim in (5, 4), (4, 3), (3, 1):
+        logits = _values(n_examples, x_dim, low=-3.0, high=2.5, seed=4)
+        logits[0, 0], logits[1, 0] = -20.0, 19.0  # with x = 1 and 0: both improbable
+        x = (_values(n_examples, x_dim, low=0.0, high=1.0, seed=7) > 0.4).double()
+        x[0, 0], x[1, 0] = 1.0, 0.0
+        fixtures.append({"x": x, "logits": logits.requires_grad_()})
+    return compare(
+        "log p(x) of independent Bernoulli dimensions, values and gradients",
+        ("your function", "enumeration of all binary vectors"),
+        fn,
+        _log_bernoulli_by_enumeration,
+        fixtures,
+        catalogue(known.LOG_BERNOULLI, known.REDUCTIONS | known.NOT_A_LOGARITHM, known.SIGNS),
+    )
+
+
+def _log_bernoulli_by_enumeration(x: Tensor, logits: Tensor) -> Tensor:
+    return (x * logits).sum(-1) - torch.logsumexp(logits @ _binary_vectors(x.shape[-1]).T, -1)
+
+
+def _binary_vectors(x_dim: int) -> Tensor:
+    return torch.cartesian_prod(*[torch.tensor([0.0, 1.0], dtype=torch.float64)] * x_dim).reshape(-1, x_dim)
+
+
+def check_log_prob(likelihood: Likelihood, points: Tensor, cell: float = 1.0) -> Check:
+    r"""Check a whole `Likelihood`: its log_prob sums to one, and its mean and samples follow that log_prob.
+
+    A mass function is summed over all the values x can take, a density over the nodes of a grid times their volume:
+    :math:`\sum_i p(x_i) \, v = 1` and :math:`\sum_i x_i \, p(x_i) \, v = \mathbb{E}[x]`. Samples are compared by
+    z-scores of the mean, the square and the log-probability.
+
+    Args:
+        likelihood: `bernoulli`, `normal(…)`, or your own.
+        points: all values of x, or the nodes of a grid, shape (N, D); see `reference.grid`.
+        cell: the volume that stands for one node; 1 for a mass function.
+
+    Returns:
+        The `Check`: the gap is the largest of total mass and mean, at fixed parameters in [-2, 1].
+
+    Raises:
+        TypeError: ``points`` is not a floating-point tensor.
+        ValueError: ``points`` is not of shape (N, D), or not finite.
+
+    Example:
+        >>> from vae_tutorial.likelihoods import bernoulli, normal_diag
+        >>> from vae_tutorial.reference import grid
+        >>> binary = torch.cartesian_prod(*[torch.tensor([0.0, 1.0])] * 3)
+        >>> check_log_prob(bernoulli, binary).passed, check_log_prob(normal_diag, *grid([-14.0], [14.0], 401)).passed
+        (True, True)
+    """
+    require_float(points=points)
+    require_finite(points=points)
+    if points.ndim != 2:
+        raise ValueError(f"points must have shape (N, D), got {tuple(points.shape)}")
+    routes = ("log_prob, mean and sample", f"{'sum' if cell == 1 else 'quadrature'} over x")
+    check = Check("p(x | z) sums to one; its mean and samples agree with it", routes, math.nan, TOLERANCE, unit="")
+    parameters = _values(5, points.shape[1] * likelihood.n_params, low=-2.0, high=1.0, seed=5)
+    try:
+        with quarantine():
+            measured = torch.stack([_mass_mean_samples(likelihood, row, points.double(), cell) for row in parameters])
+    except Exception as error:  # a learner's function may fail in any way
+        return replace(check, mistake=f"It raised {type(error).__name__}: {error}")
+    mass, mean_gap, z_score = measured.unbind(-1)
+    check = replace(check, gap=max_gap([*(mass - 1).abs().tolist(), *mean_gap.tolist()]))
+    if not (mass - 1).abs().max() <= TOLERANCE:
+        return replace(check, mistake=_name_mass(mass, points.shape[1]))
+    if not check.passed:
+        return replace(check, mistake="log_prob sums to one, but mean(params) is not the mean of that distribution.")
+    if not z_score.max() <= 5:
+        worst = f"{z_score.max():.0f} standard errors"
+        return replace(check, mistake=f"The samples do not follow log_prob: one of their averages lies {worst} off.")
+    return check
+
+
+def _mass_mean_samples(likelihood: Likelihood, params: Tensor, points: Tensor, cell: float) -> Tensor:
+    """The total mass, the gap of the mean, and the largest z-score of samples, for one row of parameters."""
+
+    def log_prob(x: Tensor) -> Tensor:
+        log_p = likelihood.log_prob(x, params.expand(len(x), -1))
+        if log_p.shape != x.shape[:1]:
+            raise ValueError(f"log_prob gave shape {tuple(log_p.shape)}, where {tuple(x.shape[:1])} is expected")
+        return log_p.double()
+
+    def statistics(x: Tensor, log_p: Tensor) -> Tensor:
+        return torch.cat([x, x**2, log_p[:, None]], -1)
+
+    log_p = log_prob(points)
+    weights = log_p.exp() * cell
+    mean_gap = (likelihood.mean(params) - weights @ points).abs().max()
+    drawn = likelihood.sample(params.expand(20_000, -1), generator=torch.Generator().manual_seed(6)).double()
+    estimate = monte_carlo(statistics(drawn, log_prob(drawn)))
+    z_score = estimate.z_score(weights @ statistics(points, log_p)).abs().max()
+    return torch.stack([weights.sum(), mean_gap, z_score])
+
+
+def _name_mass(mass: Tensor, x_dim: int) -> str:
+    evidence = f"exp(log_prob) sums to {mass[0]:.4g}, where 1 is expected"
+    if torch.allclose(mass, torch.full_like(mass, 2 * math.pi) ** (x_dim / 2), rtol=TOLERANCE):
+        return f"{evidence}: this is (2π)^(D/2), so −½ log 2π is missing for each dimension."
+    return f"{evidence}: log_prob is not normalized, has the wrong sign, or the points do not cover the distribution."
+
+
+def check_reparameterize(fn: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Check:
+    r"""Check your sampler :math:`z = \mu + \sigma \odot \varepsilon`, the noise given.
+
+    The exact answer is a quantile: z lies in :math:`\mathcal{N}(\mu, \sigma^2)` where :math:`\varepsilon` lies in
+    :math:`\mathcal{N}(0, 1)`, with the same probability below it.
+
+    Args:
+        fn: ``fn(mu, log_var, eps)`` gives z of the shape of ``eps``, for ``mu`` and ``log_var`` of shape (B, L) and
+            ``eps`` of shape (B, L) or (K, B, L).
+
+    Returns:
+        The `Check`, of values and of gradients with respect to ``mu`` and ``log_var``.
+
+    Raises:
+        TypeError: ``fn`` is not callable.
+
+    Example:
+        >>> check_reparameterize(lambda mu, log_var, eps: mu + log_var.exp() * eps).mistake
+        'It equals μ + σ²ε: the variance stands where the standard deviation belongs.'
+    """
+    three, one = _encodings((5, 3), (4, 1))
+    fixtures = [
+        {**three, "eps": _values(6, 5, 3, low=-2.0, high=1.8, seed=3)},
+        {**one, "eps": _values(7, 4, 1, low=-2.0, high=1.8, seed=3)},
+        {**three, "eps": _values(5, 3, low=-1.8, high=2.0, seed=3)},
+    ]
+    return compare(
+        "z = μ + σε, values and gradients",
+        ("your function", "the quantile of N(μ, σ²) that ε is of N(0, 1)"),
+        fn,
+        lambda mu, log_var, eps: Normal(mu, log_var.exp().sqrt()).icdf(Normal(0.0, 1.0).cdf(eps)),
+        fixtures,
+        known.REPARAMETERIZE,
+        unit="",
+    )
+
+
+def check_elbo(fn: Callable[[VAE, Tensor, Tensor], Tensor]) -> Check:
+    r"""Check your estimate of the evidence lower bound on a model where it is known exactly.
+
+    The model is a `VAE` with a linear decoder and a Gaussian likelihood, whose ELBO `reference.LinearGaussian` gives.
+    No Monte Carlo error stands between: here :math:`\log p(x \mid z)`, :math:`\log p(z)` and :math:`\log q(z \mid x)`
+    are quadratic in the noise, and the average over the 2L points :math:`\pm \sqrt{L} \, e_l` is the exact
+    expectation of every quadratic, since their mean is 0 and their second moment I. So both estimators, with
+    the KL in closed form and with every term sampled, must equal the bound itself when they are given this noise.
+
+    Args:
+        fn: ``fn(model, x, eps)`` gives one value per example, shape (B,), for ``x`` of shape (B, D) and noise of shape
+            (K, B, L): :math:`\frac1K \sum_k \log p_\theta(x \mid z^{(k)}) - \mathrm{KL}`. The model has the methods
+            of `VAE`.
+
+    Returns:
+        The `Check`, of values and of gradients with respect to the encoder's and the decoder's parameters.
+
+    Raises:
+        TypeError: ``fn`` is not callable.
+
+    Example:
+        >>> from vae_tutorial.bounds import elbo
+        >>> check_elbo(lambda model, x, eps: elbo(model, x, eps=eps)).passed
+        True
+        >>> check_elbo(lambda model, x, eps: -elbo(model, x, eps=eps).mean()).mistake
+        'It is averaged over the batch: one value per example is expected; it is the loss, −ELBO.'
+    """
+    return compare(
+        "ELBO of a linear-Gaussian model, values and gradients",
+        ("your function on 2L noise points that leave no error", "linear-Gaussian algebra"),
+        fn,
+        _linear_gaussian_elbo,
+        [_linear_gaussian(n_examples=5, x_dim=4, latent_dim=3), _linear_gaussian(n_examples=4, x_dim=3, latent_dim=1)],
+        catalogue(known.ELBO, known.BATCH_REDUCTIONS, {"": 1.0, "is the loss, −ELBO": -1.0}),
+        known.ELBO_TERMS,
+    )
+
+
+_NOISE_VAR = 0.3  # neither 1 nor ½, at which a plain squared error would be right but for a constant
+
+
+def _linear_gaussian(n_examples: int, x_dim: int, latent_dim: int) -> Arguments:
+    decoder = LinearGaussian(
+        _values(x_dim, latent_dim, low=-0.8, high=1.0, seed=9), _NOISE_VAR, _values(x_dim, low=-0.5, high=1.0, seed=10)
+    ).decoder()
+    encoder = nn.Linear(x_dim, 2 * latent_dim, dtype=torch.float64)
+    weight, bias = (
+        _values(2 * latent_dim, *axes, low=-0.5, high=0.4, seed=seed) for axes, seed in (([x_dim], 11), ([], 12))
+    )
+    encoder.load_state_dict({"weight": weight, "bias": bias})
+    axes = math.sqrt(latent_dim) * torch.eye(latent_dim, dtype=torch.float64)
+    return {
+        "model": VAE(encoder, decoder, latent_dim, normal(math.log(_NOISE_VAR))),
+        "x": _values(n_examples, x_dim, low=-1.5, high=2.0, seed=13),
+        "eps": torch.cat([axes, -axes])[:, None].expand(-1, n_examples, -1).contiguous(),  # (2L, B, L)
+    }
+
+
+def _linear_gaussian_elbo(model: VAE, x: Tensor, eps: Tensor) -> Tensor:
+    return LinearGaussian(model.decoder.weight, _NOISE_VAR, model.decoder.bias).elbo(x, *model.encode(x))
+
+
+def _values(*shape: int, low: float, high: float, seed: int) -> Tensor:
+    """Fixed numbers without any symmetry that could hide a mistake."""
+    uniform = torch.rand(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return low + (high - low) * uniform
+
+
+def _encodings(*shapes: tuple[int, int]) -> list[dict[str, Tensor]]:
+    """Means and log-variances, differentiable; B differs from L."""
+    return [
+        {
+            "mu": _values(*shape, low=-2.0, high=1.5, seed=1).requires_grad_(),
+            "log_var": _values(*shape, low=-2.0, high=1.2, seed=2).requires_grad_(),
+        }
+        for shape in shapes
+    ]
+
+
+def _box(mean: Tensor, sd: Tensor) -> tuple[list[float], list[float]]:
+    """Nine standard deviations on either side, where `reference.grid` with 37 nodes has a step of half of one."""
+    return (mean - 9 * sd).tolist(), (mean + 9 * sd).tolist()
