@@ -114,8 +114,11 @@ def test_repr_shows_claim_routes_number_and_verdict():
         r"FAIL  the claim\n +one way against another: gap \S+ against an allowed 1e-12 nats\n +The sign\.",
         repr(failing),
     )
-    assert "margin 2.0 >= 1.5 nats" in repr(exceeds("b", 3.0, 1.0, margin=1.5, routes=ROUTES))
-    assert "margin 2.0 short of 2.5 nats" in repr(exceeds("b", 3.0, 1.0, margin=2.5, routes=ROUTES))
+    assert "margin 2 >= 1.5 nats" in repr(exceeds("b", 3.0, 1.0, margin=1.5, routes=ROUTES))
+    assert "margin 0.031 >= 0.01 nats" in repr(exceeds("b", 3.031, 3.0, margin=0.01, routes=ROUTES))
+    assert "margin 138.2 >= 50 nats" in repr(exceeds("b", 138.24, 0.0, margin=50, routes=ROUTES))
+    assert "margin 2 short of the required 2.5 nats" in repr(exceeds("b", 3.0, 1.0, margin=2.5, routes=ROUTES))
+    assert "nothing could be measured" in repr(dataclasses.replace(failing, gap=math.nan))
     assert not repr(dataclasses.replace(passing, unit="")).endswith(" ")
 
 
@@ -124,12 +127,19 @@ def data_of(check):
     return json.loads(html.unescape(found.group(1)))
 
 
-@pytest.mark.parametrize("gap", [1.25e-16, 0.1 + 0.2, math.inf])
-def test_the_data_attribute_gives_the_check_back(gap):
+@pytest.mark.parametrize("gap, shown", [(1.24e-16, "1.2e-16"), (0.1 + 0.2, "0.3"), (-12.34, "-12.3")])
+def test_the_data_attribute_gives_the_check_back(gap, shown):
     check = Check("μ² <= \"σ²\" & 'more'", ROUTES, gap, 1e-12, "nats", "<=", 'a "quoted" <mistake>')
     data = data_of(check)
     assert data.pop("passed") is check.passed
+    assert data.pop("measured") == shown
     assert Check(**data | {"routes": tuple(data["routes"])}) == check
+
+
+@pytest.mark.parametrize("gap, shown", [(math.inf, "inf"), (math.nan, "–")])
+def test_the_data_attribute_is_json_without_nan_and_infinity(gap, shown):
+    data = data_of(Check("c", ROUTES, gap, 1e-12))
+    assert (data["gap"], data["measured"], data["passed"]) == (None, shown, False)
 
 
 def test_html_escapes_everything_and_shows_the_verdict():

@@ -98,7 +98,8 @@ def compare(
     if not callable(fn):
         raise TypeError(f"the first argument must be the function to check, got {type(fn).__name__}")
     expected = [evaluate(exact, arguments) for arguments in fixtures]
-    check = Check(claim, routes, math.nan, TOLERANCE, unit)
+    name = getattr(fn, "__name__", "<lambda>")
+    check = Check(claim if name == "<lambda>" else f"{name}: {claim}", routes, math.nan, TOLERANCE, unit)
     came = []
     for arguments in [*fixtures, fixtures[0]]:
         try:

@@ -32,13 +32,17 @@ def require_same_shape(**tensors: Tensor) -> None:
 def require_aligned(**pair: Tensor) -> None:
     """Two arguments have one shape, or one of them has one more leading axis: (K, B, D) beside (B, D)."""
     (name_a, a), (name_b, b) = pair.items()
+    if not aligned(a, b):
+        raise ValueError(
+            f"{name_a} and {name_b} must have the same shape, or one of them one more leading sample axis, "
+            f"(K, B, D) beside (B, D); got {name_a} {tuple(a.shape)} and {name_b} {tuple(b.shape)}"
+        )
+
+
+def aligned(a: Tensor, b: Tensor) -> bool:
+    """Whether the two have one shape, or one of them has one more leading axis: (K, B, D) beside (B, D)."""
     short, long = sorted((tuple(a.shape), tuple(b.shape)), key=len)
-    if short == long or (len(short) >= 2 and short == long[1:]):
-        return
-    raise ValueError(
-        f"{name_a} and {name_b} must have the same shape, or one of them one more leading sample axis, "
-        f"(K, B, D) beside (B, D); got {name_a} {tuple(a.shape)} and {name_b} {tuple(b.shape)}"
-    )
+    return short == long or (len(short) >= 2 and short == long[1:])
 
 
 def require_finite(**tensors: Tensor) -> None:

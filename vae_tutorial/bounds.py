@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from vae_tutorial._validation import require_count
+from vae_tutorial._validation import require_count, require_float
 from vae_tutorial.gaussian import kl_standard_normal, log_normal, reparameterize, standard_noise
 from vae_tutorial.models import VAE
 
@@ -72,7 +72,8 @@ def elbo_terms(
     if eps is None:
         require_count(n_samples=n_samples)
         eps = standard_noise((n_samples, *mu.shape), like=mu, generator=generator)
-    elif eps.ndim != 3 or eps.shape[0] == 0 or eps.shape[1:] != mu.shape:
+    require_float(eps=eps)
+    if eps.ndim != 3 or eps.shape[1:] != mu.shape:
         raise ValueError(f"eps must have shape (K, B, L) = (K, {mu.shape[0]}, {mu.shape[1]}), got {tuple(eps.shape)}")
     z = reparameterize(mu, log_var, eps)  # (K, B, L)
     log_likelihood = model.log_likelihood(x, z).mean(0)

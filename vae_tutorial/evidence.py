@@ -43,7 +43,7 @@ class Check:
     @property
     def passed(self) -> bool:
         """Whether the measurement supports the claim. A gap that is not a number never does."""
-        if self.mistake or math.isnan(self.gap):
+        if self.mistake:
             return False
         return self.gap <= self.bound if self.relation == "<=" else self.gap >= self.bound
 
@@ -51,12 +51,20 @@ class Check:
         return self.passed
 
     @property
+    def measured(self) -> str:
+        """The measured number as it is shown; "–" where there was none to measure."""
+        if math.isnan(self.gap):
+            return "–"
+        return f"{self.gap:.1f}" if 10 <= abs(self.gap) < 1e6 else f"{self.gap:.2g}"
+
+    @property
     def measurement(self) -> str:
-        """The measured number beside its bound, as both pages and terminals show it."""
-        if self.relation == "<=":
-            allowed = "<=" if self.passed else "against an allowed"
-            return f"gap {self.gap:.2g} {allowed} {self.bound:g} {self.unit}".rstrip()
-        return f"margin {self.gap:.1f} {'>=' if self.passed else 'short of'} {self.bound:.1f} {self.unit}".rstrip()
+        """The measured number beside its bound."""
+        if math.isnan(self.gap):
+            return "nothing could be measured"
+        kind, short = ("gap", "against an allowed") if self.relation == "<=" else ("margin", "short of the required")
+        relation = self.relation if self.passed else short
+        return f"{kind} {self.measured} {relation} {self.bound:g} {self.unit}".rstrip()
 
     def __repr__(self) -> str:
         lines = [
@@ -68,7 +76,7 @@ class Check:
     def _repr_html_(self) -> str:
         # The data attribute is what the book's page of evidence reads.
         verdict = "pass" if self.passed else "fail"
-        data = html.escape(json.dumps(asdict(self) | {"passed": self.passed}))
+        data = html.escape(json.dumps(self._as_json()))
         mistake = f'<div class="check-mistake">{html.escape(self.mistake)}</div>' if self.mistake else ""
         return (
             f'<div class="check check-{verdict}" data-check="{data}">'
@@ -77,6 +85,10 @@ class Check:
             f'<div class="check-measurement">{html.escape(self.routes[0])} against {html.escape(self.routes[1])}: '
             f"{html.escape(self.measurement.replace('<=', '≤').replace('>=', '≥'))}</div>{mistake}</div>"
         )
+
+    def _as_json(self) -> dict[str, object]:
+        gap = self.gap if math.isfinite(self.gap) else None  # JSON has no NaN and no infinity
+        return asdict(self) | {"gap": gap, "measured": self.measured, "passed": self.passed}
 
 
 def agree(

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from vae_tutorial._validation import (
     require_aligned,
+    require_finite,
     require_finite_result,
     require_float,
     require_same_shape,
@@ -171,6 +172,7 @@ def reparameterize(
     require_aligned(eps=eps, mu=mu)
     if eps.ndim < mu.ndim:
         raise ValueError(f"eps must have at least the axes of mu, got eps {tuple(eps.shape)}, mu {tuple(mu.shape)}")
+    require_finite(log_var=log_var)  # a log-variance of -inf would leave z finite
     z = mu + torch.exp(0.5 * log_var) * eps
     return require_finite_result(z, mu=mu, log_var=log_var, eps=eps)
 

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vae_tutorial._validation import require_aligned, require_finite, require_finite_result, require_float
+from vae_tutorial._validation import aligned, require_aligned, require_finite, require_finite_result, require_float
 from vae_tutorial.gaussian import log_normal, reparameterize
 
 
@@ -24,6 +24,9 @@ class Likelihood(NamedTuple):
             (B, D·n_params) or (K, B, D·n_params); the result (B,) or (K, B).
         mean: ``mean(params)``, the mean of x, shape (..., D).
         sample: ``sample(params, generator=None)``, one draw of x for each row of ``params``, shape (..., D).
+
+    Each raises TypeError where ``x`` or ``params`` is not a floating-point tensor, and ValueError where one has the
+    wrong shape, is empty or not finite, or where x cannot occur under the distribution.
     """
 
     n_params: int
@@ -46,15 +49,20 @@ def _bernoulli_log_prob(x: Tensor, params: Tensor) -> Tensor:
     return require_finite_result(log_prob, params=params)
 
 
-def _bernoulli_sample(params: Tensor, generator: torch.Generator | None = None) -> Tensor:
+def _bernoulli_mean(params: Tensor) -> Tensor:
     require_float(params=params)
     require_finite(params=params)
+    return torch.sigmoid(params)
+
+
+def _bernoulli_sample(params: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    probability = _bernoulli_mean(params)
     device = generator.device if generator is not None else "cpu"
     uniform = torch.rand(params.shape, generator=generator, dtype=params.dtype, device=device).to(params.device)
-    return (uniform < torch.sigmoid(params)).to(params.dtype)
+    return (uniform < probability).to(params.dtype)
 
 
-bernoulli = Likelihood(n_params=1, log_prob=_bernoulli_log_prob, mean=torch.sigmoid, sample=_bernoulli_sample)
+bernoulli = Likelihood(n_params=1, log_prob=_bernoulli_log_prob, mean=_bernoulli_mean, sample=_bernoulli_sample)
 r"""Independent Bernoulli dimensions, ``params`` the logits :math:`\ell`:
 
 .. math:: \log p(x \mid z) = \sum_{d=1}^{D} \bigl( x_d \log s(\ell_d) + (1 - x_d) \log s(-\ell_d) \bigr),
@@ -67,16 +75,30 @@ r"""Independent Bernoulli dimensions, ``params`` the logits :math:`\ell`:
 def _gaussian(n_params: int, split: Callable[[Tensor], tuple[Tensor, Tensor]]) -> Likelihood:
     """The Gaussian likelihood whose mean and log-variance ``split`` reads from ``params``."""
 
+    def checked_split(params: Tensor) -> tuple[Tensor, Tensor]:
+        require_float(params=params)
+        require_finite(params=params)
+        if params.shape[-1] % n_params:
+            raise ValueError(
+                f"params must hold {n_params} numbers for each dimension of x, got shape {tuple(params.shape)}"
+            )
+        return split(params)
+
     def log_prob(x: Tensor, params: Tensor) -> Tensor:
-        require_float(x=x, params=params)
-        return log_normal(x, *split(params))
+        mu, log_var = checked_split(params)
+        require_float(x=x)
+        if not aligned(x, mu):
+            raise ValueError(
+                f"params must have the shape of x with {n_params} D on the last axis, or one more leading sample axis; "
+                f"got params {tuple(params.shape)} and x {tuple(x.shape)}"
+            )
+        return log_normal(x, mu, log_var)
 
     def mean(params: Tensor) -> Tensor:
-        return split(params)[0]
+        return checked_split(params)[0]
 
     def sample(params: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        require_float(params=params)
-        return reparameterize(*split(params), generator=generator)
+        return reparameterize(*checked_split(params), generator=generator)
 
     return Likelihood(n_params, log_prob, mean, sample)
 

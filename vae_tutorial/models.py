@@ -54,13 +54,14 @@ class VAE(nn.Module):
 
         Raises:
             TypeError: ``x`` is not a floating-point tensor.
-            ValueError: ``x`` is not two-dimensional, empty or not finite, or the encoder's output is not (B, 2L).
+            ValueError: ``x`` is not two-dimensional, empty or not finite, does not fit the encoder in shape or
+                dtype, or the encoder's output is not (B, 2L).
         """
         require_float(x=x)
         require_finite(x=x)
         if x.ndim != 2:
             raise ValueError(f"x must have shape (B, D), one flat row an example, got {tuple(x.shape)}")
-        params = self.encoder(x)
+        params = _apply(self.encoder, x=x)
         if params.shape != (len(x), 2 * self.latent_dim):
             raise ValueError(
                 f"the encoder must give mu and log_var, shape {(len(x), 2 * self.latent_dim)} for "
@@ -80,12 +81,14 @@ class VAE(nn.Module):
 
         Raises:
             TypeError: ``z`` is not a floating-point tensor.
-            ValueError: the last axis of ``z`` is not L, or ``z`` is empty.
+            ValueError: the last axis of ``z`` is not L, or ``z`` is empty, not finite or not of the
+                decoder's dtype.
         """
         require_float(z=z)
+        require_finite(z=z)
         if z.shape[-1] != self.latent_dim:
             raise ValueError(f"z must have {self.latent_dim} latent dimensions (last axis), got {tuple(z.shape)}")
-        return self.decoder(z)
+        return _apply(self.decoder, z=z)
 
     def log_prior(self, z: Tensor) -> Tensor:
         """log p(z) in nats, shape (...) for ``z`` of shape (..., L); the prior is N(0, I)."""
@@ -120,6 +123,19 @@ class VAE(nn.Module):
         require_count(n=n)
         z = standard_noise((n, self.latent_dim), like=next(self.decoder.parameters()), generator=generator)
         return self.likelihood.sample(self.decode(z), generator=generator)
+
+
+def _apply(network: nn.Module, **argument: Tensor) -> Tensor:
+    """The network's output; where PyTorch cannot take the input, the error names the argument, its shape and dtype."""
+    ((name, value),) = argument.items()
+    try:
+        return network(value)
+    except torch.cuda.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        raise ValueError(
+            f"{name} of shape {tuple(value.shape)} and {value.dtype} does not fit the network: {error}"
+        ) from error
 
 
 def mlp_vae(

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from numpy.typing import ArrayLike
 
+from vae_tutorial._validation import require_count
 from vae_tutorial.training import History
 
 # Okabe and Ito's palette, told apart with every common kind of color blindness.
@@ -60,9 +61,10 @@ def image_grid(images: ArrayLike, ax: Axes, *, n_columns: int, gap: int = 1) -> 
         >>> plt.close(figure)
     """
     images = _finite_array("images", images)
-    if images.ndim != 3 or len(images) == 0:
+    if images.ndim != 3:
         raise ValueError(f"images must have shape (N, height, width), got {images.shape}")
-    if n_columns < 1 or len(images) % n_columns:
+    require_count(n_columns=n_columns)
+    if len(images) % n_columns:
         raise ValueError(f"n_columns must divide the number of images, {len(images)}, got {n_columns}")
     padded = np.pad(images.clip(0, 1), ((0, 0), (0, gap), (0, gap)))
     n, height, width = padded.shape
@@ -107,7 +109,7 @@ def latent_scatter(mu: ArrayLike, labels: ArrayLike, ax: Axes) -> None:
         ax: where to draw.
 
     Raises:
-        ValueError: a shape does not fit, or a value is not finite.
+        ValueError: a shape does not fit, or ``mu`` is empty or not finite.
 
     Example:
         >>> figure, ax = plt.subplots()
@@ -136,7 +138,7 @@ def density_contours(density: ArrayLike, x1: ArrayLike, x2: ArrayLike, ax: Axes,
         color: of the lines.
 
     Raises:
-        ValueError: the shapes do not fit, or a value is not finite.
+        ValueError: the shapes do not fit, or ``density`` is empty or not finite.
 
     Example:
         >>> figure, ax = plt.subplots()
@@ -153,6 +155,8 @@ def density_contours(density: ArrayLike, x1: ArrayLike, x2: ArrayLike, ax: Axes,
 
 def _finite_array(name: str, values: ArrayLike | Sequence[float]) -> np.ndarray:
     array = np.asarray(values, dtype=float)
+    if array.size == 0:
+        raise ValueError(f"{name} must not be empty, got shape {array.shape}")
     if not np.isfinite(array).all():
         raise ValueError(f"{name} must be finite, got {np.count_nonzero(~np.isfinite(array))} NaN or infinite values")
     return array

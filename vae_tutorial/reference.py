@@ -39,9 +39,13 @@ def grid(low: Sequence[float], high: Sequence[float], n_nodes: int) -> tuple[Ten
         2.506628274631
     """
     require_count(n_nodes=n_nodes)
+    if len(low) != len(high):
+        raise ValueError(f"low and high need one number a dimension each, got {low} and {high}")
     sides = [b - a for a, b in zip(low, high, strict=True)]
     if n_nodes < 2 or not sides or not all(0 < side < math.inf for side in sides):
-        raise ValueError(f"the box needs positive finite sides and n_nodes >= 2, got {low}, {high}, {n_nodes}")
+        raise ValueError(
+            f"the box needs positive finite sides and n_nodes >= 2, got low {low}, high {high}, n_nodes {n_nodes}"
+        )
     axes = [torch.linspace(a, b, n_nodes, dtype=torch.float64) for a, b in zip(low, high, strict=True)]
     cell = math.prod(side / (n_nodes - 1) for side in sides)
     return torch.cartesian_prod(*axes).reshape(-1, len(axes)), cell
@@ -66,7 +70,8 @@ def kl_quadrature(
         The divergence in nats, a tensor without axes.
 
     Raises:
-        ValueError: the box is not valid, or q does not integrate to 1 on the box to within 1e-6.
+        ValueError: the box is not valid, ``log_q`` or ``log_p`` gives NaN or another shape, or q does not integrate to
+            1 on the box to within 1e-6.
 
     Example:
         >>> from torch.distributions import Normal
@@ -75,13 +80,20 @@ def kl_quadrature(
         0.500000000000
     """
     z, cell = grid(low, high, n_nodes)
-    log_q_z = log_q(z)
+    log_q_z, log_p_z = log_q(z), log_p(z)
+    for name, values in {"log_q": log_q_z, "log_p": log_p_z}.items():
+        if values.shape != z.shape[:1]:
+            raise ValueError(
+                f"{name} must map {tuple(z.shape)} to {tuple(z.shape[:1])}, it gives {tuple(values.shape)}"
+            )
+        if values.isnan().any():
+            raise ValueError(f"{name} gives NaN at {int(values.isnan().sum())} of the {len(z)} nodes")
     weights = torch.exp(log_q_z) * cell
     if abs(weights.sum().item() - 1) > 1e-6:
         raise ValueError(
             f"log_q integrates to {weights.sum().item():.9f} on the box, not to 1: widen low and high, or raise n_nodes"
         )
-    return (weights * (log_q_z - log_p(z))).sum()
+    return torch.where(weights > 0, weights * (log_q_z - log_p_z), 0.0).sum()  # 0 log 0 is 0
 
 
 def log_marginal_quadrature(
@@ -98,7 +110,8 @@ def log_marginal_quadrature(
         The log-evidence in nats, without axes or of shape (B,).
 
     Raises:
-        ValueError: the box is not valid, or more than 1e-6 of the integral lies at its border: it is too small.
+        ValueError: the box is not valid, ``log_joint`` gives another shape, or more than 1e-6 of the integral lies at
+            the border of the box: it is too small.
 
     Example:
         >>> from torch.distributions import Normal
@@ -109,6 +122,10 @@ def log_marginal_quadrature(
     """
     z, cell = grid(low, high, n_nodes)
     log_values = log_joint(z)
+    if log_values.ndim not in (1, 2) or len(log_values) != len(z):
+        raise ValueError(
+            f"log_joint must map {tuple(z.shape)} to ({len(z)},) or ({len(z)}, B), it gives {tuple(log_values.shape)}"
+        )
     log_evidence = torch.logsumexp(log_values, 0) + math.log(cell)
     bounds = torch.tensor([low, high], dtype=z.dtype)
     border = ((z == bounds[0]) | (z == bounds[1])).any(-1)
@@ -210,7 +227,8 @@ class LinearGaussian:
 
     def elbo(self, x: Tensor, mu: Tensor, log_var: Tensor) -> Tensor:
         """The exact ELBO in nats, shape (B,), for q(z | x) = N(mu, diag(exp(log_var))), both of shape (B, L)."""
-        x, q = self._rows(x), self._diagonal(mu, log_var)
+        x = self._rows(x)
+        q = self._diagonal(len(x), mu, log_var)
         eye = torch.eye(len(self.b), dtype=torch.float64)
         at_mean = MultivariateNormal(q.mean @ self.W.T + self.b, self.noise_var * eye).log_prob(x)
         spread = torch.einsum("dl,bl->b", self.W**2, q.variance) / (2 * self.noise_var)
@@ -219,7 +237,8 @@ class LinearGaussian:
 
     def kl_to_posterior(self, x: Tensor, mu: Tensor, log_var: Tensor) -> Tensor:
         """KL(q(z | x) ‖ p(z | x)) in nats, shape (B,), for ``mu``, ``log_var`` of shape (B, L): the bound's gap."""
-        return kl_divergence(self._diagonal(mu, log_var), self.posterior(x))
+        x = self._rows(x)
+        return kl_divergence(self._diagonal(len(x), mu, log_var), self.posterior(x))
 
     def decoder(self) -> nn.Linear:
         """The mean of p(x | z) as a decoder for `vae_tutorial.models.VAE`: a linear layer in float64."""
@@ -241,10 +260,11 @@ class LinearGaussian:
             raise ValueError(f"x must have shape (B, D) = (B, {len(self.b)}), got {tuple(x.shape)}")
         return x.double()
 
-    def _diagonal(self, mu: Tensor, log_var: Tensor) -> MultivariateNormal:
+    def _diagonal(self, n: int, mu: Tensor, log_var: Tensor) -> MultivariateNormal:
         require_float(mu=mu, log_var=log_var)
         require_finite(mu=mu, log_var=log_var)
         require_same_shape(mu=mu, log_var=log_var)
-        if mu.ndim != 2 or mu.shape[1] != self.W.shape[1]:
-            raise ValueError(f"mu must have shape (B, L) = (B, {self.W.shape[1]}), got {tuple(mu.shape)}")
+        shape = (n, self.W.shape[1])
+        if mu.shape != shape:
+            raise ValueError(f"mu must have shape (B, L) = {shape} for the {n} rows of x, got {tuple(mu.shape)}")
         return MultivariateNormal(mu.double(), torch.diag_embed(torch.exp(log_var.double())))

@@ -113,18 +113,20 @@ def fit(
         True
     """
     for name, x in {"x_train": x_train, "x_val": x_val}.items():
-        if x is not None:
+        if x is not None or name == "x_train":
             require_float(**{name: x})
             require_finite(**{name: x})
             if x.ndim != 2:
                 raise ValueError(f"{name} must have shape (N, D), one flat row an example, got {tuple(x.shape)}")
+            if x.shape[1] != x_train.shape[1]:
+                raise ValueError(f"{name} must have the {x_train.shape[1]} columns of x_train, got {tuple(x.shape)}")
     require_count(epochs=epochs, batch_size=batch_size, n_samples=n_samples)
     if not 0 < lr < float("inf"):
         raise ValueError(f"lr must be a positive number, got {lr}")
 
     home = next(model.parameters()).device
     device = torch.device(device) if device is not None else best_device()
-    model.to(device).train()
+    model.to(device)
     x_train = x_train.to(device)
     x_val = x_val.to(device) if x_val is not None else None
     optimizer = torch.optim.Adam(model.parameters(), lr=lr, fused=device.type in ("cpu", "cuda"))
@@ -133,6 +135,7 @@ def fit(
     bar = tqdm(total=epochs, unit="epoch", disable=not progress)
     try:
         for epoch in range(1, epochs + 1):
+            model.train()
             totals = [0.0, 0.0]
             order = torch.randperm(len(x_train), generator=generator).to(device)
             for batch, rows in enumerate(order.split(batch_size), start=1):
@@ -146,7 +149,16 @@ def fit(
                 loss.backward()
                 optimizer.step()
                 totals = [total + value for total, value in zip(totals, sums, strict=True)]
-            validation = evaluate(model, x_val, n_samples, seed=seed, objective=objective) if x_val is not None else ()
+            for name, parameter in model.named_parameters():
+                if not torch.isfinite(parameter).all():
+                    raise ValueError(f"epoch {epoch}: the parameter {name} is no longer finite")
+            validation = ()
+            if x_val is not None:
+                model.eval()  # dropout off, and batch statistics left alone: nothing is learned from x_val
+                try:
+                    validation = evaluate(model, x_val, n_samples, seed=seed, objective=objective)
+                except ValueError as error:
+                    raise ValueError(f"epoch {epoch}, validation: {error}") from error
             # Appended together, after everything that takes time: an interrupt leaves lists of equal length.
             history.log_likelihood.append(totals[0] / len(x_train))
             history.kl.append(totals[1] / len(x_train))
