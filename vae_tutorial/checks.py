@@ -167,7 +167,7 @@ def check_log_prob(likelihood: Likelihood, points: Tensor, cell: float = 1.0) ->
         cell: the volume that stands for one node; 1 for a mass function.
 
     Returns:
-        The `Check`: the gap is the largest of total mass and mean, at fixed parameters in [-2, 1].
+        The `Check`. Its gap is the largest of total mass and mean, at fixed parameters in [-2, 1].
 
     Raises:
         TypeError: ``points`` is not a floating-point tensor.

@@ -36,7 +36,7 @@ def log_normal(x: Tensor, mu: Tensor, log_var: Tensor) -> Tensor:
     Nothing else is broadcast.
 
     Returns:
-        Log-densities in nats, shape (...): the last axis is summed. Any real number: a density may exceed 1.
+        Log-densities in nats, shape (...), the last axis summed. They may be positive, since a density may exceed 1.
 
     Raises:
         TypeError: an argument is not a floating-point tensor.

@@ -1,0 +1,50 @@
+# The book and its tests. Each target sets up what it needs; `make` alone lists them.
+
+PYTHON ?= python3
+PORT ?= 8000
+BIN := .venv/bin
+READY := .venv/ready
+BUILT := _build/ready
+SOURCES := _config.yml _toc.yml references.bib $(wildcard book/*.md book/*.ipynb book/_ext/* book/_static/* vae_tutorial/*.py)
+
+.PHONY: help install book test serve execute browser lint clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z]*\):.*  ## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
+
+install: $(READY)  ## set up .venv with everything pinned in requirements.txt
+
+book: $(BUILT)  ## build the book and say where it is
+	@echo "The book: $(CURDIR)/_build/html/index.html"
+
+test: $(READY)  ## run every test: package, notebooks, built book
+	$(BIN)/pytest -n 2 --dist loadfile
+
+serve: $(BUILT)  ## build the book and serve it on this machine
+	@echo "The book: http://127.0.0.1:$(PORT)/ (stop with Ctrl-C)"
+	@$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
+
+execute: $(READY)  ## run all notebooks again, in place
+	$(BIN)/python tools/execute_notebooks.py
+
+browser:  ## install the Chromium that tests the pages
+	@sh tools/install_chromium.sh
+
+lint: $(READY)  ## check the code's style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+clean:  ## remove what was built, and the virtual environment
+	rm -rf _build .venv .pytest_cache .ruff_cache *.egg-info
+
+$(BUILT): $(READY) $(SOURCES)
+	$(BIN)/jupyter-book build -W --keep-going -n --all .
+	@touch $@
+
+$(READY): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+	    { echo "Python 3.10 or newer is needed; this is `$(PYTHON) --version 2>&1`. Name another: make PYTHON=python3.12"; exit 1; }
+	@echo "Setting up .venv: this downloads PyTorch and takes some minutes, once."
+	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@

@@ -1,0 +1,79 @@
+"""What every page of the book has, or must do without: description, repository links, no redundant script."""
+
+import html
+import os
+import re
+
+from docutils import nodes
+
+# The theme's icons come from its web font: 1.5 MB of script for the same icons, and its preloading of the font, which
+# fails on pages opened from the disk, are not needed.
+REDUNDANT = re.compile(
+    r'\s*<script[^>]*src="[^"]*(?:scripts/fontawesome|fontawesome/[^"]*/all\.min)\.js[^"]*"></script>'
+    r'|\s*<link rel="preload" as="font"[^>]*>'
+)
+DESCRIPTION_LENGTH = 160
+
+
+def add_repository(app, config) -> None:
+    """Link to the repository where its name is known, as it is on GitHub's own machines; otherwise to none."""
+    repository = os.environ.get("GITHUB_REPOSITORY", "")
+    # No button for a hosted notebook service: a chapter needs the package, which is not installed there.
+    options = {"repository_url": "", "launch_buttons": {}}
+    if repository:
+        options |= {
+            "repository_url": f"https://github.com/{repository}",
+            "repository_branch": os.environ.get("GITHUB_REF_NAME", "main"),
+            "repository_provider": "github",
+            "use_repository_button": True,
+            "use_issues_button": True,
+        }
+    config.html_theme_options.update(options)
+
+
+def add_description(app, pagename, templatename, context, doctree) -> None:
+    """The first paragraph of a page describes it to search engines, the book's title a page without one."""
+    if 'name="description"' in context.get("metatags", ""):
+        return
+    paragraphs = doctree.findall(nodes.paragraph) if doctree else ()
+    text = next((" ".join(p.astext().split()) for p in paragraphs), app.config.html_title)
+    if len(text) > DESCRIPTION_LENGTH:
+        text = text[:DESCRIPTION_LENGTH].rsplit(" ", 1)[0] + " …"
+    context["metatags"] = context.get("metatags", "") + f'\n<meta name="description" content="{html.escape(text)}">'
+
+
+def write_entrance(app, exception) -> None:
+    """The folder's own index.html leads to the first page."""
+    if exception is None and app.builder.format == "html":
+        first = app.builder.get_target_uri(app.config.root_doc)
+        (app.outdir / "index.html").write_text(
+            f'''<!DOCTYPE html>
+<html lang="{app.config.language}">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="refresh" content="0; url={first}">
+<link rel="icon" href="_static/favicon.svg">
+<meta name="description" content="{html.escape(app.config.html_title)}">
+<title>{html.escape(app.config.html_title)}</title>
+</head>
+<body><a href="{first}">{html.escape(app.config.html_title)}</a></body>
+</html>
+''',
+            encoding="utf-8",
+        )
+
+
+def drop_redundant(app, exception) -> None:
+    if exception is None and app.builder.format == "html":
+        for page in app.outdir.rglob("*.html"):
+            text = page.read_text(encoding="utf-8")
+            page.write_text(REDUNDANT.sub("", text), encoding="utf-8")
+
+
+def setup(app):
+    app.connect("config-inited", add_repository)
+    app.connect("html-page-context", add_description)
+    app.connect("build-finished", write_entrance, priority=900)  # after sphinx_external_toc's own
+    app.connect("build-finished", drop_redundant)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

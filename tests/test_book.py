@@ -1,0 +1,269 @@
+"""The built book: no warning, and every page whole in a browser, from a server and from the disk, by day and by night.
+
+The last tests plant errors: each must break the build of a small book made with the same extensions.
+"""
+
+import functools
+import json
+import re
+import shlex
+import subprocess
+import sys
+import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import nbformat
+import pytest
+from bs4 import BeautifulSoup
+from conftest import CHROMIUM, NO_CHROMIUM
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from playwright.sync_api import sync_playwright
+
+from vae_tutorial.evidence import Check
+
+ROOT = Path(__file__).parents[1]
+CHECK_OUTPUT = re.compile(r'<div class=\\?"check check-')
+
+
+@pytest.fixture(scope="module")
+def book(tmp_path_factory) -> Path:
+    """The folder of the built pages, made by the Makefile's own command."""
+    command = re.search(r"\$\(BIN\)/(jupyter-book build .*)", (ROOT / "Makefile").read_text(encoding="utf-8"))[1]
+    folder = tmp_path_factory.mktemp("book")
+    program, *arguments = shlex.split(command)
+    run = subprocess.run(
+        [Path(sys.executable).with_name(program), *arguments, "--path-output", folder],
+        cwd=ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+    warnings = [line for line in (run.stdout + run.stderr).splitlines() if re.search("WARNING|ERROR", line)]
+    assert (run.returncode, warnings) == (0, []), "\n".join(warnings) or run.stderr
+    return folder / "_build" / "html"
+
+
+@pytest.fixture(scope="module")
+def pages(book) -> list[str]:
+    names = sorted(path.relative_to(book).as_posix() for path in book.rglob("*.html") if "_static" not in path.parts)
+    assert len(names) > 5
+    return names
+
+
+@pytest.fixture(scope="module")
+def soups(book, pages) -> dict[str, BeautifulSoup]:
+    return {page: BeautifulSoup((book / page).read_text(encoding="utf-8"), "html.parser") for page in pages}
+
+
+# What the files say
+
+
+def test_every_page_has_language_title_description_and_icon(book, soups):
+    for page, soup in soups.items():
+        assert soup.html.get("lang") == "en", page
+        title = soup.title.get_text(strip=True)
+        assert title and "\\" not in title, page
+        assert soup.find("meta", attrs={"name": "description"})["content"].strip(), page
+        icon = soup.find("link", rel=re.compile("icon"))["href"]
+        assert (book / page).parent.joinpath(icon.split("?")[0]).exists(), page
+
+
+def test_every_internal_link_and_anchor_resolves(book, soups):
+    anchors = {page: {tag["id"] for tag in soup.find_all(id=True)} for page, soup in soups.items()}
+    n_links = 0
+    for page, soup in soups.items():
+        for tag in soup.find_all(["a", "link", "script", "img"]):
+            address = urlsplit(tag.get("href") or tag.get("src") or "")
+            if address.scheme or address.netloc or tag.get("href", "#") == "#":
+                continue
+            target = (book / page).parent.joinpath(unquote(address.path)).resolve() if address.path else book / page
+            assert target.is_file(), f"{page} → {address.geturl()}"
+            name = target.relative_to(book).as_posix()
+            if address.fragment and name in anchors:
+                assert unquote(address.fragment) in anchors[name], f"{page} → {address.geturl()}"
+            n_links += 1
+    assert n_links > 100
+
+
+def test_ids_are_unique(soups):
+    for page, soup in soups.items():
+        ids = [tag["id"] for tag in soup.find_all(id=re.compile("^(check|equation|fig|thm|ex)-"))]
+        assert len(ids) == len(set(ids)), page
+
+
+def test_nothing_is_loaded_from_another_host(soups):
+    for page, soup in soups.items():
+        for tag in soup.find_all(["script", "link", "img", "iframe", "source"]):
+            address = urlsplit(tag.get("src") or tag.get("href") or "")
+            own = address.scheme in ("", "data") and not address.netloc
+            assert own or tag.get("rel") == ["canonical"], (page, tag)
+        assert not soup.find("script", src=re.compile("mathjax|fontawesome", re.I)), page
+
+
+def test_evidence_lists_every_stored_check(soups):
+    stored = sum(len(CHECK_OUTPUT.findall(path.read_text(encoding="utf-8"))) for path in ROOT.glob("book/*.ipynb"))
+    tables = soups["book/evidence.html"].find_all("table", class_="evidence")
+    rows = [row for table in tables for row in table.tbody.find_all("tr") if "evidence-chapter" not in row["class"]]
+    shown = sum(len(soup.find_all("div", class_="check")) for soup in soups.values())
+    assert len(rows) == stored == shown > 0
+
+
+# What a browser makes of them
+
+
+@pytest.fixture(scope="module")
+def server(book):
+    handler = functools.partial(QuietHandler, directory=book)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as httpd:
+        threading.Thread(target=httpd.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{httpd.server_port}/"
+        httpd.shutdown()
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if CHROMIUM is None:
+        pytest.skip(NO_CHROMIUM)
+    quiet = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+             "--disable-component-update", "--disable-sync"]  # fmt: skip
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=quiet, chromium_sandbox=False)
+        yield chromium
+        chromium.close()
+
+
+STATE = """() => {
+    const math = [...document.querySelectorAll('.math.notranslate')];
+    const prose = document.querySelector('main, body').cloneNode(true);
+    prose.querySelectorAll('pre, code, script, style, .katex').forEach(node => node.remove());
+    const luminance = color => {
+        const [r, g, b] = color.match(/[\\d.]+/g).slice(0, 3).map(v => v / 255)
+            .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+    };
+    const contrast = node => {
+        const pair = [getComputedStyle(node).color, getComputedStyle(node.closest('.check')).backgroundColor];
+        const [dark, light] = pair.map(luminance).sort((a, b) => a - b);
+        return (light + 0.05) / (dark + 0.05);
+    };
+    return {
+        theme: document.documentElement.dataset.theme,
+        wider: document.documentElement.scrollWidth - document.documentElement.clientWidth,
+        math: math.length,
+        set: math.filter(node => node.querySelector('.katex .katex-html') && node.querySelector('math')).length,
+        errors: document.querySelectorAll('.katex-error').length,
+        raw: prose.textContent.match(/\\\\\\(|\\\\\\[|\\$\\$|\\\\begin\\{|\\\\[a-z]{3,}|\\{math\\}/g) || [],
+        images: [...document.images].filter(i => !i.alt.trim() || /\\.(png|svg)$/.test(i.alt) || !i.naturalWidth)
+            .map(i => i.src),
+        contrast: [...document.querySelectorAll('.check *')].filter(n => n.textContent.trim()).map(contrast),
+    };
+}"""
+
+
+@pytest.mark.parametrize("theme, width, source", [
+    ("light", 1350, "http"), ("dark", 390, "http"), ("light", 390, "file"), ("dark", 1350, "file"),
+])  # fmt: skip
+def test_pages_open_without_a_flaw(book, pages, server, browser, theme, width, source):
+    base = server if source == "http" else book.as_uri() + "/"
+    context = browser.new_context(color_scheme=theme, viewport={"width": width, "height": 900})
+    n_formulas = 0
+    for name in pages:
+        tab, said, requests = context.new_page(), [], []
+        tab.on("console", lambda m, said=said: m.type in ("error", "warning") and said.append(m.text))
+        tab.on("pageerror", lambda error, said=said: said.append(str(error)))
+        tab.on("requestfailed", lambda request, said=said: said.append(f"{request.failure}: {request.url}"))
+        tab.on("response", lambda answer, said=said: answer.ok or said.append(f"{answer.status}: {answer.url}"))
+        tab.on("request", lambda request, requests=requests: requests.append(request.url))
+        tab.goto(base + name, wait_until="load")
+        if name == "index.html":
+            tab.wait_for_url("**/book/index.html")
+        state = tab.evaluate(STATE)
+        tab.close()
+        said = [line for line in said if not line.startswith("net::ERR_ABORTED")]  # the entrance leaves at once
+        assert said == [], name
+        assert requests and [url for url in requests if not url.startswith((base, "data:"))] == [], name
+        assert state["theme"] == theme, name
+        assert state["wider"] <= 0, f"{name} is {state['wider']} px wider than the window"
+        assert (state["errors"], state["raw"], state["images"]) == (0, [], []), name
+        assert state["set"] == state["math"], name
+        assert min(state["contrast"], default=21) >= 4.5, name
+        n_formulas += state["math"]
+    context.close()
+    assert n_formulas > 20
+
+
+def test_mathematics_needs_no_script(book, pages, browser):
+    context = browser.new_context(java_script_enabled=False)
+    tab = context.new_page()
+    tab.goto((book / "book" / "elbo.html").as_uri())
+    formulas = tab.locator(".math .katex-html")
+    assert formulas.count() > 5
+    assert all(formulas.nth(i).is_visible() for i in range(5))
+    context.close()
+
+
+# Planted errors
+
+
+GOOD = Check("one is one", ("counting", "looking"), gap=0.0, bound=1e-12)
+BAD = Check("one is two", ("counting", "looking"), gap=1.0, bound=1e-12)
+
+
+def chapter(folder: Path, *, text: str = "One formula, $x^2$.", check: Check | None = GOOD, tags: tuple = ()) -> None:
+    """A small book with one chapter."""
+    cells = [new_markdown_cell(f"# A chapter\n\n{text}")]
+    if check is not None:
+        data = {"text/plain": repr(check), "text/html": check._repr_html_()}
+        shown = new_output("execute_result", data, execution_count=1)
+        cells.append(new_code_cell("check", outputs=[shown], execution_count=1, metadata={"tags": list(tags)}))
+    kernel = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
+    nbformat.write(new_notebook(cells=cells, metadata=kernel), folder / "chapter.ipynb")
+    (folder / "index.md").write_text("# Book\n\n```{toctree}\nchapter\n```\n\n```{evidence} claims\n```\n", "utf-8")
+    extensions = ["myst_nb", "katex_math", "evidence_page"]
+    settings = {"extensions": extensions, "nb_execution_mode": "off", "html_math_renderer": "katex",
+                "myst_enable_extensions": ["dollarmath"], "html_theme": "basic"}  # fmt: skip
+    lines = [f"{name} = {value!r}" for name, value in settings.items()]
+    path = f"import sys; sys.path.append({str(ROOT / 'book' / '_ext')!r})"
+    (folder / "conf.py").write_text("\n".join([path, *lines]), "utf-8")
+
+
+def build(folder: Path) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-n", "-q", ".", "_build"]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True)
+
+
+def test_a_sound_chapter_builds(tmp_path):
+    chapter(tmp_path)
+    run = build(tmp_path)
+    assert (run.returncode, run.stderr) == (0, "")
+    page = (tmp_path / "_build" / "chapter.html").read_text("utf-8")
+    assert 'id="check-1"' in page and 'class="katex"' in page and "<math" in page
+    assert "chapter.html#check-1" in (tmp_path / "_build" / "index.html").read_text("utf-8")
+
+
+@pytest.mark.parametrize("planted, message", [
+    (dict(text=r"Unbalanced: $\frac{1}{2$."), r"chapter\.ipynb:1000\d: WARNING: KaTeX parse error.*\\frac\{1\}\{2"),
+    (dict(text="Unknown:\n\n$$\n\\expect{x}\n$$"), r"chapter\.ipynb:1000\d: WARNING: KaTeX parse error.*\\expect"),
+    (dict(check=BAD), r"chapter\.ipynb.*cell 2: the check “one is two” fails"),
+    (dict(check=GOOD, tags=("planted-mistake",)), r"cell 2: the check “one is one” passes although"),
+    (dict(check=None), "the chapter chapter shows no check"),
+], ids=["unbalanced TeX", "unknown TeX", "failed check", "mistake not caught", "no check"])  # fmt: skip
+def test_a_planted_error_breaks_the_build(tmp_path, planted, message):
+    chapter(tmp_path, **planted)
+    run = build(tmp_path)
+    assert run.returncode != 0
+    assert re.search(message, re.sub(r"\x1b\[[\d;]*m", "", run.stderr)), run.stderr
+
+
+def test_a_caught_mistake_builds(tmp_path):
+    chapter(tmp_path, check=BAD, tags=("planted-mistake",))
+    assert build(tmp_path).returncode == 0
+
+
+def test_the_data_of_a_check_survive_the_page():
+    text = BAD._repr_html_()
+    assert json.loads(BeautifulSoup(text, "html.parser").div["data-check"])["passed"] is False

@@ -1,0 +1,81 @@
+"""The stored notebooks are whole, clean and readable. That their outputs are true, nbval tests by running them."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+NOTEBOOKS = sorted(Path(__file__).parents[1].glob("book/*.ipynb"))
+MACHINE_PATH = re.compile(
+    r"(?:/home/|/root/|/tmp/|/usr/|/work/|/Users/|[A-Z]:\\\\Users)[\w.]|ipykernel_\d+|site-packages"
+)
+
+pytestmark = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+
+
+def cells(path, kind="code"):
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    return [(i, cell) for i, cell in enumerate(notebook["cells"], start=1) if cell["cell_type"] == kind]
+
+
+def source(cell) -> str:
+    return "".join(cell["source"])
+
+
+def test_every_cell_was_run_in_order(path):
+    counts = [cell["execution_count"] for _, cell in cells(path)]
+    assert counts == list(range(1, len(counts) + 1))
+
+
+def test_no_cell_failed_or_wrote_to_standard_error(path):
+    for i, cell in cells(path):
+        for output in cell["outputs"]:
+            assert output.get("name") != "stderr", f"cell {i}"
+            expected = "raises-exception" in cell["metadata"].get("tags", [])
+            assert output["output_type"] != "error" or expected, f"cell {i}"
+
+
+def test_outputs_name_no_path_of_the_machine(path):
+    for i, cell in cells(path):
+        text = json.dumps([{k: v for k, v in o.items() if k != "data"} | text_data(o) for o in cell["outputs"]])
+        assert not (found := MACHINE_PATH.search(text)), f"cell {i}: {found[0]}"
+
+
+def text_data(output) -> dict:
+    return {kind: data for kind, data in output.get("data", {}).items() if not kind.startswith("image/")}
+
+
+def test_every_figure_has_a_text_instead_of_it(path):
+    for i, cell in cells(path):
+        if any(kind.startswith("image/") for output in cell["outputs"] for kind in output.get("data", {})):
+            alt = cell["metadata"].get("mystnb", {}).get("image", {}).get("alt", "")
+            assert len(alt) > 20, f"cell {i}: metadata mystnb.image.alt must describe the figure"
+
+
+def test_code_comes_in_small_pieces(path):
+    for i, cell in cells(path):
+        assert len(source(cell).splitlines()) <= 25, f"cell {i} has more than 25 lines"
+
+
+def test_no_cell_ends_in_a_semicolon(path):
+    """nbval shows the value that the semicolon hides in Jupyter: end a figure with plt.show() instead."""
+    for i, cell in cells(path):
+        compared = "nbval-ignore-output" not in cell["metadata"].get("tags", [])
+        assert not (compared and source(cell).rstrip().endswith(";")), f"cell {i}"
+
+
+def test_no_more_than_two_code_cells_in_a_row(path):
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    kinds = "".join("c" if cell["cell_type"] == "code" else "m" for cell in notebook["cells"])
+    assert "ccc" not in kinds
+
+
+def test_file_is_small_and_plain(path):
+    text = path.read_text(encoding="utf-8")
+    notebook = json.loads(text)
+    assert len(text) < 1.5e6
+    assert notebook["metadata"]["kernelspec"] == {"display_name": "Python 3", "language": "python", "name": "python3"}
+    assert set(notebook["metadata"]) <= {"kernelspec", "language_info", "mystnb"}
+    assert "widget-view" not in text
+    assert all("execution" not in cell["metadata"] for cell in notebook["cells"])

@@ -1,0 +1,39 @@
+"""What README.md says is true: its commands are the Makefile's, its code gives its output, its picture is the book's."""
+
+import contextlib
+import io
+import re
+import sys
+from pathlib import Path
+from textwrap import dedent
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
+
+
+def test_the_plain_commands_are_those_of_the_makefile():
+    plain = re.search(r"Without make:\n\n((?: {4}.*\n)+)", README)[1]
+    for recipe in re.findall(r"^\t(\$\(BIN\)/(?:jupyter-book|pytest) .*)$", MAKEFILE, flags=re.MULTILINE):
+        assert f"    {recipe.replace('$(BIN)', '.venv/bin')}\n" in plain
+
+
+def test_every_make_target_it_names_exists():
+    named = set(re.findall(r"(?:`| {4})make ([a-z]+)", README))
+    assert {"book", "test", "serve", "help", "install"} == named
+    assert all(re.search(rf"^{name}:", MAKEFILE, flags=re.MULTILINE) for name in named)
+
+
+def test_the_example_gives_the_output_shown():
+    code = re.search(r"```python\n(.*?)```", README, flags=re.DOTALL)[1]
+    shown = re.search(r"```python\n.*?```\n\n((?: {4}[^\n]*\n)+)", README, flags=re.DOTALL)[1]
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        exec(compile(code, "README.md", "exec"), {"__name__": "__main__"})
+    assert printed.getvalue() == dedent(shown)
+
+
+def test_the_picture_is_the_first_figure_of_the_book():
+    sys.path.insert(0, str(ROOT / "tools"))
+    from readme_picture import first_figure
+
+    assert (ROOT / "book/_static/cover.png").read_bytes() == first_figure(ROOT / "book/index.ipynb")
