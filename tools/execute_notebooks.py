@@ -25,7 +25,13 @@ def execute(path: Path) -> str:
     notebook.metadata["kernelspec"] = KERNEL
     # The kernel speaks on the loopback only, but would warn each time that this is not encrypted.
     quiet = ["--IPKernelApp.log_level=ERROR"]
-    client = NotebookClient(notebook, timeout=3600, extra_arguments=quiet, resources={"metadata": {"path": str(BOOK)}})
+    client = NotebookClient(
+        notebook,
+        timeout=3600,
+        coalesce_streams=True,
+        extra_arguments=quiet,
+        resources={"metadata": {"path": str(BOOK)}},
+    )
     try:
         client.execute(env=os.environ | ONE_THREAD)
     except CellExecutionError as error:
