@@ -26,6 +26,9 @@ from vae_tutorial.checks import (
     check_log_normal,
     check_log_prob,
     check_reparameterize,
+    log_variance,
+    standard_deviation,
+    variance,
 )
 from vae_tutorial.evidence import Check
 from vae_tutorial.gaussian import kl_standard_normal, log_normal, reparameterize
@@ -643,7 +646,7 @@ def test_every_entry_of_the_catalogue_is_told_from_all_others(check, table):
     for clause, fn in table.items():
         result = check(fn)
         if clause:
-            assert not result.passed and result.mistake == f"It {clause}."
+            assert not result.passed and result.mistake.startswith(f"It {clause}.")
         else:
             assert result.passed
 
@@ -728,3 +731,55 @@ def test_checks_of_user_likelihoods_work_without_warnings():
 
 def test_annotations_name_tensors():
     assert check_kl.__annotations__["fn"] == Callable[[Tensor, Tensor], Tensor]
+
+
+def kl_of_variance(mu, var):
+    return 0.5 * (mu**2 + var - 1 - var.log()).sum(-1)
+
+
+def kl_of_sd(mu, sd):
+    return (0.5 * (mu**2 + sd**2 - 1) - sd.log()).sum(-1)
+
+
+def log_normal_of_variance(x, mu, var):
+    return Normal(mu, var.sqrt()).log_prob(x).sum(-1)
+
+
+def log_normal_of_sd(x, mu, sd):
+    return Normal(mu, sd).log_prob(x).sum(-1)
+
+
+def sample_of_variance(mu, var, eps):
+    return mu + var.sqrt() * eps
+
+
+def sample_of_sd(mu, sd, eps):
+    return mu + sd * eps
+
+
+BY_SPREAD = [
+    (check_kl, kl_standard_normal, kl_of_variance, kl_of_sd),
+    (check_log_normal, log_normal, log_normal_of_variance, log_normal_of_sd),
+    (check_reparameterize, reparameterize, sample_of_variance, sample_of_sd),
+]
+SPREADS = log_variance, variance, standard_deviation
+
+
+@pytest.mark.parametrize("given", range(3), ids=[spread.__name__ for spread in SPREADS])
+@pytest.mark.parametrize("taken", range(3), ids=[f"takes_{spread.__name__}" for spread in SPREADS])
+@pytest.mark.parametrize(
+    "check, functions", [(row[0], row[1:]) for row in BY_SPREAD], ids=lambda v: getattr(v, "__name__", "")
+)
+def test_a_function_passes_with_its_own_spread_alone(check, functions, taken, given):
+    with warnings.catch_warnings(record=True):  # a log-variance is no valid standard deviation: torch may say so
+        result = check(functions[taken], spread=SPREADS[given])
+    assert result.passed == (taken == given)
+    hint = f"add spread={SPREADS[taken].__name__}."
+    assert result.mistake.endswith(hint) == (taken != given)
+
+
+def test_a_wrong_function_is_caught_whatever_its_spread():
+    wrong = check_kl(lambda mu, sd: kl_of_sd(mu, sd) + sd.log().sum(-1), spread=standard_deviation)
+    assert not wrong and "Σlog σ² enters with weight 0, where −0.5 belongs" in wrong.mistake
+    with pytest.raises(TypeError, match="must be the function to check"):
+        check_kl(None, spread=variance)

@@ -1,4 +1,4 @@
-"""What README.md says is true: its commands are the Makefile's, its code gives its output, its picture is the book's."""
+"""What README.md says is true: its commands, the output of its code, its picture."""
 
 import contextlib
 import io

@@ -9,6 +9,7 @@ arguments, or shows the evidence when no known mistake does. A function that com
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from functools import wraps
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +24,22 @@ from vae_tutorial.models import VAE
 from vae_tutorial.reference import LinearGaussian, kl_quadrature, log_marginal_quadrature, monte_carlo
 
 
-def check_kl(fn: Callable[[Tensor, Tensor], Tensor]) -> Check:
+def log_variance(log_var: Tensor) -> Tensor:
+    """The convention of this package, and of the checks: your function takes log-variances."""
+    return log_var
+
+
+def variance(log_var: Tensor) -> Tensor:
+    """``spread=variance`` says that your function takes variances."""
+    return log_var.exp()
+
+
+def standard_deviation(log_var: Tensor) -> Tensor:
+    """``spread=standard_deviation`` says that your function takes standard deviations."""
+    return (0.5 * log_var).exp()
+
+
+def check_kl(fn: Callable[[Tensor, Tensor], Tensor], *, spread: Callable[[Tensor], Tensor] = log_variance) -> Check:
     r"""Check your Kullback-Leibler divergence :math:`\mathrm{KL}(\mathcal{N}(\mu, \sigma^2) \,\|\, \mathcal{N}(0, I))`.
 
     The exact answer is the integral :math:`\int q(z) (\log q(z) - \log p(z)) \, dz`, summed over a grid in one, two and
@@ -31,6 +47,8 @@ def check_kl(fn: Callable[[Tensor, Tensor], Tensor]) -> Check:
 
     Args:
         fn: ``fn(mu, log_var)`` gives the divergences in nats, shape (B,), for arguments of shape (B, L).
+        spread: what your function takes in the place of ``log_var``: `log_variance`, `variance` or
+            `standard_deviation`.
 
     Returns:
         The `Check`.
@@ -43,8 +61,13 @@ def check_kl(fn: Callable[[Tensor, Tensor], Tensor]) -> Check:
         True
         >>> check_kl(lambda mu, log_var: 0.5 * (mu**2 + log_var.exp() - 1 - log_var).mean(-1)).mistake
         'It is averaged over the last axis, where it should be summed.'
+        >>> by_variance = lambda mu, var: 0.5 * (mu**2 + var - 1 - var.log()).sum(-1)
+        >>> check_kl(by_variance, spread=variance).passed
+        True
     """
-    return compare(
+    return _compare_spread(
+        spread,
+        1,
         "KL(N(μ, σ²) ‖ N(0, I)), values and gradients",
         ("your function", "quadrature of the defining integral"),
         fn,
@@ -63,7 +86,9 @@ def _kl_by_quadrature(mu: Tensor, log_var: Tensor) -> Tensor:
     return torch.stack([one(mean, sd) for mean, sd in zip(mu, log_var.exp().sqrt(), strict=True)])
 
 
-def check_log_normal(fn: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Check:
+def check_log_normal(
+    fn: Callable[[Tensor, Tensor, Tensor], Tensor], *, spread: Callable[[Tensor], Tensor] = log_variance
+) -> Check:
     r"""Check your log-density of a diagonal Gaussian, :math:`\log \mathcal{N}(x; \mu, \operatorname{diag} \sigma^2)`.
 
     The exact answer takes its shape :math:`\exp(-\tfrac12 \sum_d (x_d - \mu_d)^2 / \sigma_d^2)` for granted and no
@@ -71,6 +96,8 @@ def check_log_normal(fn: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Check:
 
     Args:
         fn: ``fn(x, mu, log_var)`` gives log-densities in nats, shape (B,), for arguments of shape (B, D).
+        spread: what your function takes in the place of ``log_var``: `log_variance`, `variance` or
+            `standard_deviation`.
 
     Returns:
         The `Check`.
@@ -87,7 +114,9 @@ def check_log_normal(fn: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Check:
         {"x": _values(*shape, low=-2.0, high=2.5, seed=8).requires_grad_(), **encoding}
         for shape, encoding in zip(shapes, _encodings(*shapes), strict=True)
     ]
-    return compare(
+    return _compare_spread(
+        spread,
+        2,
         "log N(x; μ, σ²), values and gradients",
         ("your function", "quadrature of the normalizing constant"),
         fn,
@@ -232,7 +261,9 @@ def _name_mass(mass: Tensor, x_dim: int) -> str:
     return f"{evidence}: log_prob is not normalized, has the wrong sign, or the points do not cover the distribution."
 
 
-def check_reparameterize(fn: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Check:
+def check_reparameterize(
+    fn: Callable[[Tensor, Tensor, Tensor], Tensor], *, spread: Callable[[Tensor], Tensor] = log_variance
+) -> Check:
     r"""Check your sampler :math:`z = \mu + \sigma \odot \varepsilon`, the noise given.
 
     The exact answer is a quantile: z lies in :math:`\mathcal{N}(\mu, \sigma^2)` where :math:`\varepsilon` lies in
@@ -241,6 +272,8 @@ def check_reparameterize(fn: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Chec
     Args:
         fn: ``fn(mu, log_var, eps)`` gives z of the shape of ``eps``, for ``mu`` and ``log_var`` of shape (B, L) and
             ``eps`` of shape (B, L) or (K, B, L).
+        spread: what your function takes in the place of ``log_var``: `log_variance`, `variance` or
+            `standard_deviation`.
 
     Returns:
         The `Check`, of values and of gradients with respect to ``mu`` and ``log_var``.
@@ -258,7 +291,9 @@ def check_reparameterize(fn: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Chec
         {**one, "eps": _values(7, 4, 1, low=-2.0, high=1.8, seed=3)},
         {**three, "eps": _values(5, 3, low=-1.8, high=2.0, seed=3)},
     ]
-    return compare(
+    return _compare_spread(
+        spread,
+        1,
         "z = μ + σε, values and gradients",
         ("your function", "the quantile of N(μ, σ²) that ε is of N(0, 1)"),
         fn,
@@ -305,6 +340,33 @@ def check_elbo(fn: Callable[[VAE, Tensor, Tensor], Tensor]) -> Check:
         catalogue(known.ELBO, known.BATCH_REDUCTIONS, {"": 1.0, "is the loss, −ELBO": -1.0}),
         known.ELBO_TERMS,
     )
+
+
+def _compare_spread(
+    spread: Callable[[Tensor], Tensor], position: int, claim: str, routes: tuple[str, str], fn: Callable, *rest, **unit
+) -> Check:
+    """Compare a function that takes a spread in the place of log_var; where another spread is right, say so."""
+
+    def taking(convention: Callable[[Tensor], Tensor]) -> Callable:
+        if convention is log_variance or not callable(fn):
+            return fn
+
+        @wraps(fn)
+        def converted(*arguments: Tensor) -> Tensor:
+            arguments = list(arguments)
+            arguments[position] = convention(arguments[position])
+            return fn(*arguments)
+
+        return converted
+
+    check = compare(claim, routes, taking(spread), *rest, **unit)
+    if not check.passed:
+        for other in (log_variance, variance, standard_deviation):
+            if other is not spread and compare(claim, routes, taking(other), *rest, **unit).passed:
+                words = other.__name__.replace("_", "-" if other is log_variance else " ")
+                hint = f"It is right where it is given the {words}: if that is meant, add spread={other.__name__}."
+                return replace(check, mistake=f"{check.mistake} {hint}")
+    return check
 
 
 _NOISE_VAR = 0.3  # neither 1 nor ½, at which a plain squared error would be right but for a constant
