@@ -55,7 +55,8 @@ class Check:
         """The measured number as it is shown; "–" where there was none to measure."""
         if math.isnan(self.gap):
             return "–"
-        return f"{self.gap:.1f}" if 10 <= abs(self.gap) < 1e6 else f"{self.gap:.2g}"
+        digits = 2 if self.relation == "<=" else 3  # of a gap the size counts, of a margin the value
+        return f"{self.gap:.1f}" if 10 <= abs(self.gap) < 1e6 else f"{self.gap:.{digits}g}"
 
     @property
     def measurement(self) -> str:
