@@ -147,6 +147,28 @@ CORRECT = [
     Case("Bernoulli, torch.distributions", check_log_bernoulli, lambda x, u: Bernoulli(logits=u).log_prob(x).sum(1)),
     Case("Bernoulli, x·u − softplus(u)", check_log_bernoulli, lambda x, u: (x * u - F.softplus(u)).sum(1)),
     Case("Bernoulli, float32", check_log_bernoulli, in_float32(bce)),
+    Case(
+        "Bernoulli, logsigmoid",
+        check_log_bernoulli,
+        lambda x, u: (x * F.logsigmoid(u) + (1 - x) * F.logsigmoid(-u)).sum(1),
+    ),
+    Case("Bernoulli, the package's, float32", check_log_bernoulli, in_float32(bernoulli.log_prob)),
+    Case(
+        "Bernoulli, torch.distributions, float32",
+        check_log_bernoulli,
+        in_float32(lambda x, u: Bernoulli(logits=u).log_prob(x).sum(1)),
+    ),
+    Case(
+        "Bernoulli, x·u − softplus(u), float32",
+        check_log_bernoulli,
+        in_float32(lambda x, u: (x * u - F.softplus(u)).sum(1)),
+    ),
+    Case(
+        "Bernoulli, logsigmoid, float32",
+        check_log_bernoulli,
+        in_float32(lambda x, u: (x * F.logsigmoid(u) + (1 - x) * F.logsigmoid(-u)).sum(1)),
+    ),
+    Case("Bernoulli, by loops", check_log_bernoulli, lambda x, u: loop(lambda x, u: sum(x * u - F.softplus(u)), x, u)),
     Case("sampler, the package's", check_reparameterize, reparameterize),
     Case("sampler, textbook", check_reparameterize, sample),
     Case("sampler, float32", check_reparameterize, in_float32(sample)),
@@ -251,6 +273,34 @@ WRONG = [
         "variance belongs; it is averaged over the batch",
     ),
     Case("KL: no exp, NaN", check_kl, lambda m, v: 0.5 * (m**2 + v - 1 - v.log()).sum(1), "for the variance itself"),
+    Case(
+        "KL: no exp of log σ, NaN",
+        check_kl,
+        lambda m, v: (0.5 * (m**2 + v**2 - 1) - v.log()).sum(1),
+        "It returned NaN where log_var is negative: log_var is taken for a variance or standard deviation. "
+        "It is right where it is given the standard deviation: if that is meant, add spread=standard_deviation.",
+    ),
+    Case(
+        "KL: no exp, NaN, not summed",
+        check_kl,
+        lambda m, v: m**2 + v.sqrt(),
+        "It returned shape (5, 3), where (5,) is expected. It returned NaN where log_var is negative: log_var is",
+    ),
+    Case(
+        "KL: no exp, NaN, batch mean",
+        check_kl,
+        lambda m, v: (m**2 + v.sqrt()).sum(1).mean(),
+        "It returned shape (), where (5,) is expected. It returned NaN where log_var is negative: log_var is",
+    ),
+    Case("KL: NaN elsewhere", check_kl, lambda m, v: kl(m, v) + 0 * m[:, 0].log(), "No known mistake"),
+    Case("KL: fn(log_var, mu)", check_kl, lambda v, m: kl(m, v), "has its arguments exchanged: mu comes first"),
+    Case(
+        "KL: fn(log_var, mu), batch mean",
+        check_kl,
+        lambda v, m: kl(m, v).mean(),
+        "exchanged: mu comes first, then log_var; it is averaged over the batch",
+    ),
+    Case("KL: a scalar", check_kl, lambda m, v: kl(m, v).max(), "It returned shape (), where (5,) is expected."),
     Case("KL: detached", check_kl, lambda m, v: kl(m, v).detach(), "carries no gradient"),
     Case("KL: log_var detached", check_kl, lambda m, v: kl(m, v.detach()), "no gradient reaches log_var"),
     Case("KL: 1 % off", check_kl, lambda m, v: 1.01 * kl(m, v) + 0.1 * m[:, 0] ** 4, "No known mistake matches. For"),
@@ -302,6 +352,24 @@ WRONG = [
         lambda x, m, v: log_normal_with(x, m, v).sum(1) + 0.5 * v.sum(1),
         "integrates to Πσ",
     ),
+    Case(
+        "log N: no exp, NaN",
+        check_log_normal,
+        lambda x, m, v: (-0.5 * ((x - m) / v) ** 2 - v.sqrt().log()).sum(1),
+        "It returned NaN where log_var is negative: log_var is taken for a variance or standard deviation.",
+    ),
+    Case(
+        "log N: fn(x, log_var, mu)",
+        check_log_normal,
+        lambda x, v, m: Normal(m, (v / 2).exp()).log_prob(x).sum(1),
+        "has its arguments exchanged",
+    ),
+    Case(
+        "log N: fn(mu, log_var, x)",
+        check_log_normal,
+        lambda m, v, x: Normal(m, (v / 2).exp()).log_prob(x).sum(1),
+        "has its arguments exchanged",
+    ),
     Case("log N: density", check_log_normal, lambda *a: log_normal_with(*a).sum(1).exp(), "its logarithm is expected"),
     Case(
         "log N: gaussian_nll_loss",
@@ -338,7 +406,68 @@ WRONG = [
         "Bernoulli: sigmoid in float32",
         check_log_bernoulli,
         lambda x, u: sigmoid_of(x, u.float().sigmoid()),
-        "No known",
+        "saturates: log(1 − p) is computed from a float32 sigmoid that rounds to 1; use logits and logsigmoid",
+    ),
+    Case(
+        "Bernoulli: sigmoid in float64",
+        check_log_bernoulli,
+        lambda x, u: sigmoid_of(x, u.sigmoid()),
+        "saturates: log(1 − p) is computed from a sigmoid that rounds to 1; use logits and logsigmoid",
+    ),
+    Case(
+        "Bernoulli: 1/(1 + exp(−u)), loss, batch mean",
+        check_log_bernoulli,
+        lambda x, u: -sigmoid_of(x, 1 / (1 + (-u).exp())).mean(),
+        "from a sigmoid that rounds to 1; use logits and logsigmoid; it is averaged over the batch",
+    ),
+    Case(
+        "Bernoulli: binary_cross_entropy",
+        check_log_bernoulli,
+        lambda x, u: -F.binary_cross_entropy(u.sigmoid(), x, reduction="none").sum(1),
+        "saturates at −100 nats a dimension: binary_cross_entropy takes a sigmoid that rounds to 1; give",
+    ),
+    Case(
+        "Bernoulli: binary_cross_entropy in float32",
+        check_log_bernoulli,
+        in_float32(lambda x, u: -F.binary_cross_entropy(u.sigmoid(), x, reduction="none").sum(1)),
+        "saturates at −100 nats a dimension: binary_cross_entropy takes a float32 sigmoid",
+    ),
+    Case(
+        "Bernoulli: Bernoulli(probs)",
+        check_log_bernoulli,
+        lambda x, u: Bernoulli(u.sigmoid()).log_prob(x).sum(1),
+        "saturates at −36.04 nats a dimension: the probabilities are clamped at 2.22045e-16",
+    ),
+    Case(
+        "Bernoulli: Bernoulli(probs) in float32",
+        check_log_bernoulli,
+        in_float32(lambda x, u: Bernoulli(u.sigmoid()).log_prob(x).sum(1)),
+        "saturates at −15.94 nats a dimension: the probabilities are clamped at 1.19209e-07",
+    ),
+    Case(
+        "Bernoulli: + 1e-10",
+        check_log_bernoulli,
+        lambda x, u: (x * (u.sigmoid() + 1e-10).log() + (1 - x) * (1 - u.sigmoid() + 1e-10).log()).sum(1),
+        "saturates at −23.03 nats a dimension: 1e-10 is added",
+    ),
+    Case("Bernoulli: fn(logits, x)", check_log_bernoulli, lambda u, x: bce(x, u), "has its arguments exchanged: x"),
+    Case(
+        "Bernoulli: fn(logits, x), naive",
+        check_log_bernoulli,
+        lambda u, x: sigmoid_of(x, u.sigmoid()),
+        "has its arguments exchanged: x comes first, then the logits",
+    ),
+    Case(
+        "Bernoulli: no sigmoid, xlogy",
+        check_log_bernoulli,
+        lambda x, p: (torch.xlogy(x, p) + torch.xlogy(1 - x, 1 - p)).sum(1),
+        "the sigmoid is missing",
+    ),
+    Case(
+        "Bernoulli: no sigmoid, batch mean",
+        check_log_bernoulli,
+        lambda x, p: sigmoid_of(x, p).mean(),
+        "It returned shape (), where (5,) is expected. It returned NaN where logits lie outside [0, 1]",
     ),
     Case(
         "Bernoulli: squared error",
@@ -401,6 +530,60 @@ WRONG = [
         check_reparameterize,
         lambda m, v, e: Normal(m, (v / 2).exp()).sample(e.shape[:-2]),
         "random numbers of its own",
+    ),
+    Case(
+        "sampler: Normal.sample, without a shape",
+        check_reparameterize,
+        lambda m, v, e: Normal(m, (v / 2).exp()).sample(),
+        "No gradient reaches mu or log_var, and eps is not used: sample() where rsample() or μ + σε belongs.",
+    ),
+    Case(
+        "sampler: Normal.rsample",
+        check_reparameterize,
+        lambda m, v, e: Normal(m, (v / 2).exp()).rsample(e.shape[:-2]),
+        "random numbers of its own. The noise eps is not used: z is to be μ + σε.",
+    ),
+    Case(
+        "sampler: Normal.sample, seeded",
+        check_reparameterize,
+        lambda m, v, e: (torch.manual_seed(1), Normal(m, (v / 2).exp()).sample(e.shape[:-2]))[1],
+        "No gradient reaches mu or log_var, and eps is not used: sample() where rsample() or μ + σε belongs.",
+    ),
+    Case(
+        "sampler: Normal.rsample, seeded",
+        check_reparameterize,
+        lambda m, v, e: (torch.manual_seed(1), Normal(m, (v / 2).exp()).rsample(e.shape[:-2]))[1],
+        "The noise eps is not used: z is to be μ + σε.",
+    ),
+    Case(
+        "sampler: a generator of its own",
+        check_reparameterize,
+        lambda m, v, e: sample(m, v, torch.randn(e.shape, generator=torch.Generator().manual_seed(3))),
+        "The noise eps is not used: z is to be μ + σε.",
+    ),
+    Case(
+        "sampler: NumPy's noise",
+        check_reparameterize,
+        lambda m, v, e: sample(m, v, torch.as_tensor(np.random.default_rng().normal(size=e.shape))),
+        "random numbers of its own.",
+    ),
+    Case(
+        "sampler: log_var for a variance, NaN",
+        check_reparameterize,
+        lambda m, v, e: m + 2 * v.sqrt() * e,
+        "It returned NaN where log_var is negative: log_var is taken for a variance",
+    ),
+    Case(
+        "sampler: fn(log_var, mu, eps)",
+        check_reparameterize,
+        lambda v, m, e: sample(m, v, e),
+        "has its arguments exchanged: mu comes first, then log_var.",
+    ),
+    Case(
+        "sampler: fn(eps, mu, log_var)",
+        check_reparameterize,
+        lambda e, m, v: sample(m, v, e),
+        "has its arguments exchanged: mu comes first, then log_var, then eps.",
     ),
     Case("ELBO: + KL", check_elbo, lambda *a: bound(*a, kl=lambda m, v: -kl(m, v)), "adds the KL"),
     Case("ELBO: no KL", check_elbo, lambda *a: bound(*a, kl=lambda m, v: 0.0), "the KL is missing"),
@@ -529,6 +712,34 @@ WRONG = [
         ),
         "inside the logarithm",
     ),
+    Case(
+        "ELBO: log of the mean of p(x | z)",
+        check_elbo,
+        lambda model, x, eps: (
+            model.log_likelihood(x, sample(*model.encode(x), eps)).exp().mean(0).log() - kl(*model.encode(x))
+        ),
+        "averages p(x | z) inside the logarithm",
+    ),
+    Case(
+        "ELBO: logsumexp over the samples",
+        check_elbo,
+        lambda model, x, eps: (
+            model.log_likelihood(x, sample(*model.encode(x), eps)).logsumexp(0) - kl(*model.encode(x))
+        ),
+        "sums p(x | z) inside the logarithm",
+    ),
+    Case(
+        "ELBO: log_var for a variance, NaN",
+        check_elbo,
+        lambda *a: bound(*a, kl=lambda m, v: (m**2 + v - v.sqrt().log()).sum(1)),
+        "It returned NaN where log_var is negative",
+    ),
+    Case(
+        "ELBO: KL's arguments exchanged",
+        check_elbo,
+        lambda *a: bound(*a, kl=lambda v, m: kl(m, v)),
+        "wrong KL term: it has its arguments exchanged",
+    ),
     Case("ELBO: z detached", check_elbo, lambda *a: bound(*a, sample=torch.no_grad()(sample)), "z is detached"),
     Case("ELBO: KL detached", check_elbo, lambda *a: bound(*a, kl=torch.no_grad()(kl)), "gradient of the KL"),
     Case(
@@ -628,6 +839,25 @@ def test_one_wrong_gradient_entry_is_caught_and_shown():
     check = check_kl(leaky)
     assert check.gap == pytest.approx(0.01 * 7.5)  # the weights of five values, from 1 to 2
     assert "Its values are right, its gradient is not" in check.mistake and "respect to mu" in check.mistake
+
+
+@pytest.mark.parametrize("fn", [lambda m, v: kl(m, v).detach(), lambda m, v: kl(m, v.detach())])
+def test_the_gap_says_that_it_is_one_of_gradients(fn):
+    check = check_kl(fn)
+    assert check.gap > 0.1 and check.measurement.endswith("against an allowed 1e-05 in its gradients")
+    assert check_kl(lambda mu, log_var: kl(mu, log_var) + 1).unit == check_kl(kl).unit == "nats"
+
+
+@pytest.mark.parametrize("reduce", [lambda t: t.sum(1), lambda t: t, lambda t: t.mean()])
+def test_a_nan_of_something_else_is_not_laid_to_log_var(reduce):
+    mistake = check_kl(lambda mu, log_var: reduce(mu.log() + log_var)).mistake
+    assert "shape" in mistake or "No known mistake" in mistake
+    assert "log_var is negative" not in mistake
+
+
+def test_an_infinite_answer_is_an_infinite_gap():
+    check = check_log_bernoulli(lambda x, logits: sigmoid_of(x, logits.sigmoid()))
+    assert check.measurement == "gap inf against an allowed 1e-05 nats"
 
 
 @pytest.mark.parametrize(

@@ -219,6 +219,76 @@ def test_counts_are_whole_numbers_of_at_least_one(call, argument, value):
         call(value)
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda g: gaussian.standard_noise((2, 3), like=ONES, generator=g),
+        lambda g: gaussian.reparameterize(rows(B, L), rows(B, L), generator=g),
+        lambda g: bounds.elbo(vae(), rows(B, D), generator=g),
+        lambda g: bounds.elbo_terms(vae(), rows(B, D), generator=g),
+        lambda g: vae().sample(2, generator=g),
+        lambda g: likelihoods.bernoulli.sample(rows(B, D), generator=g),
+        lambda g: likelihoods.normal(0.0).sample(rows(B, D), generator=g),
+        lambda g: EXACT.sample(2, generator=g),
+    ],
+)
+@pytest.mark.parametrize("generator", [0, 3.0, "cpu"])
+def test_a_seed_is_no_generator(call, generator):
+    with pytest.raises(TypeError, match=r"^generator must be a torch\.Generator, got \w+; make one with"):
+        call(generator)
+
+
+@pytest.mark.parametrize(
+    "likelihood, shown", [("bernoulli", "'bernoulli'"), (likelihoods.normal, "normal"), (None, "N")]
+)
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda likelihood: models.mlp_vae(D, 6, L, likelihood, seed=0),
+        lambda likelihood: models.VAE(nn.Linear(D, 2 * L), nn.Linear(L, D), L, likelihood=likelihood),
+    ],
+    ids=["mlp_vae", "VAE"],
+)
+def test_a_likelihood_is_a_likelihood(build, likelihood, shown):
+    message = rf"^likelihood must be a Likelihood, such as likelihoods\.bernoulli or .*\(0\.0\), got {shown}"
+    with pytest.raises(TypeError, match=message):
+        build(likelihood)
+
+
+@pytest.mark.parametrize("value", ["x", "0.5", None, [0.0], torch.zeros(2), np.zeros(2), 1j, 10**400])
+@pytest.mark.parametrize(
+    "argument, build", [("log_var", likelihoods.normal), ("min_log_var", likelihoods.normal_diag_above)]
+)
+def test_one_number_is_wanted(argument, build, value):
+    with pytest.raises(TypeError, match=f"^{argument} must be one finite number, got"):
+        build(value)
+
+
+@pytest.mark.parametrize("value", [1, np.float32(1), torch.tensor(1.0)])
+def test_numbers_of_numpy_and_torch_are_numbers(value):
+    x = rows(B, D)
+    assert torch.equal(likelihoods.normal(value).log_prob(x, 0 * x), likelihoods.normal(1.0).log_prob(x, 0 * x))
+
+
+@pytest.mark.parametrize(
+    "name, argument",
+    [
+        ("log_normal", "mu"),
+        ("log_normal", "log_var"),
+        ("kl_standard_normal", "mu"),
+        ("kl_standard_normal", "log_var"),
+        *(("kl_normal", argument) for argument in FUNCTIONS["kl_normal"][1]),
+        ("reparameterize", "mu"),
+        ("reparameterize", "log_var"),
+    ],
+)
+def test_a_mean_and_its_log_variance_have_one_dtype(name, argument):
+    function, arguments = FUNCTIONS[name]
+    function(**{key: value.double() for key, value in arguments.items()})
+    with pytest.raises(TypeError, match=rf"must have the same dtype, got .*\b{argument} torch.float64"):
+        function(**{**arguments, argument: arguments[argument].double()})
+
+
 def test_counts_of_numpy_are_counts():
     require_count(n=np.int64(3))
     assert vae().sample(np.int64(3)).shape == (3, D)

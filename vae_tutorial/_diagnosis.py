@@ -32,6 +32,10 @@ class Answer(NamedTuple):
     gradients: dict[str, Tensor]
 
 
+# clue(fn, fixtures, answers) tells what the answers show beyond the catalogue.
+Clue = Callable[[Function, Sequence[Arguments], Sequence[Answer]], str]
+
+
 class Unusable(Exception):
     """The function returned something that cannot be compared with numbers."""
 
@@ -81,6 +85,7 @@ def compare(
     mistakes: Mapping[str, Function],
     terms: Mapping[str, tuple[float, Function]] | None = None,
     unit: str = "nats",
+    clue: Clue = lambda fn, fixtures, came: "",
 ) -> Check:
     """Compare ``fn`` with ``exact`` on every fixture, in values and gradients, and name the mistake on failure.
 
@@ -91,6 +96,7 @@ def compare(
         fixtures: fixed arguments. A mistake is named only where it explains the answers to all of them.
         mistakes: known wrong versions, each under the clause that names it.
         terms: where the exact answer is a weighted sum of terms: for each its weight and the function that gives it.
+        clue: what it can say in a sentence of answers that no known mistake explains; "" where it has nothing to say.
 
     Raises:
         TypeError: ``fn`` cannot be called.
@@ -113,10 +119,19 @@ def compare(
     check = replace(check, gap=max_gap([_gap(a, b) for a, b in zip(came, expected, strict=True)]))
     if check.passed:
         return check
+
+    def further() -> str:
+        try:
+            return clue(fn, fixtures, came)
+        except Exception:  # called with other arguments, it may fail in any way
+            return ""
+
     if not _same(again.value, came[0].value):
         mistake = "Two calls with the same arguments gave different answers: it draws random numbers of its own."
-    else:
-        mistake = _name(came, expected, fixtures, mistakes, terms or {})
+        return replace(check, mistake=f"{mistake} {further()}".rstrip())
+    if _values_are_right(came, expected):
+        check = replace(check, unit="in its gradients")
+    mistake = _name(came, expected, fixtures, mistakes, terms or {}, further)
     return replace(check, mistake=mistake)
 
 
@@ -148,10 +163,13 @@ def _name(
     fixtures: Sequence[Arguments],
     mistakes: Mapping[str, Function],
     terms: Mapping[str, tuple[float, Function]],
+    clue: Callable[[], str],
 ) -> str:
     """The mistake in one or two sentences, or the evidence where none is known."""
-    values_are_right = all(_same(a.value, b.value) for a, b in zip(came, expected, strict=True))
-    for clause, wrong in mistakes.items():
+    values_are_right = _values_are_right(came, expected)
+    # Where nothing but NaN came, every mistake that gives NaN would match.
+    explicable = not all(answer.value.isnan().all() for answer in came)
+    for clause, wrong in mistakes.items() if explicable else ():
         # Right values leave only the gradients to tell a mistake by.
         match = _same_answer if values_are_right else _same_value
         if all(match(a, evaluate(wrong, arguments)) for a, arguments in zip(came, fixtures, strict=True)):
@@ -160,11 +178,36 @@ def _name(
         return _name_gradient(came, expected)
     first, exact = came[0].value, expected[0].value
     if first.shape != exact.shape:
-        return f"It returned shape {tuple(first.shape)}, where {tuple(exact.shape)} is expected."
-    return _name_weights(came, fixtures, terms) or (
-        f"No known mistake matches. For {_first_row(fixtures[0])} it gave {_numbers(first)}, "
-        f"where {_numbers(exact)} is expected."
-    )
+        return f"It returned shape {tuple(first.shape)}, where {tuple(exact.shape)} is expected. {clue()}".rstrip()
+    evidence = f"For {_first_row(fixtures[0])} it gave {_numbers(first)}, where {_numbers(exact)} is expected."
+    return _name_weights(came, fixtures, terms) or clue() or f"No known mistake matches. {evidence}"
+
+
+def nan_cured_by(mend: Callable[[Arguments], Arguments], sentence: str) -> Clue:
+    """The clue ``sentence`` where NaN came, and none comes from the arguments that ``mend`` makes of the fixed ones."""
+
+    def clue(fn: Function, fixtures: Sequence[Arguments], came: Sequence[Answer]) -> str:
+        if not any(answer.value.isnan().any() for answer in came):
+            return ""
+        mended = [evaluate(fn, mend(arguments)).value for arguments in fixtures]
+        return "" if any(value.isnan().any() for value in mended) else sentence
+
+    return clue
+
+
+def unused_noise(fn: Function, fixtures: Sequence[Arguments], came: Sequence[Answer]) -> str:
+    """The clue that a sampler takes no notice of the noise it is given, ``eps``."""
+
+    def called(eps: Tensor) -> Answer:
+        torch.manual_seed(0)  # so numbers of its own repeat; the caller's random state is out of reach here
+        return evaluate(fn, {**fixtures[0], "eps": eps})
+
+    one, other = called(fixtures[0]["eps"]), called(1 - fixtures[0]["eps"])
+    if not _same(one.value, other.value):
+        return ""
+    if any(gradient.any() for gradient in one.gradients.values()):
+        return "The noise eps is not used: z is to be μ + σε."
+    return "No gradient reaches mu or log_var, and eps is not used: sample() where rsample() or μ + σε belongs."
 
 
 def _name_gradient(came: Sequence[Answer], expected: Sequence[Answer]) -> str:
@@ -208,11 +251,16 @@ def _name_weights(
 
 
 def _gap(came: Answer, expected: Answer) -> float:
-    """The largest difference in values and gradients; NaN where the shapes differ."""
+    """The largest difference in values and gradients; NaN where the shapes differ, infinite where a value is."""
     if came.value.shape != expected.value.shape:
         return math.nan
     pairs = [(came.value, expected.value)] + [(came.gradients[k], expected.gradients[k]) for k in expected.gradients]
-    return max_gap([(a - b).abs().max().item() for a, b in pairs])
+    gaps = [(a - b).abs().max().item() for a, b in pairs]
+    return math.inf if gaps[0] == math.inf else max_gap(gaps)  # the gradients of an infinite value are NaN
+
+
+def _values_are_right(came: Sequence[Answer], expected: Sequence[Answer]) -> bool:
+    return all(_same(a.value, b.value) for a, b in zip(came, expected, strict=True))
 
 
 def _same(a: Tensor, b: Tensor) -> bool:

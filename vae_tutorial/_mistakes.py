@@ -8,6 +8,7 @@ from collections.abc import Callable
 from types import SimpleNamespace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.distributions import Normal
 
@@ -73,6 +74,9 @@ KL: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "is the cross-entropy −E[log p(z)]: the entropy of q is missing": (
         lambda mu, log_var: 0.5 * (LOG_2PI + mu**2 + log_var.exp())
     ),
+    "has its arguments exchanged: mu comes first, then log_var": (
+        lambda mu, log_var: 0.5 * (log_var**2 + mu.exp() - 1 - mu)
+    ),
 }
 
 
@@ -124,6 +128,10 @@ LOG_NORMAL: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
     ),
     "lacks the factor ½": lambda x, mu, log_var: -(LOG_2PI + log_var + (x - mu) ** 2 / log_var.exp()),
     "does not use log_var: its variance is 1": lambda x, mu, log_var: -0.5 * (LOG_2PI + (x - mu) ** 2),
+    # as fn(x, log_var, mu) or fn(mu, log_var, x); fn(mu, x, log_var) is right
+    "has its arguments exchanged: x comes first, then mu, then log_var": (
+        lambda x, mu, log_var: -0.5 * (LOG_2PI + mu + (x - log_var) ** 2 / mu.exp())
+    ),
 }
 
 
@@ -135,7 +143,16 @@ LOG_NORMAL_TERMS: dict[str, tuple[float, Callable[..., Tensor]]] = {
 
 
 def _bernoulli(x: Tensor, p: Tensor) -> Tensor:
+    """The logarithm from probabilities: −∞ where one of them is rounded to 1 and x is 0."""
     return torch.xlogy(x, p) + torch.xlogy(1 - x, 1 - p)
+
+
+def _bernoulli_from_logits(x: Tensor, logits: Tensor) -> Tensor:
+    return x * F.logsigmoid(logits) + (1 - x) * F.logsigmoid(-logits)
+
+
+# What a learner writes to keep a logarithm finite; torch's own distributions use the two machine epsilons.
+_FLOORS = *(10.0**-k for k in range(3, 11)), 1e-12, torch.finfo(torch.float32).eps, torch.finfo(torch.float64).eps
 
 
 def _clamped(low: float) -> dict[str, Callable[[Tensor, Tensor], Tensor]]:
@@ -151,10 +168,24 @@ def _clamped(low: float) -> dict[str, Callable[[Tensor, Tensor], Tensor]]:
 
 
 LOG_BERNOULLI: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "": lambda x, logits: _bernoulli(x, logits.sigmoid()),
+    "": _bernoulli_from_logits,
+    "saturates: log(1 − p) is computed from a sigmoid that rounds to 1; use logits and logsigmoid": (
+        lambda x, logits: _bernoulli(x, logits.sigmoid())
+    ),
+    "saturates: log(1 − p) is computed from a float32 sigmoid that rounds to 1; use logits and logsigmoid": (
+        lambda x, logits: _bernoulli(x, logits.float().sigmoid())
+    ),
+    "saturates at −100 nats a dimension: binary_cross_entropy takes a sigmoid that rounds to 1; give "
+    "binary_cross_entropy_with_logits the logits": (
+        lambda x, logits: -F.binary_cross_entropy(logits.sigmoid(), x, reduction="none")
+    ),
+    "saturates at −100 nats a dimension: binary_cross_entropy takes a float32 sigmoid that rounds to 1; give "
+    "binary_cross_entropy_with_logits the logits": (
+        lambda x, logits: -F.binary_cross_entropy(logits.float().sigmoid(), x.float(), reduction="none")
+    ),
     "applies the sigmoid twice": lambda x, logits: _bernoulli(x, logits.sigmoid().sigmoid()),
-    "takes the logits for probabilities: the sigmoid is missing": lambda x, logits: _bernoulli(x, logits),
-    "exchanges x and 1 − x": lambda x, logits: _bernoulli(1 - x, logits.sigmoid()),
+    "exchanges x and 1 − x": lambda x, logits: _bernoulli_from_logits(1 - x, logits),
+    "has its arguments exchanged: x comes first, then the logits": lambda x, logits: _bernoulli_from_logits(logits, x),
     "has only x log p: the term of x = 0, (1 − x) log(1 − p), is missing": (
         lambda x, logits: torch.xlogy(x, logits.sigmoid())
     ),
@@ -167,7 +198,7 @@ LOG_BERNOULLI: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "is −Σ(x − p)²: a squared error, not a log-probability": lambda x, logits: -((x - logits.sigmoid()) ** 2),
     "is −½ Σ(x − p)²: a squared error, not a log-probability": lambda x, logits: -0.5 * (x - logits.sigmoid()) ** 2,
     "is x·ℓ alone: the normalizing log(1 + exp ℓ) is missing": lambda x, logits: x * logits,
-} | {clause: wrong for low in (1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8) for clause, wrong in _clamped(low).items()}
+} | {clause: wrong for low in _FLOORS for clause, wrong in _clamped(low).items()}
 
 
 REPARAMETERIZE: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
@@ -189,6 +220,12 @@ REPARAMETERIZE: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
     "equals μ, of the shape of mu: eps is not used": lambda mu, log_var, eps: mu,
     "equals ε: neither mu nor log_var is used": lambda mu, log_var, eps: eps,
     "equals σ(μ + ε): the mean is scaled with the noise": lambda mu, log_var, eps: (0.5 * log_var).exp() * (mu + eps),
+    "has its arguments exchanged: mu comes first, then log_var": (
+        lambda mu, log_var, eps: log_var + (0.5 * mu).exp() * eps
+    ),
+    "has its arguments exchanged: mu comes first, then log_var, then eps": (
+        lambda mu, log_var, eps: log_var + (0.5 * eps).exp() * mu
+    ),
     "shares one noise among the whole batch": (
         lambda mu, log_var, eps: mu + (0.5 * log_var).exp() * eps[..., :1, :].expand_as(eps)
     ),
@@ -285,6 +322,12 @@ ELBO: dict[str, Callable[[VAE, Tensor, Tensor], Tensor]] = {
         ),
         "is the importance-weighted bound: the mean stands inside the logarithm": (
             lambda t, model, x, eps: (t.log_likelihood + t.log_prior - t.log_q).logsumexp(0) - math.log(len(eps))
+        ),
+        "averages p(x | z) inside the logarithm: log p(x | z) is to be averaged": (
+            lambda t, model, x, eps: t.log_likelihood.logsumexp(0) - math.log(len(eps)) - t.kl
+        ),
+        "sums p(x | z) inside the logarithm: log p(x | z) is to be averaged": (
+            lambda t, model, x, eps: t.log_likelihood.logsumexp(0) - t.kl
         ),
         "lacks log p(z)": lambda t, model, x, eps: (t.log_likelihood - t.log_q).mean(0),
         "pairs each x with latent points of other examples: repeat stands beside repeat_interleave": _rows_mixed,

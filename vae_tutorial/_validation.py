@@ -1,5 +1,6 @@
 """Argument checks shared by the public functions: every message names the argument, what came, what is expected."""
 
+import math
 from numbers import Integral
 
 import torch
@@ -27,6 +28,14 @@ def require_same_shape(**tensors: Tensor) -> None:
     if len(set(shapes.values())) > 1:
         came = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
         raise ValueError(f"these arguments must have the same shape, got {came}")
+
+
+def require_same_dtype(**tensors: Tensor) -> None:
+    """All arguments have one dtype: nothing is promoted, and no float32 passes for a float64."""
+    dtypes = {name: value.dtype for name, value in tensors.items()}
+    if len(set(dtypes.values())) > 1:
+        came = ", ".join(f"{name} {dtype}" for name, dtype in dtypes.items())
+        raise TypeError(f"these arguments must have the same dtype, got {came}")
 
 
 def require_aligned(**pair: Tensor) -> None:
@@ -63,6 +72,27 @@ def require_finite_result(result: Tensor, **arguments: Tensor) -> Tensor:
         ranges = ", ".join(f"{name} in [{t.min():.3g}, {t.max():.3g}]" for name, t in arguments.items())
         raise ValueError(f"the result overflows {result.dtype}: {ranges}")
     return result
+
+
+def require_number(**argument: float) -> float:
+    """Return the argument as a float; it must be one finite number."""
+    ((name, value),) = argument.items()
+    try:
+        finite = math.isfinite(value)
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        raise TypeError(f"{name} must be one finite number, got {value!r}") from None
+    if not finite:
+        raise ValueError(f"{name} must be one finite number, got {value!r}")
+    return float(value)
+
+
+def require_generator(generator: torch.Generator) -> None:
+    """The argument is a generator, not the seed of one."""
+    if not isinstance(generator, torch.Generator):
+        raise TypeError(
+            f"generator must be a torch.Generator, got {type(generator).__name__}; "
+            "make one with torch.Generator().manual_seed(0)"
+        )
 
 
 def require_count(**counts: int) -> None:

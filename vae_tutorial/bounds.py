@@ -57,16 +57,19 @@ def elbo_terms(
         The `ElboTerms`, differentiable in the model's parameters.
 
     Raises:
-        TypeError: ``x`` or ``eps`` is not a floating-point tensor.
+        TypeError: ``x`` or ``eps`` is not a floating-point tensor, or ``generator`` is not a ``torch.Generator``.
         ValueError: shapes do not fit, ``n_samples`` is not an integer of at least 1, or a value is not finite.
 
     Example:
         >>> from vae_tutorial.likelihoods import bernoulli
         >>> from vae_tutorial.models import mlp_vae
+        >>> model = mlp_vae(3, 8, 2, bernoulli, seed=0)
         >>> x = torch.tensor([[0.0, 1.0, 1.0]])
-        >>> terms = elbo_terms(mlp_vae(3, 8, 2, bernoulli, seed=0), x, n_samples=5)
-        >>> bool(terms.kl >= 0), torch.equal(terms.elbo, terms.log_likelihood - terms.kl)
-        (True, True)
+        >>> terms = elbo_terms(model, x, n_samples=5)
+        >>> bool(terms.kl >= 0)
+        True
+        >>> torch.equal(terms.elbo, terms.log_likelihood - terms.kl)
+        True
     """
     mu, log_var = model.encode(x)  # q(z|x) = N(mu, diag(exp(log_var)))
     if eps is None:
@@ -111,7 +114,8 @@ def elbo(
     Example:
         >>> from vae_tutorial.likelihoods import normal
         >>> from vae_tutorial.models import mlp_vae
-        >>> elbo(mlp_vae(3, 8, 2, normal(0.0), seed=0), torch.rand(4, 3), n_samples=10).shape
+        >>> model = mlp_vae(3, 8, 2, normal(0.0), seed=0)
+        >>> elbo(model, torch.rand(4, 3), n_samples=10).shape
         torch.Size([4])
     """
     return elbo_terms(model, x, n_samples, analytic_kl=analytic_kl, eps=eps, generator=generator).elbo

@@ -6,6 +6,7 @@ is a `Check`; where it failed, its ``mistake`` names the formula that gives the 
 arguments, or shows the evidence when no known mistake does. A function that computes in float32 passes as well.
 """
 
+import copy
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,7 +17,16 @@ from torch import Tensor, nn
 from torch.distributions import Normal
 
 from vae_tutorial import _mistakes as known
-from vae_tutorial._diagnosis import TOLERANCE, Arguments, catalogue, compare, max_gap, quarantine
+from vae_tutorial._diagnosis import (
+    TOLERANCE,
+    Arguments,
+    catalogue,
+    compare,
+    max_gap,
+    nan_cured_by,
+    quarantine,
+    unused_noise,
+)
 from vae_tutorial._validation import require_finite, require_float
 from vae_tutorial.evidence import Check
 from vae_tutorial.likelihoods import Likelihood, normal
@@ -57,11 +67,14 @@ def check_kl(fn: Callable[[Tensor, Tensor], Tensor], *, spread: Callable[[Tensor
         TypeError: ``fn`` is not callable.
 
     Example:
-        >>> check_kl(lambda mu, log_var: 0.5 * (mu**2 + log_var.exp() - 1 - log_var).sum(-1)).passed
+        >>> def terms(mu, log_var):
+        ...     return 0.5 * (mu**2 + log_var.exp() - 1 - log_var)
+        >>> check_kl(lambda mu, log_var: terms(mu, log_var).sum(-1)).passed
         True
-        >>> check_kl(lambda mu, log_var: 0.5 * (mu**2 + log_var.exp() - 1 - log_var).mean(-1)).mistake
+        >>> check_kl(lambda mu, log_var: terms(mu, log_var).mean(-1)).mistake
         'It is averaged over the last axis, where it should be summed.'
-        >>> by_variance = lambda mu, var: 0.5 * (mu**2 + var - 1 - var.log()).sum(-1)
+        >>> def by_variance(mu, var):
+        ...     return 0.5 * (mu**2 + var - 1 - var.log()).sum(-1)
         >>> check_kl(by_variance, spread=variance).passed
         True
     """
@@ -75,6 +88,7 @@ def check_kl(fn: Callable[[Tensor, Tensor], Tensor], *, spread: Callable[[Tensor
         _encodings((5, 3), (4, 2), (3, 1)),
         catalogue(known.KL, known.REDUCTIONS, known.SIGNS),
         known.KL_TERMS,
+        clue=_NAN_OF_LOG_VAR,
     )
 
 
@@ -106,8 +120,11 @@ def check_log_normal(
         TypeError: ``fn`` is not callable.
 
     Example:
-        >>> check_log_normal(lambda x, mu, log_var: -0.5 * ((x - mu) ** 2 / log_var.exp() + log_var).sum(-1)).mistake
-        'It lacks −½ log 2π for each dimension: the density integrates to (2π)^{D/2}.'
+        >>> def no_log_det(x, mu, log_var):
+        ...     squares = (x - mu) ** 2 / log_var.exp()
+        ...     return -0.5 * (math.log(2 * math.pi) + squares).sum(-1)
+        >>> check_log_normal(no_log_det).mistake
+        'It lacks −½ Σlog σ²: the density integrates to Πσ.'
     """
     shapes = (5, 3), (4, 2), (3, 1)
     fixtures = [
@@ -124,6 +141,7 @@ def check_log_normal(
         fixtures,
         catalogue(known.LOG_NORMAL, known.REDUCTIONS | known.NOT_A_LOGARITHM, known.SIGNS),
         known.LOG_NORMAL_TERMS,
+        clue=_NAN_OF_LOG_VAR,
     )
 
 
@@ -145,7 +163,8 @@ def check_log_bernoulli(fn: Callable[[Tensor, Tensor], Tensor]) -> Check:
 
     Args:
         fn: ``fn(x, logits)`` gives log-probabilities in nats, shape (B,), for binary ``x`` and ``logits`` of shape
-            (B, D). The logits reach ±20, where a sigmoid that is clamped or rounded to 1 shows.
+            (B, D). The logits reach ±40, so a clamped sigmoid shows, and one that rounds to 1: it does so
+            from a logit of 17 on in float32, of 37 in float64, and the logarithm of 1 minus that is −∞.
 
     Returns:
         The `Check`.
@@ -154,16 +173,19 @@ def check_log_bernoulli(fn: Callable[[Tensor, Tensor], Tensor]) -> Check:
         TypeError: ``fn`` is not callable.
 
     Example:
-        >>> clamped = lambda x, logits: torch.distributions.Bernoulli(logits.sigmoid().clamp(1e-5, 1 - 1e-5))
-        >>> check_log_bernoulli(lambda x, logits: clamped(x, logits).log_prob(x).sum(-1)).mistake
-        'It saturates at −11.51 nats a dimension: the probabilities are clamped at 1e-05.'
+        >>> def naive(x, logits):
+        ...     p = logits.sigmoid()
+        ...     return (x * p.log() + (1 - x) * (1 - p).log()).sum(-1)
+        >>> check = check_log_bernoulli(naive)
+        >>> check.gap, "a sigmoid that rounds to 1" in check.mistake
+        (inf, True)
     """
     fixtures = []
     for n_examples, x_dim in (5, 4), (4, 3), (3, 1):
         logits = _values(n_examples, x_dim, low=-3.0, high=2.5, seed=4)
-        logits[0, 0], logits[1, 0] = -20.0, 19.0  # with x = 1 and 0: both improbable
         x = (_values(n_examples, x_dim, low=0.0, high=1.0, seed=7) > 0.4).double()
-        x[0, 0], x[1, 0] = 1.0, 0.0
+        for row, logit in enumerate([-20.0, 19.0, 40.0, -40.0][:n_examples]):
+            logits[row, 0], x[row, 0] = logit, float(logit < 0)  # an improbable x
         fixtures.append({"x": x, "logits": logits.requires_grad_()})
     return compare(
         "log p(x) of independent Bernoulli dimensions, values and gradients",
@@ -172,6 +194,10 @@ def check_log_bernoulli(fn: Callable[[Tensor, Tensor], Tensor]) -> Check:
         _log_bernoulli_by_enumeration,
         fixtures,
         catalogue(known.LOG_BERNOULLI, known.REDUCTIONS | known.NOT_A_LOGARITHM, known.SIGNS),
+        clue=nan_cured_by(
+            lambda arguments: {**arguments, "logits": arguments["logits"].detach().sigmoid().clamp(0.1, 0.9)},
+            "It returned NaN where logits lie outside [0, 1]: it takes them for probabilities, the sigmoid is missing.",
+        ),
     )
 
 
@@ -206,8 +232,10 @@ def check_log_prob(likelihood: Likelihood, points: Tensor, cell: float = 1.0) ->
         >>> from vae_tutorial.likelihoods import bernoulli, normal_diag
         >>> from vae_tutorial.reference import grid
         >>> binary = torch.cartesian_prod(*[torch.tensor([0.0, 1.0])] * 3)
-        >>> check_log_prob(bernoulli, binary).passed, check_log_prob(normal_diag, *grid([-14.0], [14.0], 401)).passed
-        (True, True)
+        >>> check_log_prob(bernoulli, binary).passed
+        True
+        >>> check_log_prob(normal_diag, *grid([-14.0], [14.0], 401)).passed
+        True
     """
     require_float(points=points)
     require_finite(points=points)
@@ -282,8 +310,10 @@ def check_reparameterize(
         TypeError: ``fn`` is not callable.
 
     Example:
-        >>> check_reparameterize(lambda mu, log_var, eps: mu + log_var.exp() * eps).mistake
-        'It equals μ + σ²ε: the variance stands where the standard deviation belongs.'
+        >>> def wrong_sign(mu, log_var, eps):
+        ...     return mu + (-0.5 * log_var).exp() * eps
+        >>> check_reparameterize(wrong_sign).mistake
+        'It equals μ + ε/σ: the exponent has the wrong sign.'
     """
     three, one = _encodings((5, 3), (4, 1))
     fixtures = [
@@ -301,6 +331,7 @@ def check_reparameterize(
         fixtures,
         known.REPARAMETERIZE,
         unit="",
+        clue=lambda *answers: _NAN_OF_LOG_VAR(*answers) or unused_noise(*answers),
     )
 
 
@@ -328,22 +359,23 @@ def check_elbo(fn: Callable[[VAE, Tensor, Tensor], Tensor]) -> Check:
         >>> from vae_tutorial.bounds import elbo
         >>> check_elbo(lambda model, x, eps: elbo(model, x, eps=eps)).passed
         True
-        >>> check_elbo(lambda model, x, eps: -elbo(model, x, eps=eps).mean()).mistake
-        'It is averaged over the batch: one value per example is expected; it is the loss, −ELBO.'
+        >>> check_elbo(lambda model, x, eps: -elbo(model, x, eps=eps)).mistake
+        'It is the loss, −ELBO.'
     """
     return compare(
         "ELBO of a linear-Gaussian model, values and gradients",
-        ("your function on 2L noise points that leave no error", "linear-Gaussian algebra"),
+        ("your function, noise chosen so that its average is exact", "linear-Gaussian algebra"),
         fn,
         _linear_gaussian_elbo,
         [_linear_gaussian(n_examples=5, x_dim=4, latent_dim=3), _linear_gaussian(n_examples=4, x_dim=3, latent_dim=1)],
         catalogue(known.ELBO, known.BATCH_REDUCTIONS, {"": 1.0, "is the loss, −ELBO": -1.0}),
         known.ELBO_TERMS,
+        clue=_NAN_OF_LOG_VAR,
     )
 
 
 def _compare_spread(
-    spread: Callable[[Tensor], Tensor], position: int, claim: str, routes: tuple[str, str], fn: Callable, *rest, **unit
+    spread: Callable[[Tensor], Tensor], position: int, claim: str, routes: tuple[str, str], fn: Callable, *rest, **more
 ) -> Check:
     """Compare a function that takes a spread in the place of log_var; where another spread is right, say so."""
 
@@ -359,15 +391,29 @@ def _compare_spread(
 
         return converted
 
-    check = compare(claim, routes, taking(spread), *rest, **unit)
+    check = compare(claim, routes, taking(spread), *rest, **more)
     if not check.passed:
         for other in (log_variance, variance, standard_deviation):
-            if other is not spread and compare(claim, routes, taking(other), *rest, **unit).passed:
+            if other is not spread and compare(claim, routes, taking(other), *rest, **more).passed:
                 words = other.__name__.replace("_", "-" if other is log_variance else " ")
                 hint = f"It is right where it is given the {words}: if that is meant, add spread={other.__name__}."
                 return replace(check, mistake=f"{check.mistake} {hint}")
     return check
 
+
+def _with_positive_log_var(arguments: Arguments) -> Arguments:
+    if "log_var" in arguments:
+        return {**arguments, "log_var": arguments["log_var"].detach().abs() + 0.1}
+    model = copy.deepcopy(arguments["model"])
+    with torch.no_grad():
+        model.encoder.bias[model.latent_dim :] += 5
+    return {**arguments, "model": model}
+
+
+_NAN_OF_LOG_VAR = nan_cured_by(
+    _with_positive_log_var,
+    "It returned NaN where log_var is negative: log_var is taken for a variance or standard deviation.",
+)
 
 _NOISE_VAR = 0.3  # neither 1 nor ½, at which a plain squared error would be right but for a constant
 

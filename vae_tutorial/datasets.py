@@ -30,7 +30,7 @@ with warnings.catch_warnings():  # pooch imports tqdm.auto, which warns in a not
     warnings.simplefilter("ignore", TqdmWarning)
     import pooch
 
-from vae_tutorial._validation import require_count, require_finite, require_float
+from vae_tutorial._validation import require_count, require_finite, require_float, require_generator
 
 MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
@@ -194,11 +194,7 @@ def binarize(x: Tensor, generator: torch.Generator) -> Tensor:
         tensor([0., 1.])
     """
     require_float(x=x)
-    if not isinstance(generator, torch.Generator):
-        raise TypeError(
-            f"generator must be a torch.Generator, got {type(generator).__name__}; "
-            "make one with torch.Generator().manual_seed(0)"
-        )
+    require_generator(generator)
     low, high = (bound.item() for bound in x.aminmax())
     if not (low >= 0 and high <= 1):  # true of NaN too
         require_finite(x=x)

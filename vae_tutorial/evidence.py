@@ -27,7 +27,8 @@ class Check:
         mistake: the likely mistake, where one was recognized or the evidence shows one; "" otherwise.
 
     Example:
-        >>> Check("two is two", ("counting", "adding one and one"), gap=0.0, bound=1e-12)
+        >>> routes = ("counting", "adding one and one")
+        >>> Check("two is two", routes, gap=0.0, bound=1e-12)
         PASS  two is two
               counting against adding one and one: gap 0 <= 1e-12 nats
     """
@@ -122,8 +123,10 @@ def agree(
         ValueError: the shapes differ, or both ``relative`` and ``stderr`` are given.
 
     Example:
-        >>> agree("sin² + cos² = 1", math.sin(2.0) ** 2 + math.cos(2.0) ** 2, 1.0,
-        ...       tolerance=1e-15, routes=("math.sin, math.cos", "one"), unit="").passed
+        >>> squares = math.sin(2.0) ** 2 + math.cos(2.0) ** 2
+        >>> routes = ("math.sin, math.cos", "one")
+        >>> agree("sin² + cos² = 1", squares, 1.0, tolerance=1e-15,
+        ...       routes=routes, unit="").passed
         True
     """
     if relative and stderr is not None:
@@ -163,7 +166,8 @@ def exceeds(
         The `Check`, passed where ``better - worse >= margin``.
 
     Example:
-        >>> exceeds("three beats one", 3.0, 1.0, margin=1.5, routes=("three", "one"), unit="").passed
+        >>> exceeds("three beats one", 3.0, 1.0, margin=1.5,
+        ...         routes=("three", "one"), unit="").passed
         True
     """
     return Check(claim, routes, float(better) - float(worse), margin, unit, relation=">=")

@@ -15,6 +15,8 @@ from vae_tutorial._validation import (
     require_finite,
     require_finite_result,
     require_float,
+    require_generator,
+    require_same_dtype,
     require_same_shape,
 )
 
@@ -39,7 +41,7 @@ def log_normal(x: Tensor, mu: Tensor, log_var: Tensor) -> Tensor:
         Log-densities in nats, shape (...), the last axis summed. They may be positive, since a density may exceed 1.
 
     Raises:
-        TypeError: an argument is not a floating-point tensor.
+        TypeError: an argument is not a floating-point tensor, or ``mu`` and ``log_var`` differ in dtype.
         ValueError: shapes do not fit, an argument is empty or not finite, or the result overflows.
 
     Example:
@@ -49,6 +51,7 @@ def log_normal(x: Tensor, mu: Tensor, log_var: Tensor) -> Tensor:
     """
     require_float(x=x, mu=mu, log_var=log_var)
     require_same_shape(mu=mu, log_var=log_var)
+    require_same_dtype(mu=mu, log_var=log_var)
     require_aligned(x=x, mu=mu)
     # Scaled before it is squared: dividing (x - mu)**2 by the variance loses its gradient below log_var = -44.
     standardized = (x - mu) * torch.exp(-0.5 * log_var)
@@ -94,16 +97,19 @@ def kl_standard_normal(mu: Tensor, log_var: Tensor) -> Tensor:
         Divergences in nats, shape (...), at least 0.
 
     Raises:
-        TypeError: an argument is not a floating-point tensor.
+        TypeError: an argument is not a floating-point tensor, or the arguments differ in dtype.
         ValueError: shapes differ, an argument is empty or not finite, or the result overflows.
 
     Example:
-        >>> mu, log_var = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, math.log(4.0)]])
-        >>> print(f"{kl_standard_normal(mu, log_var).item():.4f}")  # 1/2 + (4 - 1 - log 4)/2
+        >>> mu = torch.tensor([[1.0, 0.0]])
+        >>> log_var = torch.tensor([[0.0, math.log(4.0)]])
+        >>> kl = kl_standard_normal(mu, log_var)
+        >>> print(f"{kl.item():.4f}")  # 1/2 + (4 - 1 - log 4)/2
         1.3069
     """
     require_float(mu=mu, log_var=log_var)
     require_same_shape(mu=mu, log_var=log_var)
+    require_same_dtype(mu=mu, log_var=log_var)
     kl = 0.5 * (mu**2 + _exp_minus_1_minus(log_var)).sum(-1)
     return require_finite_result(kl, mu=mu, log_var=log_var)
 
@@ -122,17 +128,18 @@ def kl_normal(mu_q: Tensor, log_var_q: Tensor, mu_p: Tensor, log_var_p: Tensor) 
         Divergences in nats, shape (...), at least 0.
 
     Raises:
-        TypeError: an argument is not a floating-point tensor.
+        TypeError: an argument is not a floating-point tensor, or the arguments differ in dtype.
         ValueError: shapes differ, an argument is empty or not finite, or the result overflows.
 
     Example:
-        >>> one = torch.ones(3)
-        >>> kl_normal(one, 0 * one, -one, 0 * one)  # the means differ by 2 in each of 3 dimensions
+        >>> one = torch.ones(3)  # means that differ by 2 in each dimension
+        >>> kl_normal(one, 0 * one, -one, 0 * one)
         tensor(6.)
     """
     arguments = dict(mu_q=mu_q, log_var_q=log_var_q, mu_p=mu_p, log_var_p=log_var_p)
     require_float(**arguments)
     require_same_shape(**arguments)
+    require_same_dtype(**arguments)
     standardized = (mu_q - mu_p) * torch.exp(-0.5 * log_var_p)
     kl = 0.5 * (standardized**2 + _exp_minus_1_minus(log_var_q - log_var_p)).sum(-1)
     return require_finite_result(kl, **arguments)
@@ -157,15 +164,18 @@ def reparameterize(
         Samples of the shape of ``eps``.
 
     Raises:
-        TypeError: an argument is not a floating-point tensor.
+        TypeError: an argument is not a floating-point tensor, ``mu`` and ``log_var`` differ in dtype,
+            or ``generator`` is not a ``torch.Generator``.
         ValueError: shapes do not fit, or an argument is empty or not finite.
 
     Example:
-        >>> reparameterize(torch.tensor([1.0]), torch.tensor([0.0]), eps=torch.tensor([-2.0]))
+        >>> mu, log_var = torch.tensor([1.0]), torch.tensor([0.0])
+        >>> reparameterize(mu, log_var, eps=torch.tensor([-2.0]))
         tensor([-1.])
     """
     require_float(mu=mu, log_var=log_var)
     require_same_shape(mu=mu, log_var=log_var)
+    require_same_dtype(mu=mu, log_var=log_var)
     if eps is None:
         eps = standard_noise(mu.shape, like=mu, generator=generator)
     require_float(eps=eps)
@@ -191,11 +201,19 @@ def standard_noise(shape: tuple[int, ...], *, like: Tensor, generator: torch.Gen
     Returns:
         A tensor of that shape.
 
+    Raises:
+        TypeError: ``generator`` is not a ``torch.Generator``.
+
     Example:
-        >>> draw = lambda: standard_noise((2, 3), like=torch.zeros(1), generator=torch.Generator().manual_seed(0))
+        >>> def draw():
+        ...     generator = torch.Generator().manual_seed(0)
+        ...     like = torch.zeros(1)
+        ...     return standard_noise((2, 3), like=like, generator=generator)
         >>> torch.equal(draw(), draw())
         True
     """
+    if generator is not None:
+        require_generator(generator)
     device = generator.device if generator is not None else "cpu"
     return torch.randn(*shape, generator=generator, dtype=like.dtype, device=device).to(like.device)
 

@@ -11,7 +11,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vae_tutorial._validation import aligned, require_aligned, require_finite, require_finite_result, require_float
+from vae_tutorial._validation import (
+    aligned,
+    require_aligned,
+    require_finite,
+    require_finite_result,
+    require_float,
+    require_generator,
+    require_number,
+)
 from vae_tutorial.gaussian import log_normal, reparameterize
 
 
@@ -25,8 +33,8 @@ class Likelihood(NamedTuple):
         mean: ``mean(params)``, the mean of x, shape (..., D).
         sample: ``sample(params, generator=None)``, one draw of x for each row of ``params``, shape (..., D).
 
-    Each raises TypeError where ``x`` or ``params`` is not a floating-point tensor, and ValueError where one has the
-    wrong shape, is empty or not finite, or where x cannot occur under the distribution.
+    Each raises TypeError where ``x`` or ``params`` is not a floating-point tensor or ``generator`` not a generator, and
+    ValueError where one has the wrong shape, is empty or not finite, or where x cannot occur under the distribution.
     """
 
     n_params: int
@@ -57,6 +65,8 @@ def _bernoulli_mean(params: Tensor) -> Tensor:
 
 def _bernoulli_sample(params: Tensor, generator: torch.Generator | None = None) -> Tensor:
     probability = _bernoulli_mean(params)
+    if generator is not None:
+        require_generator(generator)
     device = generator.device if generator is not None else "cpu"
     uniform = torch.rand(params.shape, generator=generator, dtype=params.dtype, device=device).to(params.device)
     return (uniform < probability).to(params.dtype)
@@ -117,6 +127,7 @@ def normal(log_var: float) -> Likelihood:
         The `Likelihood`, with one parameter a dimension.
 
     Raises:
+        TypeError: ``log_var`` is not a number.
         ValueError: ``log_var`` is not finite.
 
     Example:
@@ -124,8 +135,7 @@ def normal(log_var: float) -> Likelihood:
         >>> print(f"{normal(0.0).log_prob(zero, zero).item():.2f}")
         -720.45
     """
-    log_var = float(log_var)
-    require_finite(log_var=torch.tensor(log_var))
+    log_var = require_number(log_var=log_var)
     return _gaussian(1, lambda params: (params, torch.full_like(params, log_var)))
 
 
@@ -143,15 +153,16 @@ def normal_diag_above(min_log_var: float) -> Likelihood:
         The `Likelihood`, with two parameters a dimension.
 
     Raises:
+        TypeError: ``min_log_var`` is not a number.
         ValueError: ``min_log_var`` is not finite.
 
     Example:
         >>> x, params = torch.zeros(1, 1), torch.tensor([[0.0, -50.0]])
-        >>> normal_diag.log_prob(x, params).item() > normal_diag_above(-4.0).log_prob(x, params).item()
+        >>> without = normal_diag.log_prob(x, params)
+        >>> bool(without > normal_diag_above(-4.0).log_prob(x, params))
         True
     """
-    min_log_var = float(min_log_var)
-    require_finite(min_log_var=torch.tensor(min_log_var))
+    min_log_var = require_number(min_log_var=min_log_var)
 
     def split(params: Tensor) -> tuple[Tensor, Tensor]:
         mu, unconstrained = params.chunk(2, -1)

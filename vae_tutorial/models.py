@@ -26,11 +26,13 @@ class VAE(nn.Module):
         likelihood: the distribution of x given the decoder's output.
 
     Raises:
+        TypeError: ``likelihood`` is not a `Likelihood`.
         ValueError: ``latent_dim`` is not an integer of at least 1.
 
     Example:
         >>> from vae_tutorial.likelihoods import bernoulli
-        >>> model = VAE(nn.Linear(784, 4), nn.Linear(2, 784), latent_dim=2, likelihood=bernoulli)
+        >>> encoder, decoder = nn.Linear(784, 4), nn.Linear(2, 784)
+        >>> model = VAE(encoder, decoder, 2, bernoulli)
         >>> model.sample(3).shape
         torch.Size([3, 784])
     """
@@ -38,6 +40,7 @@ class VAE(nn.Module):
     def __init__(self, encoder: nn.Module, decoder: nn.Module, latent_dim: int, likelihood: Likelihood) -> None:
         super().__init__()
         require_count(latent_dim=latent_dim)
+        _require_likelihood(likelihood)
         self.encoder = encoder
         self.decoder = decoder
         self.latent_dim = latent_dim
@@ -118,6 +121,7 @@ class VAE(nn.Module):
             Samples of x, shape (n, D).
 
         Raises:
+            TypeError: ``generator`` is not a ``torch.Generator``.
             ValueError: ``n`` is not an integer of at least 1.
         """
         require_count(n=n)
@@ -138,6 +142,14 @@ def _apply(network: nn.Module, **argument: Tensor) -> Tensor:
         ) from error
 
 
+def _require_likelihood(likelihood: Likelihood) -> None:
+    if not isinstance(likelihood, Likelihood):
+        raise TypeError(
+            "likelihood must be a Likelihood, such as likelihoods.bernoulli or likelihoods.normal(0.0), "
+            f"got {getattr(likelihood, '__name__', repr(likelihood))}"
+        )
+
+
 def mlp_vae(
     x_dim: int, hidden_dim: int, latent_dim: int, likelihood: Likelihood, *, seed: int, activation: type = nn.ReLU
 ) -> VAE:
@@ -155,6 +167,7 @@ def mlp_vae(
         The `VAE`, on the CPU, in float32.
 
     Raises:
+        TypeError: ``likelihood`` is not a `Likelihood`.
         ValueError: one of the sizes is not an integer of at least 1.
 
     Example:
@@ -164,6 +177,7 @@ def mlp_vae(
         652824
     """
     require_count(x_dim=x_dim, hidden_dim=hidden_dim, latent_dim=latent_dim)
+    _require_likelihood(likelihood)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         encoder = nn.Sequential(nn.Linear(x_dim, hidden_dim), activation(), nn.Linear(hidden_dim, 2 * latent_dim))

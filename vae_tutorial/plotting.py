@@ -86,7 +86,8 @@ def plot_history(history: History, ax: Axes, *, label: str = "") -> None:
 
     Example:
         >>> figure, ax = plt.subplots()
-        >>> plot_history(History(log_likelihood=[-5.0, -4.0], kl=[1.0, 1.5]), ax)
+        >>> history = History(log_likelihood=[-5.0, -4.0], kl=[1.0, 1.5])
+        >>> plot_history(history, ax)
         >>> plt.close(figure)
     """
     if not history.elbo:
@@ -113,7 +114,8 @@ def latent_scatter(mu: ArrayLike, labels: ArrayLike, ax: Axes) -> None:
 
     Example:
         >>> figure, ax = plt.subplots()
-        >>> latent_scatter(np.array([[0.0, 1.0], [2.0, 3.0]]), np.array([0, 1]), ax)
+        >>> mu = np.array([[0.0, 1.0], [2.0, 3.0]])
+        >>> latent_scatter(mu, np.array([0, 1]), ax)
         >>> plt.close(figure)
     """
     mu, labels = _finite_array("mu", mu), np.asarray(labels)

@@ -108,7 +108,9 @@ def fit(
         >>> from vae_tutorial.likelihoods import bernoulli
         >>> from vae_tutorial.models import mlp_vae
         >>> x = torch.tensor([[0.0, 1.0, 1.0]]).repeat(64, 1)
-        >>> history = fit(mlp_vae(3, 8, 2, bernoulli, seed=0), x, epochs=20, seed=1, lr=0.01, progress=False)
+        >>> model = mlp_vae(3, 8, 2, bernoulli, seed=0)
+        >>> how = dict(epochs=20, lr=0.01, progress=False)
+        >>> history = fit(model, x, seed=1, **how)
         >>> history.elbo[-1] > history.elbo[0]
         True
     """
@@ -205,7 +207,8 @@ def evaluate(
     Example:
         >>> from vae_tutorial.likelihoods import normal
         >>> from vae_tutorial.models import mlp_vae
-        >>> log_likelihood, kl = evaluate(mlp_vae(3, 8, 2, normal(0.0), seed=0), torch.rand(10, 3), seed=0)
+        >>> model = mlp_vae(3, 8, 2, normal(0.0), seed=0)
+        >>> log_likelihood, kl = evaluate(model, torch.rand(10, 3), seed=0)
         >>> kl >= 0
         True
     """
