@@ -107,6 +107,30 @@ def test_evidence_lists_every_stored_check(soups):
     assert len(rows) == stored == shown > 0
 
 
+def test_bibliography_lists_what_is_cited_with_its_address(soups):
+    listed = soups["book/bibliography.html"].find_all("div", class_="citation")
+    links = [a["href"] for soup in soups.values() for a in soup.find_all("a", href=re.compile("bibliography.html#"))]
+    cited = {urlsplit(link).fragment for link in links} - {""}
+    assert {entry["id"] for entry in listed} - cited == set()
+    text = (ROOT / "references.bib").read_text(encoding="utf-8")
+    bodies = [re.sub(r"[{}]", "", entry) for entry in re.split(r"^@", text, flags=re.MULTILINE)[1:]]
+    for entry in listed:
+        link = entry.find("a", href=re.compile("^https?://"))
+        assert link is None or any(link.get_text().split(":", 1)[1].strip() in body for body in bodies)
+    n_links = sum(entry.find("a", href=re.compile("^https?://")) is not None for entry in listed)
+    assert n_links > len(listed) / 2
+
+
+def test_names_in_docstrings_are_links_and_return_types_are_said_once(soups):
+    api = soups["book/api.html"]
+    assert api.find_all("cite") == []  # what an unknown role leaves of `a name`
+    for field in api.find_all("dd", class_=re.compile("^field")):
+        name = field.find_previous_sibling("dt").get_text().strip(": \n")
+        if name == "Returns" and (after := field.find_next_sibling("dd")):
+            shown = after.get_text(strip=True) if "type" in after.find_previous_sibling("dt").get_text() else ""
+            assert shown not in [code.get_text() for code in field.find_all("code")]
+
+
 # What a browser makes of them
 
 
@@ -145,8 +169,16 @@ STATE = """() => {
             .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
         return 0.2126 * r + 0.7152 * g + 0.0722 * b;
     };
+    const ground = node => {  // the nearest color that lies under it
+        for (; node; node = node.parentElement) {
+            const color = getComputedStyle(node).backgroundColor;
+            if (color !== 'rgba(0, 0, 0, 0)') return color;
+        }
+        return 'rgb(255, 255, 255)';
+    };
+    const scrolls = node => /auto|scroll/.test(getComputedStyle(node).overflowX);
     const contrast = node => {
-        const pair = [getComputedStyle(node).color, getComputedStyle(node.closest('.check')).backgroundColor];
+        const pair = [getComputedStyle(node).color, ground(node)];
         const [dark, light] = pair.map(luminance).sort((a, b) => a - b);
         return (light + 0.05) / (dark + 0.05);
     };
@@ -159,7 +191,29 @@ STATE = """() => {
         raw: prose.textContent.match(/\\\\\\(|\\\\\\[|\\$\\$|\\\\begin\\{|\\\\[a-z]{3,}|\\{math\\}/g) || [],
         images: [...document.images].filter(i => !i.alt.trim() || /\\.(png|svg)$/.test(i.alt) || !i.naturalWidth)
             .map(i => i.src),
-        contrast: [...document.querySelectorAll('.check *')].filter(n => n.textContent.trim()).map(contrast),
+        contrast: [...document.querySelectorAll('.check *, article .headerlink, figcaption, figcaption *')]
+            .filter(n => n.textContent.trim() && !n.closest('.katex')).map(contrast),
+        uncued: [...document.querySelectorAll('article *')]  // scrolls sideways, and nothing shows it
+            .filter(n => n.scrollWidth > n.clientWidth + 1 && scrolls(n))
+            .filter(n => !getComputedStyle(n).backgroundAttachment.includes('local'))
+            .map(n => n.outerHTML.slice(0, 99)),
+        numbers: [...document.querySelectorAll('.eqno')].filter(node => {  // cut off, or upon its formula
+            if (node.closest('.toggle-hidden')) return false;
+            const number = node.getBoundingClientRect();
+            const formula = node.parentElement.querySelector('.katex-display').getBoundingClientRect();
+            const apart = number.top >= formula.bottom || number.left >= formula.right;
+            return !(number.width && number.left >= 0 && number.right <= innerWidth && apart);
+        }).map(node => node.textContent),
+        stray: [...document.querySelectorAll('.math.notranslate')].filter(node => {  // a formula, and a mark after it
+            const mark = node.nextSibling?.textContent || '';
+            if (node.tagName !== 'SPAN' || !/^[.,;:)?!’]/.test(mark)) return false;
+            const range = document.createRange();
+            range.setStart(node.nextSibling, 0);
+            range.setEnd(node.nextSibling, 1);
+            const box = range.getBoundingClientRect();
+            const parts = node.querySelectorAll('.katex-base');
+            return box.width && box.left < parts[parts.length - 1].getBoundingClientRect().right - 2;
+        }).map(node => node.querySelector('annotation').textContent),
     };
 }"""
 
@@ -191,9 +245,46 @@ def test_pages_open_without_a_flaw(book, pages, server, browser, theme, width, s
         assert (state["errors"], state["raw"], state["images"]) == (0, [], []), name
         assert state["set"] == state["math"], name
         assert min(state["contrast"], default=21) >= 4.5, name
+        assert (state["uncued"], state["numbers"], state["stray"]) == ([], [], []), name
         n_formulas += state["math"]
     context.close()
     assert n_formulas > 20
+
+
+@pytest.mark.parametrize("width", [1350, 390])
+def test_every_cell_of_the_evidence_is_in_view(book, browser, width):
+    tab = browser.new_page(viewport={"width": width, "height": 900})
+    tab.goto((book / "book" / "evidence.html").as_uri())
+    boxes = tab.evaluate("""() => [...document.querySelectorAll('table.evidence td')]
+        .map(node => [node.getBoundingClientRect(), node.scrollWidth - node.clientWidth])
+        .map(([box, hidden]) => [box.left, box.right, box.width, box.height, hidden])""")
+    heads = {
+        text: tab.evaluate("text => getComputedStyle(document.querySelector(text), '::before').content", selector)
+        for text, selector in {
+            "Measured": "table.evidence-claims tr:nth-child(2) td:nth-child(4)",
+            "Allowed": "table.evidence-mistakes tr:nth-child(2) td:nth-child(4)",
+        }.items()
+    }
+    tab.close()
+    assert len(boxes) > 20
+    for left, right, across, down, hidden in boxes:
+        assert 0 <= left < right <= width and across > 0 and down > 0 and hidden <= 0
+    assert width > 600 or all(head in content for head, content in heads.items()), heads
+
+
+def test_the_bar_of_a_solution_opens_it(book, browser):
+    tab = browser.new_page()
+    tab.goto((book / "book" / "gaussian_kl.html").as_uri())
+    solutions, address = tab.locator(".solution.dropdown"), tab.url
+    assert solutions.count() > 1
+    for solution in solutions.all():
+        bar = solution.locator("> .admonition-title")
+        assert "toggle-hidden" in solution.get_attribute("class")
+        bar.click(position={"x": 130, "y": 20})  # on the name of the exercise
+        assert "toggle-hidden" not in solution.get_attribute("class")
+        assert bar.locator("a").count() == 0
+    assert tab.url == address
+    tab.close()
 
 
 def test_mathematics_needs_no_script(book, pages, browser):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from docutils import nodes
 from numpy.typing import ArrayLike
+from sphinx.util.nodes import make_refnode
 from sphinx.util.typing import stringify_annotation
 
 LINKS = dict(
@@ -19,10 +20,21 @@ LINKS = dict(
 
 
 def link(app, env, node, contnode) -> nodes.reference | None:
-    address = LINKS.get(node.get("reftarget"))
-    if node.get("refdomain") != "py" or address is None:
+    if node.get("refdomain") != "py":
         return None
-    return nodes.reference("", "", contnode, refuri=address, internal=False)
+    if address := LINKS.get(node["reftarget"]):
+        return nodes.reference("", "", contnode, refuri=address, internal=False)
+    return link_within_package(app, env, node, contnode)
+
+
+def link_within_package(app, env, node, contnode) -> nodes.reference | None:
+    """A docstring names what another module defines by its last part, `Check`, or two, `reference.grid`."""
+    ending = "." + node["reftarget"].split("(")[0]
+    found = [entry for name, entry in env.get_domain("py").objects.items() if name.endswith(ending)]
+    if len(found) != 1:
+        return None
+    docname, anchor = found[0][:2]
+    return make_refnode(app.builder, node["refdoc"], docname, anchor, contnode)
 
 
 def name_array_like(app, objtype, name, obj, options, args, retann) -> None:
@@ -30,6 +42,22 @@ def name_array_like(app, objtype, name, obj, options, args, retann) -> None:
     for annotation in app.env.temp_data.get("annotations", {}).values():
         for parameter, shown in annotation.items():
             annotation[parameter] = shown.replace(stringify_annotation(ArrayLike, "smart"), "~numpy.typing.ArrayLike")
+
+
+def say_return_type_once(app, domain, objtype, content) -> None:
+    """Drop the field of the return type where the description of what is returned names it."""
+    for fields in content.findall(nodes.field_list):
+        named = {field[0].astext().split()[0]: field for field in fields}
+        if "rtype" in named and "returns" in named and names_type(named["returns"], named["rtype"][1].astext()):
+            fields.remove(named["rtype"])
+
+
+def names_type(field: nodes.field, shown: str) -> bool:
+    return any(literal.astext().split(".")[-1] == shown.split(".")[-1] for literal in field.findall(is_name))
+
+
+def is_name(node: nodes.Node) -> bool:
+    return isinstance(node, (nodes.literal, nodes.title_reference))
 
 
 def skip_fields(app, what, name, obj, skip, options) -> bool | None:
@@ -40,5 +68,6 @@ def skip_fields(app, what, name, obj, skip, options) -> bool | None:
 def setup(app):
     app.connect("missing-reference", link)
     app.connect("autodoc-process-signature", name_array_like, priority=900)  # after Sphinx has recorded the types
+    app.connect("object-description-transform", say_return_type_once, priority=900)  # after autodoc has added the type
     app.connect("autodoc-skip-member", skip_fields)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

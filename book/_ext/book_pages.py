@@ -5,6 +5,7 @@ import os
 import re
 
 from docutils import nodes
+from sphinx_exercise.nodes import solution_node
 
 # The theme's icons come from its web font: 1.5 MB of script for the same icons, and its preloading of the font, which
 # fails on pages opened from the disk, are not needed.
@@ -42,6 +43,13 @@ def add_description(app, pagename, templatename, context, doctree) -> None:
     context["metatags"] = context.get("metatags", "") + f'\n<meta name="description" content="{html.escape(text)}">'
 
 
+def unlink_solutions(app, doctree, docname) -> None:
+    """The bar of a folded solution opens it; the link to the exercise just above, in the same bar, would lead away."""
+    for solution in doctree.findall(solution_node):
+        for reference in list(solution[0].findall(nodes.reference)):
+            reference.replace_self(reference.children)
+
+
 def write_entrance(app, exception) -> None:
     """The folder's own index.html leads to the first page."""
     if exception is None and app.builder.format == "html":
@@ -74,6 +82,7 @@ def drop_redundant(app, exception) -> None:
 def setup(app):
     app.connect("config-inited", add_repository)
     app.connect("html-page-context", add_description)
+    app.connect("doctree-resolved", unlink_solutions)
     app.connect("build-finished", write_entrance, priority=900)  # after sphinx_external_toc's own
     app.connect("build-finished", drop_redundant)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -14,6 +14,7 @@ from sphinx.util.math import get_node_equation_number
 
 KATEX = Path(__file__).parents[1] / "_static" / "katex" / "katex.min.js"
 NUMBERED_ENVIRONMENT = re.compile(r"\\(begin|end)\{(equation|align|alignat|gather|CD)\}")
+OPENING, CLOSING = re.compile(r"[^\s\w]*$"), re.compile(r"[^\s\w]*")
 logger = logging.getLogger(__name__)
 
 
@@ -51,6 +52,23 @@ def visit_inline(translator, node: nodes.math) -> None:
     raise nodes.SkipNode
 
 
+def keep_marks(app, doctree, docname) -> None:
+    """Put a formula and the punctuation that touches it into one element, in which no line ends between the two."""
+    for formula in list(doctree.findall(nodes.math)):
+        parent, place = formula.parent, formula.parent.index(formula)
+        before, after = parent[place - 1] if place else None, parent[place + 1] if place + 1 < len(parent) else None
+        opening = OPENING.search(before)[0] if isinstance(before, nodes.Text) else ""
+        closing = CLOSING.match(after)[0] if isinstance(after, nodes.Text) else ""
+        if closing:
+            parent[place + 1] = nodes.Text(after[len(closing) :])
+        if opening:
+            parent[place - 1] = nodes.Text(before[: -len(opening)])
+        if opening or closing:
+            parent[place] = nodes.inline(
+                "", "", nodes.Text(opening), formula, nodes.Text(closing), classes=["unbroken"]
+            )
+
+
 def visit_display(translator, node: nodes.math_block) -> None:
     # Sphinx numbers the equation, so KaTeX must not do it again.
     tex = NUMBERED_ENVIRONMENT.sub(r"\\\1{\2*}", node.astext())
@@ -76,5 +94,6 @@ def plain_page_title(app, pagename, templatename, context, doctree) -> None:
 def setup(app):
     app.add_html_math_renderer("katex", (visit_inline, None), (visit_display, None))
     app.add_css_file("katex/katex.min.css")
+    app.connect("doctree-resolved", keep_marks)
     app.connect("html-page-context", plain_page_title)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
