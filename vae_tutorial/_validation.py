@@ -57,21 +57,25 @@ def aligned(a: Tensor, b: Tensor) -> bool:
 def require_finite(**tensors: Tensor) -> None:
     """No argument holds NaN or an infinity."""
     for name, value in tensors.items():
-        finite = torch.isfinite(value)
-        if not finite.all():
+        if not _all_finite(value):
             raise ValueError(
-                f"{name} must be finite, got {int((~finite).sum())} NaN or infinite values "
+                f"{name} must be finite, got {int((~torch.isfinite(value)).sum())} NaN or infinite values "
                 f"among {value.numel()}, shape {tuple(value.shape)}"
             )
 
 
 def require_finite_result(result: Tensor, **arguments: Tensor) -> Tensor:
     """Return ``result``; where it is not finite, name the argument that made it so, or say that it overflowed."""
-    if not torch.isfinite(result).all():
+    if not _all_finite(result):
         require_finite(**arguments)
         ranges = ", ".join(f"{name} in [{t.min():.3g}, {t.max():.3g}]" for name, t in arguments.items())
         raise ValueError(f"the result overflows {result.dtype}: {ranges}")
     return result
+
+
+def _all_finite(value: Tensor) -> bool:
+    # The extremes are finite exactly where all values are, and found many times faster than by isfinite.
+    return all(math.isfinite(extreme) for extreme in value.detach().aminmax())
 
 
 def require_number(**argument: float) -> float:

@@ -10,12 +10,12 @@ import math
 import torch
 from torch import Tensor
 
+from vae_tutorial._noise import draw
 from vae_tutorial._validation import (
     require_aligned,
     require_finite,
     require_finite_result,
     require_float,
-    require_generator,
     require_same_dtype,
     require_same_shape,
 )
@@ -212,10 +212,7 @@ def standard_noise(shape: tuple[int, ...], *, like: Tensor, generator: torch.Gen
         >>> torch.equal(draw(), draw())
         True
     """
-    if generator is not None:
-        require_generator(generator)
-    device = generator.device if generator is not None else "cpu"
-    return torch.randn(*shape, generator=generator, dtype=like.dtype, device=device).to(like.device)
+    return draw(torch.randn, shape, like=like, generator=generator)
 
 
 def _exp_minus_1_minus(t: Tensor) -> Tensor:

@@ -11,13 +11,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vae_tutorial._noise import draw
 from vae_tutorial._validation import (
     aligned,
     require_aligned,
     require_finite,
     require_finite_result,
     require_float,
-    require_generator,
     require_number,
 )
 from vae_tutorial.gaussian import log_normal, reparameterize
@@ -65,10 +65,7 @@ def _bernoulli_mean(params: Tensor) -> Tensor:
 
 def _bernoulli_sample(params: Tensor, generator: torch.Generator | None = None) -> Tensor:
     probability = _bernoulli_mean(params)
-    if generator is not None:
-        require_generator(generator)
-    device = generator.device if generator is not None else "cpu"
-    uniform = torch.rand(params.shape, generator=generator, dtype=params.dtype, device=device).to(params.device)
+    uniform = draw(torch.rand, params.shape, like=params, generator=generator)
     return (uniform < probability).to(params.dtype)
 
 
@@ -78,7 +75,7 @@ r"""Independent Bernoulli dimensions, ``params`` the logits :math:`\ell`:
 .. math:: \log p(x \mid z) = \sum_{d=1}^{D} \bigl( x_d \log s(\ell_d) + (1 - x_d) \log s(-\ell_d) \bigr),
     \qquad s(\ell) = \frac{1}{1 + e^{-\ell}}
 
-``x`` must hold only 0 and 1: for grey values in between this expression is not the logarithm of a probability.
+``x`` must hold only 0 and 1: for gray values in between this expression is not the logarithm of a probability.
 """
 
 

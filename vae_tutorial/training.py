@@ -88,7 +88,8 @@ def fit(
         x_train: training examples, shape (N, D).
         x_val: held-out examples, shape (N', D), measured after every epoch; never trained on.
         epochs: passes over ``x_train``.
-        seed: fixes the order of the examples and the noise: same seed, same machine, same bits.
+        seed: fixes the order of the examples and the noise: same seed, same machine, same bits. Layers that draw from
+            PyTorch's global state, such as dropout, are not covered.
         batch_size: M.
         lr: Adam's learning rate, a positive number.
         n_samples: noise draws per example and step, the paper's L.
@@ -101,8 +102,8 @@ def fit(
 
     Raises:
         TypeError: ``x_train`` or ``x_val`` is not a floating-point tensor.
-        ValueError: a shape or value is not valid, or, with its epoch and batch, a term stopped being finite; the model
-            then keeps the steps before that batch.
+        ValueError: a shape or value is not valid; or, with its epoch and batch, a term stopped being finite: the model
+            then keeps the steps before that batch; or, after an epoch, a parameter is no longer finite.
 
     Example:
         >>> from vae_tutorial.likelihoods import bernoulli
