@@ -179,6 +179,13 @@ def test_drawn_noise_has_n_samples_and_comes_from_the_generator_alone():
         assert torch.equal(elbo(model, x, 5), draws[0])
 
 
+def test_one_sample_is_drawn_where_no_number_is_given():
+    _, model, x = problem(4, 3, 2)
+    eps = torch.randn(1, 4, 2, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    for estimate in (elbo, lambda *a, **how: elbo_terms(*a, **how).elbo):
+        assert torch.equal(estimate(model, x, generator=torch.Generator().manual_seed(3)), estimate(model, x, eps=eps))
+
+
 def test_elbo_passes_on_all_its_arguments():
     _, model, x = problem(4, 3, 2)
     for how in [dict(eps=random(5, 4, 2, seed=1), analytic_kl=a) for a in (True, False)]:

@@ -6,6 +6,7 @@ import json
 import math
 import re
 
+import numpy as np
 import pytest
 import torch
 
@@ -152,3 +153,44 @@ def test_html_escapes_everything_and_shows_the_verdict():
         assert re.sub(r"</?(div|span)( [\w-]+=\"[^\"]*\")*>", "", shown).count("<") == 0  # no other tag is left
     assert "≤" in Check("c", ROUTES, 0.0, 1.0)._repr_html_()
     assert "≥" in exceeds("c", 3.0, 1.0, margin=1.0, routes=ROUTES)._repr_html_()
+
+
+@pytest.mark.parametrize(
+    "left, right, dtype",
+    [
+        (torch.ones(2), torch.ones(2), "float32"),
+        (torch.ones(2).double(), torch.ones(2), "float64, float32"),
+        (1.0, torch.ones(()).double(), "float, float64"),
+        (1, 1.0, "float"),
+        (np.float32(1.0), 1.0, "float32, float"),
+    ],
+)
+def test_the_floating_point_types_of_both_routes_are_kept(left, right, dtype):
+    routes = ("one", "other")
+    assert agree("Equal", left, right, tolerance=0.0, routes=routes).dtype == dtype
+    if torch.as_tensor(left).ndim == 0:
+        assert exceeds("Beats", left, right, margin=0.0, routes=routes).dtype == dtype
+
+
+@pytest.mark.parametrize(
+    "left, right, mistake",
+    [
+        (
+            torch.tensor([1.0, 2.0, 3.0]),
+            torch.tensor([1.1, 2.5, 3.1]),
+            "Where the gap is largest, the first gives 2, the second 2.5.",
+        ),
+        (0.5, 0.25, "The first gives 0.5, the second 0.25."),
+        (1.0, 1.0 + 1e-9, "The first gives 1, the second 1.000000001."),
+        (math.nan, 0.25, "The first gives nan, the second 0.25."),
+        (
+            torch.tensor([5.0, 1.0]),
+            torch.tensor([0.0, math.inf]),
+            "Where the gap is largest, the first gives 1, the second inf.",
+        ),
+        (math.inf, math.inf, "The first gives inf, the second inf."),
+    ],
+)
+def test_two_routes_that_differ_show_where(left, right, mistake):
+    check = agree("Equal", left, right, tolerance=1e-12, routes=("one", "other"))
+    assert not check.passed and check.mistake == mistake

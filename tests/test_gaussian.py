@@ -233,6 +233,18 @@ def test_divergences_and_densities_add_over_dimensions():
         exactly(f(*arguments), sum(f(*(a[:, c] for a in arguments)) for c in columns), rtol=1e-14)
 
 
+def test_only_the_last_axis_is_summed():
+    # One example by itself, a batch, and samples of a batch: (L,), (B, L) and (K, B, L), all of different lengths.
+    generator = torch.Generator().manual_seed(5)
+    for f, n_arguments in [(log_normal, 3), (log_standard_normal, 1), (kl_standard_normal, 2), (kl_normal, 4)]:
+        arguments = torch.randn(n_arguments, 5, 4, 3, generator=generator, dtype=torch.float64)
+        together = f(*arguments)
+        assert together.shape == (5, 4)
+        for k in range(5):
+            exactly(together[k], f(*arguments[:, k]), rtol=1e-14)
+            exactly(together[k], torch.stack([f(*arguments[:, k, b]) for b in range(4)]), rtol=1e-14)
+
+
 # Log-densities
 
 

@@ -244,6 +244,14 @@ def test_bernoulli_samples_are_zeros_and_ones_independent_of_each_other():
     assert extreme[:, 0].eq(0).all() and extreme[:, 1].eq(1).all()
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+def test_what_has_probability_zero_never_happens(dtype):
+    # Half precision holds few numbers in [0, 1): the uniform ones are often exactly 0, the probability always.
+    params = torch.full((20_000, 2), -100.0, dtype=dtype)
+    assert bernoulli.mean(params).eq(0).all()
+    assert bernoulli.sample(params, generator=torch.Generator().manual_seed(0)).eq(0).all()
+
+
 @every_likelihood
 def test_samples_repeat_with_the_seed_and_leave_the_global_state_alone(likelihood):
     params, before = some_params(3, 4), torch.get_rng_state()
@@ -267,8 +275,8 @@ def test_n_params():
 
 @pytest.mark.parametrize(
     "pixel, advice",
-    [(0.5, "binarize"), (1 - 1e-6, "binarize"), (255.0, "scale"), (-1.0, "scale")],
-    ids=["gray", "almost one", "0 to 255", "-1 to 1"],
+    [(0.5, "binarize"), (1 - 1e-6, "binarize"), (255.0, "scale"), (1.5, "scale"), (-1.0, "scale")],
+    ids=["gray", "almost one", "0 to 255", "standardized", "-1 to 1"],
 )
 def test_bernoulli_refuses_what_is_neither_zero_nor_one(pixel, advice):
     with pytest.raises(ValueError, match=f"^x must hold only 0 and 1.*{advice}"):

@@ -97,13 +97,23 @@ def test_log_marginal_quadrature_holds_far_below_the_range_of_exp():
     exactly(log_marginal_quadrature(lambda z: normal(z) - 5000, [-12.0], [12.0]), -5000.0)
 
 
-@pytest.mark.parametrize("low, high", [([-3.0], [12.0]), ([-12.0], [3.0])], ids=["low", "high"])
+@pytest.mark.parametrize("low, high", [([-3.1], [12.3]), ([-12.3], [3.1])], ids=["low", "high"])  # not in float32
 def test_log_marginal_quadrature_refuses_a_box_that_is_too_small(low, high):
     with pytest.raises(ValueError, match="not died out at the border.*widen the box"):
         log_marginal_quadrature(summed(Normal(0.0, 1.0)), low, high)
     with pytest.raises(ValueError, match="widen the box"):  # one example of two is enough
         both = lambda z: torch.stack([Normal(0.0, 0.1).log_prob(z[:, 0]), Normal(0.0, 1.0).log_prob(z[:, 0])], 1)  # noqa: E731
         log_marginal_quadrature(both, low, high)
+
+
+@pytest.mark.parametrize("log_evidence", [-5000.0, 0.0, 5000.0])
+@pytest.mark.parametrize("low, high, n_nodes, step", [(-3.1, 12.4, 156, 0.1), (-12.4, 3.1, 32, 0.5)])
+def test_what_lies_at_the_border_is_a_share_of_the_evidence(low, high, n_nodes, step, log_evidence):
+    share = f"{stats.norm.pdf(3.1) * step:.1e}"
+    with pytest.raises(ValueError, match=rf"\({share} of it lies there\): widen the box"):
+        log_marginal_quadrature(
+            lambda z: torch.from_numpy(stats.norm.logpdf(z.numpy()).sum(-1)) + log_evidence, [low], [high], n_nodes
+        )
 
 
 @pytest.mark.parametrize(
@@ -146,6 +156,12 @@ def test_monte_carlo_equals_numpy(shape):
     exactly(estimate.mean, array.mean(0), rtol=1e-14)
     exactly(estimate.stderr, stats.sem(array, axis=0))
     exactly(estimate.z_score(0.25), (array.mean(0) - 0.25) / stats.sem(array, axis=0))
+
+
+def test_two_draws_are_enough_for_an_error():
+    estimate = monte_carlo(torch.tensor([1.0, 4.0]))  # standard deviation 3 / sqrt(2), divided by sqrt(2)
+    exactly(estimate.mean, 2.5)
+    exactly(estimate.stderr, 1.5)
 
 
 def assert_calibrated(estimate_of):

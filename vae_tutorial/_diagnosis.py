@@ -64,10 +64,10 @@ def evaluate(fn: Function, arguments: Arguments) -> Answer:
 
 
 @contextmanager
-def quarantine() -> Iterator[None]:
-    """The learner's own tensors are in float64 like the arguments, and the random state is left as it was."""
+def quarantine(own: torch.dtype = torch.float64) -> Iterator[None]:
+    """The learner's own tensors are in the dtype of the arguments, and the random state is left as it was."""
     dtype = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
+    torch.set_default_dtype(own)
     try:
         with torch.random.fork_rng(devices=[]), torch.enable_grad():
             yield
@@ -103,9 +103,9 @@ def compare(
     """
     if not callable(fn):
         raise TypeError(f"the first argument must be the function to check, got {type(fn).__name__}")
-    expected = [evaluate(exact, arguments) for arguments in fixtures]
     name = getattr(fn, "__name__", "<lambda>")
-    check = Check(claim if name == "<lambda>" else f"{name}: {claim}", routes, math.nan, TOLERANCE, unit)
+    claim = claim if name == "<lambda>" else f"{name}: {claim}"
+    check = Check(claim, routes, math.nan, TOLERANCE, unit, dtype="float64")
     came = []
     for arguments in [*fixtures, fixtures[0]]:
         try:
@@ -116,6 +116,7 @@ def compare(
             problem = f"{type(error).__name__}: {error}"
             return replace(check, mistake=f"Called with {_shapes(arguments)}, it raised {problem}")
     *came, again = came
+    expected = [evaluate(exact, arguments) for arguments in fixtures]
     check = replace(check, gap=max_gap([_gap(a, b) for a, b in zip(came, expected, strict=True)]))
     if check.passed:
         return check

@@ -22,6 +22,7 @@ BATCH_REDUCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "is averaged over the batch: one value per example is expected": lambda t: t.mean(),
     "is summed over the batch: one value per example is expected": lambda t: t.sum(),
     "keeps a last axis of length 1: one value per example is expected": lambda t: t[:, None],
+    "is divided by the number of examples: the mean over the batch is taken later, once": lambda t: t / len(t),
 }
 REDUCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     clause: lambda t, reduce=reduce: reduce(t.sum(-1)) for clause, reduce in BATCH_REDUCTIONS.items()
@@ -265,6 +266,11 @@ def _from_parts(formula: Callable[..., Tensor]) -> Callable[[VAE, Tensor, Tensor
     return lambda model, x, eps: formula(elbo_parts(model, x, eps), model, x, eps)
 
 
+def _sampled(t: SimpleNamespace) -> Tensor:
+    """The terms of estimator A, every one of them sampled, shape (K, B)."""
+    return t.log_likelihood + t.log_prior - t.log_q
+
+
 def _rows_mixed(t: SimpleNamespace, model: VAE, x: Tensor, eps: Tensor) -> Tensor:
     """The K·B latent points in the order of x.repeat(K, 1), beside x.repeat_interleave(K, 0)."""
     n_samples = len(eps)
@@ -288,15 +294,19 @@ ELBO: dict[str, Callable[[VAE, Tensor, Tensor], Tensor]] = {
         "sums log p(x | z) over the K samples, where it should average": (
             lambda t, model, x, eps: t.log_likelihood.sum(0) - t.kl
         ),
-        "uses only the first of the K samples": lambda t, model, x, eps: t.log_likelihood[0] - t.kl,
-        "uses only the first of the K samples, in every term": (
-            lambda t, model, x, eps: (t.log_likelihood + t.log_prior - t.log_q)[0]
+        "sums over the K samples, where it should average, in every term": (
+            lambda t, model, x, eps: _sampled(t).sum(0)
         ),
+        "uses only the first of the K samples": lambda t, model, x, eps: t.log_likelihood[0] - t.kl,
+        "uses only the first of the K samples, in every term": (lambda t, model, x, eps: _sampled(t)[0]),
         "decodes the mean of z, where each sample is to be decoded": (
             lambda t, model, x, eps: model.log_likelihood(x, t.mu) - t.kl
         ),
         "samples z = μ + σ²ε: the variance stands where the standard deviation belongs": (
             lambda t, model, x, eps: elbo_parts(model, x, eps, torch.exp).log_likelihood.mean(0) - t.kl
+        ),
+        "samples z = μ + σ²ε in every term: the variance stands where the standard deviation belongs": (
+            lambda t, model, x, eps: _sampled(elbo_parts(model, x, eps, torch.exp)).mean(0)
         ),
         "samples z = μ + log σ² · ε: exp is missing": (
             lambda t, model, x, eps: elbo_parts(model, x, eps, lambda log_var: log_var).log_likelihood.mean(0) - t.kl
@@ -321,7 +331,7 @@ ELBO: dict[str, Callable[[VAE, Tensor, Tensor], Tensor]] = {
             lambda t, model, x, eps: t.log_likelihood.mean(0) + 0.5 * LOG_2PI * x.shape[-1] - t.kl
         ),
         "is the importance-weighted bound: the mean stands inside the logarithm": (
-            lambda t, model, x, eps: (t.log_likelihood + t.log_prior - t.log_q).logsumexp(0) - math.log(len(eps))
+            lambda t, model, x, eps: _sampled(t).logsumexp(0) - math.log(len(eps))
         ),
         "averages p(x | z) inside the logarithm: log p(x | z) is to be averaged": (
             lambda t, model, x, eps: t.log_likelihood.logsumexp(0) - math.log(len(eps)) - t.kl
@@ -334,6 +344,12 @@ ELBO: dict[str, Callable[[VAE, Tensor, Tensor], Tensor]] = {
         "averages log p(x | z) over examples, not over samples: the flat axis is K·B, not B·K": (
             lambda t, model, x, eps: t.log_likelihood.reshape(len(x), len(eps)).mean(1) - t.kl
         ),
+        "averages the bound over examples, not over samples: after x.repeat(K, 1) the flat axis is K·B, not B·K": (
+            lambda t, model, x, eps: (t.log_likelihood - t.kl).reshape(len(x), len(eps)).mean(1)
+        ),
+        "has log q(z | x) where log p(x | z) belongs: the decoder is not used": (
+            lambda t, model, x, eps: t.log_q.mean(0) - t.kl
+        ),
         "has the right value, but no gradient through the sample: z is detached": (
             lambda t, model, x, eps: model.log_likelihood(x, t.z.detach()).mean(0) - t.kl
         ),
@@ -345,7 +361,7 @@ ELBO: dict[str, Callable[[VAE, Tensor, Tensor], Tensor]] = {
         ),
     }.items()
 } | {
-    f"has a wrong KL term: it {clause}": _from_parts(
+    f"has a wrong KL term: it {clause}" + ", or the KL is subtracted twice" * ("½ is missing" in clause): _from_parts(
         lambda t, model, x, eps, kl=kl: t.log_likelihood.mean(0) - kl(t.mu, t.log_var).sum(-1)
     )
     for clause, kl in KL.items()

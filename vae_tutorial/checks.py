@@ -1,37 +1,52 @@
 r"""Checks for functions you wrote yourself: each compares one with an exact answer and names the likely mistake.
 
-Every check calls your function on fixed, asymmetric arguments in float64 and compares its values and its gradients
-with those of an independent route: quadrature, enumeration, quantiles, or the linear-Gaussian model. What comes back
-is a `Check`; where it failed, its ``mistake`` names the formula that gives the same wrong answers on all the
-arguments, or shows the evidence when no known mistake does. A function that computes in float32 passes as well.
+Most call your function on fixed, asymmetric arguments in float64 and compare its values and its gradients with those
+of an independent route: quadrature, enumeration, quantiles, or the linear-Gaussian model. A function that computes in
+float32 passes as well. `check_reduction` and `check_numerics` take any function and need no exact answer: they compare
+it with itself. What comes back is a `Check`; where it failed, its ``mistake`` names the formula that gives the same
+wrong answers on all the arguments, or shows the evidence when no known mistake does.
 """
 
 import copy
+import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import wraps
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributions import Normal
 
 from vae_tutorial import _mistakes as known
 from vae_tutorial._diagnosis import (
     TOLERANCE,
+    Answer,
     Arguments,
+    Unusable,
     catalogue,
     compare,
+    evaluate,
     max_gap,
     nan_cured_by,
     quarantine,
     unused_noise,
 )
-from vae_tutorial._validation import require_finite, require_float
+from vae_tutorial._exact import (
+    encodings,
+    kl_by_quadrature,
+    linear_gaussian,
+    linear_gaussian_elbo,
+    log_bernoulli_by_enumeration,
+    log_normal_by_quadrature,
+    values,
+)
+from vae_tutorial._precision import compare_precisions
+from vae_tutorial._validation import require_finite, require_float, require_same_shape
 from vae_tutorial.evidence import Check
-from vae_tutorial.likelihoods import Likelihood, normal
+from vae_tutorial.likelihoods import Likelihood
 from vae_tutorial.models import VAE
-from vae_tutorial.reference import LinearGaussian, kl_quadrature, log_marginal_quadrature, monte_carlo
+from vae_tutorial.reference import monte_carlo
 
 
 def log_variance(log_var: Tensor) -> Tensor:
@@ -84,20 +99,12 @@ def check_kl(fn: Callable[[Tensor, Tensor], Tensor], *, spread: Callable[[Tensor
         "KL(N(μ, σ²) ‖ N(0, I)), values and gradients",
         ("your function", "quadrature of the defining integral"),
         fn,
-        _kl_by_quadrature,
-        _encodings((5, 3), (4, 2), (3, 1)),
+        kl_by_quadrature,
+        encodings((5, 3), (4, 2), (3, 1)),
         catalogue(known.KL, known.REDUCTIONS, known.SIGNS),
         known.KL_TERMS,
         clue=_NAN_OF_LOG_VAR,
     )
-
-
-def _kl_by_quadrature(mu: Tensor, log_var: Tensor) -> Tensor:
-    def one(mean: Tensor, sd: Tensor) -> Tensor:
-        q, p = Normal(mean, sd), Normal(torch.zeros_like(mean), torch.ones_like(sd))
-        return kl_quadrature(lambda z: q.log_prob(z).sum(-1), lambda z: p.log_prob(z).sum(-1), *_box(mean, sd), 37)
-
-    return torch.stack([one(mean, sd) for mean, sd in zip(mu, log_var.exp().sqrt(), strict=True)])
 
 
 def check_log_normal(
@@ -128,8 +135,8 @@ def check_log_normal(
     """
     shapes = (5, 3), (4, 2), (3, 1)
     fixtures = [
-        {"x": _values(*shape, low=-2.0, high=2.5, seed=8).requires_grad_(), **encoding}
-        for shape, encoding in zip(shapes, _encodings(*shapes), strict=True)
+        {"x": values(*shape, low=-2.0, high=2.5, seed=8).requires_grad_(), **encoding}
+        for shape, encoding in zip(shapes, encodings(*shapes), strict=True)
     ]
     return _compare_spread(
         spread,
@@ -137,22 +144,12 @@ def check_log_normal(
         "log N(x; μ, σ²), values and gradients",
         ("your function", "quadrature of the normalizing constant"),
         fn,
-        _log_normal_by_quadrature,
+        log_normal_by_quadrature,
         fixtures,
         catalogue(known.LOG_NORMAL, known.REDUCTIONS | known.NOT_A_LOGARITHM, known.SIGNS),
         known.LOG_NORMAL_TERMS,
         clue=_NAN_OF_LOG_VAR,
     )
-
-
-def _log_normal_by_quadrature(x: Tensor, mu: Tensor, log_var: Tensor) -> Tensor:
-    def one(x: Tensor, mean: Tensor, var: Tensor) -> Tensor:
-        def shape(z: Tensor) -> Tensor:
-            return -0.5 * ((z - mean) ** 2 / var).sum(-1)
-
-        return shape(x) - log_marginal_quadrature(shape, *_box(mean, var.sqrt()), 37)
-
-    return torch.stack([one(*row) for row in zip(x, mu, log_var.exp(), strict=True)])
 
 
 def check_log_bernoulli(fn: Callable[[Tensor, Tensor], Tensor]) -> Check:
@@ -182,8 +179,8 @@ def check_log_bernoulli(fn: Callable[[Tensor, Tensor], Tensor]) -> Check:
     """
     fixtures = []
     for n_examples, x_dim in (5, 4), (4, 3), (3, 1):
-        logits = _values(n_examples, x_dim, low=-3.0, high=2.5, seed=4)
-        x = (_values(n_examples, x_dim, low=0.0, high=1.0, seed=7) > 0.4).double()
+        logits = values(n_examples, x_dim, low=-3.0, high=2.5, seed=4)
+        x = (values(n_examples, x_dim, low=0.0, high=1.0, seed=7) > 0.4).double()
         for row, logit in enumerate([-20.0, 19.0, 40.0, -40.0][:n_examples]):
             logits[row, 0], x[row, 0] = logit, float(logit < 0)  # an improbable x
         fixtures.append({"x": x, "logits": logits.requires_grad_()})
@@ -191,7 +188,7 @@ def check_log_bernoulli(fn: Callable[[Tensor, Tensor], Tensor]) -> Check:
         "log p(x) of independent Bernoulli dimensions, values and gradients",
         ("your function", "enumeration of all binary vectors"),
         fn,
-        _log_bernoulli_by_enumeration,
+        log_bernoulli_by_enumeration,
         fixtures,
         catalogue(known.LOG_BERNOULLI, known.REDUCTIONS | known.NOT_A_LOGARITHM, known.SIGNS),
         clue=nan_cured_by(
@@ -199,14 +196,6 @@ def check_log_bernoulli(fn: Callable[[Tensor, Tensor], Tensor]) -> Check:
             "It returned NaN where logits lie outside [0, 1]: it takes them for probabilities, the sigmoid is missing.",
         ),
     )
-
-
-def _log_bernoulli_by_enumeration(x: Tensor, logits: Tensor) -> Tensor:
-    return (x * logits).sum(-1) - torch.logsumexp(logits @ _binary_vectors(x.shape[-1]).T, -1)
-
-
-def _binary_vectors(x_dim: int) -> Tensor:
-    return torch.cartesian_prod(*[torch.tensor([0.0, 1.0], dtype=torch.float64)] * x_dim).reshape(-1, x_dim)
 
 
 def check_log_prob(likelihood: Likelihood, points: Tensor, cell: float = 1.0) -> Check:
@@ -242,8 +231,15 @@ def check_log_prob(likelihood: Likelihood, points: Tensor, cell: float = 1.0) ->
     if points.ndim != 2:
         raise ValueError(f"points must have shape (N, D), got {tuple(points.shape)}")
     routes = ("log_prob, mean and sample", f"{'sum' if cell == 1 else 'quadrature'} over x")
-    check = Check("p(x | z) sums to one; its mean and samples agree with it", routes, math.nan, TOLERANCE, unit="")
-    parameters = _values(5, points.shape[1] * likelihood.n_params, low=-2.0, high=1.0, seed=5)
+    check = Check(
+        "p(x | z) sums to one; its mean and samples agree with it",
+        routes,
+        math.nan,
+        TOLERANCE,
+        unit="",
+        dtype="float64",
+    )
+    parameters = values(5, points.shape[1] * likelihood.n_params, low=-2.0, high=1.0, seed=5)
     try:
         with quarantine():
             measured = torch.stack([_mass_mean_samples(likelihood, row, points.double(), cell) for row in parameters])
@@ -315,11 +311,11 @@ def check_reparameterize(
         >>> check_reparameterize(wrong_sign).mistake
         'It equals μ + ε/σ: the exponent has the wrong sign.'
     """
-    three, one = _encodings((5, 3), (4, 1))
+    three, one = encodings((5, 3), (4, 1))
     fixtures = [
-        {**three, "eps": _values(6, 5, 3, low=-2.0, high=1.8, seed=3)},
-        {**one, "eps": _values(7, 4, 1, low=-2.0, high=1.8, seed=3)},
-        {**three, "eps": _values(5, 3, low=-1.8, high=2.0, seed=3)},
+        {**three, "eps": values(6, 5, 3, low=-2.0, high=1.8, seed=3)},
+        {**one, "eps": values(7, 4, 1, low=-2.0, high=1.8, seed=3)},
+        {**three, "eps": values(5, 3, low=-1.8, high=2.0, seed=3)},
     ]
     return _compare_spread(
         spread,
@@ -366,12 +362,177 @@ def check_elbo(fn: Callable[[VAE, Tensor, Tensor], Tensor]) -> Check:
         "ELBO of a linear-Gaussian model, values and gradients",
         ("your function, noise chosen so that its average is exact", "linear-Gaussian algebra"),
         fn,
-        _linear_gaussian_elbo,
-        [_linear_gaussian(n_examples=5, x_dim=4, latent_dim=3), _linear_gaussian(n_examples=4, x_dim=3, latent_dim=1)],
+        linear_gaussian_elbo,
+        [linear_gaussian(n_examples=5, x_dim=4, latent_dim=3), linear_gaussian(n_examples=4, x_dim=3, latent_dim=1)],
         catalogue(known.ELBO, known.BATCH_REDUCTIONS, {"": 1.0, "is the loss, −ELBO": -1.0}),
         known.ELBO_TERMS,
         clue=_NAN_OF_LOG_VAR,
     )
+
+
+def check_reduction(fn: Callable[..., Tensor], *arguments: Tensor) -> Check:
+    r"""Check that your function, whatever it computes, gives one value per example: the sum over the last axis.
+
+    It is for functions whose dimensions are independent, such as a Kullback-Leibler divergence, a log-density or a
+    squared error of diagonal Gaussians. For these no formula is needed: the value of an example must be the sum of the
+    values that the same function gives to its single numbers, :math:`f(x)_i = \sum_d f(x_{id})_1`.
+
+    Args:
+        fn: your function of tensors of shape (B, D), giving shape (B,).
+        arguments: what to call it with, tensors of one shape (B, D) with B > D > 1. Without them it gets fixed numbers
+            between 0.2 and 1.8, two tensors for a function of two arguments.
+
+    Returns:
+        The `Check`, of values and of gradients with respect to the arguments.
+
+    Raises:
+        TypeError: ``fn`` is not callable, its arguments cannot be counted where none are given, or an argument is not a
+            floating-point tensor.
+        ValueError: the arguments are not finite, or not of one shape (B, D) with B > D > 1.
+
+    Example:
+        >>> def squared_error(x, mu):
+        ...     return ((x - mu) ** 2).sum(-1)
+        >>> check_reduction(squared_error).passed
+        True
+        >>> check_reduction(lambda x, mu: ((x - mu) ** 2).mean()).mistake
+        'It is averaged over all entries: sum the last axis, and keep one value per example.'
+    """
+    names = _argument_names(fn, arguments)
+    if not arguments:
+        arguments = tuple(values(5, 3, low=0.2, high=1.8, seed=20 + i) for i in range(len(names)))
+    batch = dict(zip(names, arguments, strict=True))
+    _require_batches(**batch)
+    if not arguments[0].shape[0] > arguments[0].shape[1] > 1:
+        raise ValueError(f"the arguments must have shape (B, D) with B > D > 1, got {tuple(arguments[0].shape)}")
+    whole = {name: tensor.detach().double().requires_grad_() for name, tensor in batch.items()}
+    part = {name: tensor.detach()[:-1, :-1].double().requires_grad_() for name, tensor in batch.items()}
+
+    def entries(*tensors: Tensor) -> Tensor:  # shape (B, D)
+        n_examples, n_dims = tensors[0].shape
+        rows = [[fn(*[t[i : i + 1, d : d + 1] for t in tensors]) for d in range(n_dims)] for i in range(n_examples)]
+        return torch.stack([torch.stack([_one_number(value) for value in row]) for row in rows])
+
+    return compare(
+        "One value per example, the sum over the last axis",
+        ("your function", "the sum of what it gives to single numbers"),
+        fn,
+        lambda *tensors: entries(*tensors).sum(-1),
+        [whole, part],
+        catalogue({"": entries}, known.REDUCTIONS, {"": 1.0}),
+        clue=_not_a_sum,
+    )
+
+
+def _one_number(value: Tensor) -> Tensor:
+    if not isinstance(value, Tensor) or value.numel() != 1:
+        raise Unusable("for one number something else than one number.")
+    return value.reshape(())
+
+
+def _not_a_sum(fn: Callable[..., Tensor], fixtures: Sequence[Arguments], came: Sequence[Answer]) -> str:
+    """What keeps the value of an example from being the sum over its numbers."""
+    batch = {name: tensor.detach() for name, tensor in fixtures[0].items()}
+    rows = [{name: tensor[i : i + 1] for name, tensor in batch.items()} for i in range(len(came[0].value))]
+    alone = torch.cat([evaluate(fn, row).value for row in rows])
+    if (alone - came[0].value).abs().max() > TOLERANCE:
+        return "The value of an example depends on the other examples of the batch: the rows are mixed."
+    return (
+        "The value of an example depends on that example alone, but it is not the sum over its dimensions: a part of "
+        "it, a constant perhaps, does not grow with their number as it should, or its dimensions are not independent."
+    )
+
+
+def check_numerics(fn: Callable[..., Tensor], *arguments: Tensor) -> Check:
+    r"""Check that your function computes in float32 what it computes in float64, at extreme arguments too.
+
+    Every example is handed over alone, in both precisions. The gap is :math:`|a - b| / (1 + |b|)`, a in float32 and b
+    in float64, the largest over values and gradients; where one is infinite or not a number, so is the gap.
+
+    Args:
+        fn: your function of one or more tensors.
+        arguments: what to call it with, tensors of shape (B, D), one example a row; `extreme_encodings` and
+            `extreme_logits` give such.
+
+    Returns:
+        The `Check`. Its ``mistake`` says at which arguments it went wrong, and how.
+
+    Raises:
+        TypeError: ``fn`` is not callable, or an argument is not a floating-point tensor.
+        ValueError: there are no arguments, or they are not finite, or not of one shape (B, D).
+
+    Example:
+        >>> def naive(x, logits):
+        ...     p = logits.sigmoid()
+        ...     return (x * p.log() + (1 - x) * (1 - p).log()).sum(-1)
+        >>> check = check_numerics(naive, *extreme_logits())
+        >>> check.gap, "-inf in float32 and -17.5" in check.mistake
+        (inf, True)
+    """
+    names = _argument_names(fn, arguments)
+    batch = dict(zip(names, arguments, strict=True))
+    _require_batches(**batch)
+    return compare_precisions(fn, batch)
+
+
+def extreme_encodings() -> tuple[Tensor, Tensor]:
+    """Means to ±4 and log-variances to ±80, some of them near 0: arguments for `check_numerics`, shape (B, 2).
+
+    Example:
+        >>> from vae_tutorial.gaussian import kl_standard_normal
+        >>> check_numerics(kl_standard_normal, *extreme_encodings()).passed
+        True
+    """
+    log_var = torch.tensor([0.0, 1e-6, -1e-4, 1e-2, -1.0, 4.0, -20.0, 20.0, -80.0, 80.0])
+    mu = torch.tensor([0.0, 1e-3, 4.0, -4.0])
+    return _beside_a_mild_dimension(torch.cartesian_prod(mu, log_var), 0.5, -0.3)
+
+
+def extreme_logits() -> tuple[Tensor, Tensor]:
+    """Binary x and logits to ±100: arguments for `check_numerics`, two tensors of shape (B, 2).
+
+    Example:
+        >>> from vae_tutorial.likelihoods import bernoulli
+        >>> check_numerics(bernoulli.log_prob, *extreme_logits()).passed
+        True
+    """
+    logits = torch.tensor([0.0, 1e-3, -1e-3, 1.0, -1.0, 17.0, -17.0, 40.0, -40.0, 89.0, -89.0, 100.0, -100.0])
+    return _beside_a_mild_dimension(torch.cartesian_prod(torch.tensor([0.0, 1.0]), logits), 1.0, 0.5)
+
+
+def _beside_a_mild_dimension(pairs: Tensor, *mild: float) -> tuple[Tensor, Tensor]:
+    first, second = (
+        torch.stack([column, torch.full_like(column, number)], -1)
+        for column, number in zip(pairs.unbind(-1), mild, strict=True)
+    )
+    return first, second
+
+
+def _argument_names(fn: Callable[..., Tensor], arguments: tuple[Tensor, ...]) -> list[str]:
+    """The names of the positional parameters of ``fn``, as many as there are arguments or, without any, as it needs."""
+    if not callable(fn):
+        raise TypeError(f"the first argument must be the function to check, got {type(fn).__name__}")
+    try:
+        parameters = list(inspect.signature(fn).parameters.values())
+    except ValueError:  # some functions written in C do not tell
+        parameters = []
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    if arguments:
+        names = [p.name for p in positional][: len(arguments)]
+        return names + [f"argument {i + 1}" for i in range(len(names), len(arguments))]
+    if needed := [p.name for p in positional if p.default is p.empty]:
+        return needed
+    raise TypeError("the function does not tell how many arguments it needs: give the tensors to call it with")
+
+
+def _require_batches(**arguments: Tensor) -> None:
+    """All arguments are finite, floating-point and of one shape (B, D)."""
+    require_float(**arguments)
+    require_same_shape(**arguments)
+    require_finite(**arguments)
+    for name, argument in arguments.items():
+        if argument.ndim != 2:
+            raise ValueError(f"{name} must have shape (B, D), got {tuple(argument.shape)}")
 
 
 def _compare_spread(
@@ -414,48 +575,3 @@ _NAN_OF_LOG_VAR = nan_cured_by(
     _with_positive_log_var,
     "It returned NaN where log_var is negative: log_var is taken for a variance or standard deviation.",
 )
-
-_NOISE_VAR = 0.3  # neither 1 nor ½, at which a plain squared error would be right but for a constant
-
-
-def _linear_gaussian(n_examples: int, x_dim: int, latent_dim: int) -> Arguments:
-    decoder = LinearGaussian(
-        _values(x_dim, latent_dim, low=-0.8, high=1.0, seed=9), _NOISE_VAR, _values(x_dim, low=-0.5, high=1.0, seed=10)
-    ).decoder()
-    encoder = nn.Linear(x_dim, 2 * latent_dim, dtype=torch.float64)
-    weight, bias = (
-        _values(2 * latent_dim, *axes, low=-0.5, high=0.4, seed=seed) for axes, seed in (([x_dim], 11), ([], 12))
-    )
-    encoder.load_state_dict({"weight": weight, "bias": bias})
-    axes = math.sqrt(latent_dim) * torch.eye(latent_dim, dtype=torch.float64)
-    return {
-        "model": VAE(encoder, decoder, latent_dim, normal(math.log(_NOISE_VAR))),
-        "x": _values(n_examples, x_dim, low=-1.5, high=2.0, seed=13),
-        "eps": torch.cat([axes, -axes])[:, None].expand(-1, n_examples, -1).contiguous(),  # (2L, B, L)
-    }
-
-
-def _linear_gaussian_elbo(model: VAE, x: Tensor, eps: Tensor) -> Tensor:
-    return LinearGaussian(model.decoder.weight, _NOISE_VAR, model.decoder.bias).elbo(x, *model.encode(x))
-
-
-def _values(*shape: int, low: float, high: float, seed: int) -> Tensor:
-    """Fixed numbers without any symmetry that could hide a mistake."""
-    uniform = torch.rand(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    return low + (high - low) * uniform
-
-
-def _encodings(*shapes: tuple[int, int]) -> list[dict[str, Tensor]]:
-    """Means and log-variances, differentiable; B differs from L."""
-    return [
-        {
-            "mu": _values(*shape, low=-2.0, high=1.5, seed=1).requires_grad_(),
-            "log_var": _values(*shape, low=-2.0, high=1.2, seed=2).requires_grad_(),
-        }
-        for shape in shapes
-    ]
-
-
-def _box(mean: Tensor, sd: Tensor) -> tuple[list[float], list[float]]:
-    """Nine standard deviations on either side, where `reference.grid` with 37 nodes has a step of half of one."""
-    return (mean - 9 * sd).tolist(), (mean + 9 * sd).tolist()

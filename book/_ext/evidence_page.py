@@ -119,12 +119,11 @@ def summary(app, docname) -> nodes.Node:
 def claims_table(app, docname) -> nodes.Node:
     def cells(check):
         routes = " against ".join(check["routes"])
-        return [
-            check["number"], link(app, docname, check), routes, check["measured"], required(check), check["unit"] or "–"
-        ]  # fmt: skip
+        measurement = [check["measured"], required(check), check["unit"] or "–", check["dtype"] or "–"]
+        return [check["number"], link(app, docname, check), routes, *measurement]
 
-    head = ["No.", "Claim", "Two routes", "Measured", "Bound", "Unit"]
-    return table(app, "claims", head, [6, 30, 28, 11, 11, 14], by_page(app, planted=False), cells)
+    head = ["No.", "Claim", "Two routes", "Measured", "Bound", "Unit", "Type"]
+    return table(app, "claims", head, [6, 28, 26, 10, 10, 10, 10], by_page(app, planted=False), cells)
 
 
 def mistakes_table(app, docname) -> nodes.Node:

@@ -1,0 +1,87 @@
+"""The fixed arguments on which `checks` compares functions, and the exact answers to them by independent routes.
+
+The arguments are asymmetric, in float64, and no two axes have one length, so that no mistake hides behind a symmetry.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Normal
+
+from vae_tutorial._diagnosis import Arguments
+from vae_tutorial.likelihoods import normal
+from vae_tutorial.models import VAE
+from vae_tutorial.reference import LinearGaussian, kl_quadrature, log_marginal_quadrature
+
+
+def kl_by_quadrature(mu: Tensor, log_var: Tensor) -> Tensor:
+    def one(mean: Tensor, sd: Tensor) -> Tensor:
+        q, p = Normal(mean, sd), Normal(torch.zeros_like(mean), torch.ones_like(sd))
+        return kl_quadrature(lambda z: q.log_prob(z).sum(-1), lambda z: p.log_prob(z).sum(-1), *box(mean, sd), 37)
+
+    return torch.stack([one(mean, sd) for mean, sd in zip(mu, log_var.exp().sqrt(), strict=True)])
+
+
+def log_normal_by_quadrature(x: Tensor, mu: Tensor, log_var: Tensor) -> Tensor:
+    def one(x: Tensor, mean: Tensor, var: Tensor) -> Tensor:
+        def shape(z: Tensor) -> Tensor:
+            return -0.5 * ((z - mean) ** 2 / var).sum(-1)
+
+        return shape(x) - log_marginal_quadrature(shape, *box(mean, var.sqrt()), 37)
+
+    return torch.stack([one(*row) for row in zip(x, mu, log_var.exp(), strict=True)])
+
+
+def log_bernoulli_by_enumeration(x: Tensor, logits: Tensor) -> Tensor:
+    return (x * logits).sum(-1) - torch.logsumexp(logits @ binary_vectors(x.shape[-1]).T, -1)
+
+
+def binary_vectors(x_dim: int) -> Tensor:
+    return torch.cartesian_prod(*[torch.tensor([0.0, 1.0], dtype=torch.float64)] * x_dim).reshape(-1, x_dim)
+
+
+def values(*shape: int, low: float, high: float, seed: int) -> Tensor:
+    """Fixed numbers without any symmetry that could hide a mistake."""
+    uniform = torch.rand(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return low + (high - low) * uniform
+
+
+def encodings(*shapes: tuple[int, int]) -> list[dict[str, Tensor]]:
+    """Means and log-variances, differentiable; B differs from L."""
+    return [
+        {
+            "mu": values(*shape, low=-2.0, high=1.5, seed=1).requires_grad_(),
+            "log_var": values(*shape, low=-2.0, high=1.2, seed=2).requires_grad_(),
+        }
+        for shape in shapes
+    ]
+
+
+def box(mean: Tensor, sd: Tensor) -> tuple[list[float], list[float]]:
+    """Nine standard deviations on either side, where `reference.grid` with 37 nodes has a step of half of one."""
+    return (mean - 9 * sd).tolist(), (mean + 9 * sd).tolist()
+
+
+NOISE_VAR = 0.3  # neither 1 nor ½, at which a plain squared error would be right but for a constant
+
+
+def linear_gaussian(n_examples: int, x_dim: int, latent_dim: int) -> Arguments:
+    decoder = LinearGaussian(
+        values(x_dim, latent_dim, low=-0.8, high=1.0, seed=9), NOISE_VAR, values(x_dim, low=-0.5, high=1.0, seed=10)
+    ).decoder()
+    encoder = nn.Linear(x_dim, 2 * latent_dim, dtype=torch.float64)
+    weight, bias = (
+        values(2 * latent_dim, *axes, low=-0.5, high=0.4, seed=seed) for axes, seed in (([x_dim], 11), ([], 12))
+    )
+    encoder.load_state_dict({"weight": weight, "bias": bias})
+    axes = math.sqrt(latent_dim) * torch.eye(latent_dim, dtype=torch.float64)
+    return {
+        "model": VAE(encoder, decoder, latent_dim, normal(math.log(NOISE_VAR))),
+        "x": values(n_examples, x_dim, low=-1.5, high=2.0, seed=13),
+        "eps": torch.cat([axes, -axes])[:, None].expand(-1, n_examples, -1).contiguous(),  # (2L, B, L)
+    }
+
+
+def linear_gaussian_elbo(model: VAE, x: Tensor, eps: Tensor) -> Tensor:
+    return LinearGaussian(model.decoder.weight, NOISE_VAR, model.decoder.bias).elbo(x, *model.encode(x))

@@ -1,0 +1,86 @@
+"""How `checks.check_numerics` holds a function in float32 against itself in float64, and says what went wrong."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from vae_tutorial._diagnosis import Answer, Unusable, evaluate, max_gap, quarantine
+from vae_tutorial.evidence import Check
+
+TOLERANCE = 1e-5  # of 1 + |exact|: a hundred roundings of float32
+
+
+def compare_precisions(fn: Callable[..., Tensor], batch: Mapping[str, Tensor]) -> Check:
+    """Compare ``fn`` in float32 with itself in float64 on every row of ``batch``, in values and gradients."""
+    check = Check(
+        "float32 gives what float64 gives, values and gradients",
+        ("your function in float32", "the same in float64"),
+        gap=math.nan,
+        bound=TOLERANCE,
+        unit="of 1 + |exact|",
+        dtype="float32",
+    )
+    gaps, problems = [], []
+    for i in range(len(next(iter(batch.values())))):
+        row = {name: tensor[i : i + 1].detach().float() for name, tensor in batch.items()}  # one number for both
+        place = ", ".join(f"{name} = [{_numbers(tensor)}]" for name, tensor in row.items())
+        try:
+            single, double = (_answer(fn, row, dtype) for dtype in (torch.float32, torch.float64))
+        except Unusable as error:
+            return replace(check, mistake=f"At {place} it returned {error}")
+        except Exception as error:  # a learner's function may fail in any way
+            return replace(check, mistake=f"At {place} it raised {type(error).__name__}: {error}")
+        gaps.append(_gap(single, double))
+        if not gaps[-1] <= TOLERANCE:
+            problems.append(f"At {place} {_name(single, double)}")
+    mistake = problems[0] if problems else ""
+    if len(problems) > 1:
+        mistake += f" It goes wrong at {len(problems)} of {len(gaps)} examples."
+    return replace(check, gap=max_gap(gaps), mistake=mistake)
+
+
+def _answer(fn: Callable[..., Tensor], row: Mapping[str, Tensor], dtype: torch.dtype) -> Answer:
+    with quarantine(dtype):
+        return evaluate(fn, {name: tensor.detach().to(dtype).requires_grad_() for name, tensor in row.items()})
+
+
+def _gap(single: Answer, double: Answer) -> float:
+    """The largest difference in values and gradients, of 1 + |exact|; infinite where one of them is not finite."""
+    pairs = [(single.value, double.value)] + [(single.gradients[k], double.gradients[k]) for k in double.gradients]
+    gaps = [_distance(a, b) for a, b in pairs]
+    return max(gaps) if all(map(math.isfinite, gaps)) else math.inf
+
+
+def _distance(a: Tensor, b: Tensor) -> float:
+    return ((a.double() - b).abs() / (1 + b.abs())).max().item()
+
+
+def _name(single: Answer, double: Answer) -> str:
+    """What is wrong there, with its evidence and the usual cause."""
+    parts = [("its value", single.value, double.value, OVERFLOW)] + [
+        (f"its gradient with respect to {name}", single.gradients[name], double.gradients[name], ZERO_TIMES_INFINITY)
+        for name in double.gradients
+    ]
+    for part, came, exact, cause in parts:
+        if not torch.isfinite(came).all():
+            return f"{part} is {_numbers(came)} in float32 and {_numbers(exact)} in float64: {cause}."
+    part, came, exact, _ = max(parts, key=lambda row: _distance(row[1], row[2]))
+    cause = DIGITS_LOST if came.any() else "it saturates"
+    return f"{part} is {_numbers(came)} in float32 and {_numbers(exact)} in float64: {cause}."
+
+
+def _numbers(tensor: Tensor) -> str:
+    return ", ".join(f"{number:.3g}" for number in tensor.flatten().tolist())
+
+
+OVERFLOW = (
+    "an exponential overflows, or the logarithm of a number that rounded to 0 is taken; "
+    "logsigmoid, softplus, logsumexp and expm1 do neither"
+)
+ZERO_TIMES_INFINITY = (
+    "0 times infinity on the way back; where torch.where picks a branch, clamp the argument of the other one"
+)
+DIGITS_LOST = "digits are lost, as by subtracting numbers that are nearly equal"
