@@ -7,7 +7,7 @@ READY := .venv/ready
 BUILT := _build/ready
 SOURCES := _config.yml _toc.yml references.bib $(wildcard book/*.md book/*.ipynb book/_ext/* book/_static/* vae_tutorial/*.py)
 
-.PHONY: help install book test serve execute browser lint clean
+.PHONY: help install book test serve execute browser mutants lint clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*  ## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -31,12 +31,15 @@ execute: $(READY)  ## run all notebooks again, in place, and renew the README's 
 browser:  ## install the Chromium that tests the pages
 	@sh tools/install_chromium.sh
 
+mutants: $(READY)  ## break the code in every small way and count what no test notices (long)
+	$(BIN)/python tools/mutants.py
+
 lint: $(READY)  ## check the code's style
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
 clean:  ## remove what was built, and the virtual environment
-	rm -rf _build .venv .pytest_cache .ruff_cache *.egg-info
+	rm -rf _build mutants .venv .pytest_cache .ruff_cache *.egg-info
 
 $(BUILT): $(READY) $(SOURCES)
 	$(BIN)/jupyter-book build -W --keep-going -n --all .

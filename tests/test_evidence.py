@@ -53,6 +53,7 @@ def test_agree_measures_the_largest_absolute_gap():
     check = compare(left, right)
     assert check.gap == 0.75 and check.bound == 1e-3 and check.unit == "nats" and check.relation == "<="
     assert not check and compare(left, right, tolerance=0.75)
+    assert check.claim == "two routes" and check.routes == ROUTES
     assert compare(right, left).gap == 0.75
 
 
@@ -69,6 +70,7 @@ def test_agree_counts_standard_errors_entry_by_entry():
     assert compare(left, right, stderr=0.05, tolerance=5).gap == pytest.approx(6.0, rel=1e-5)
     assert not compare(left, right, stderr=0.05, tolerance=5)
     assert not compare(1.0, 1.1, stderr=0.0)  # no spread at all, and yet a gap
+    assert compare(1.0, 1.3, stderr=0.1).gap == pytest.approx(3.0, rel=1e-12)  # 0.1 is not rounded to float32
 
 
 def test_agree_compares_in_float64_and_takes_graphs_apart():
@@ -100,7 +102,8 @@ def test_agree_counts_one_way_only():
 
 def test_exceeds_measures_the_margin():
     check = exceeds("better", 3.0, torch.tensor(1.0), margin=1.5, routes=ROUTES)
-    assert check and check.gap == 2.0 and check.bound == 1.5 and check.relation == ">="
+    assert check and check.gap == 2.0 and check.bound == 1.5 and check.relation == ">=" and check.unit == "nats"
+    assert exceeds("better", 3.0, 1.0, margin=1.5, routes=ROUTES, unit="pixels").unit == "pixels"
     assert exceeds("better", 3.0, 1.0, margin=2.0, routes=ROUTES)
     assert not exceeds("better", 3.0, 1.0, margin=2.1, routes=ROUTES)
     assert not exceeds("better", 1.0, 3.0, margin=1.5, routes=ROUTES)
@@ -156,6 +159,25 @@ def test_html_escapes_everything_and_shows_the_verdict():
 
 
 @pytest.mark.parametrize(
+    "check, text",
+    [
+        (
+            Check("σ² < 2", ("one <way>", "another"), 1.24e-16, 1e-12),
+            "✓ pass σ² < 2one <way> against another: gap 1.2e-16 ≤ 1e-12 nats",
+        ),
+        (
+            Check("σ² < 2", ("one", "another"), 0.5, 0.25, mistake='The "sign".'),
+            '✗ fail σ² < 2one against another: gap 0.5 against an allowed 0.25 natsThe "sign".',
+        ),
+        (exceeds("c", 3.0, 1.0, margin=1.5, routes=("a", "b")), "✓ pass ca against b: margin 2 ≥ 1.5 nats"),
+    ],
+    ids=["pass", "fail", "margin"],
+)
+def test_a_page_shows_this_text(check, text):
+    assert html.unescape(re.sub(r"<[^>]*>", "", check._repr_html_())) == text
+
+
+@pytest.mark.parametrize(
     "left, right, dtype",
     [
         (torch.ones(2), torch.ones(2), "float32"),
@@ -181,8 +203,14 @@ def test_the_floating_point_types_of_both_routes_are_kept(left, right, dtype):
             "Where the gap is largest, the first gives 2, the second 2.5.",
         ),
         (0.5, 0.25, "The first gives 0.5, the second 0.25."),
+        (1 / 3, 0.25, "The first gives 0.3333, the second 0.25."),
         (1.0, 1.0 + 1e-9, "The first gives 1, the second 1.000000001."),
         (math.nan, 0.25, "The first gives nan, the second 0.25."),
+        (
+            torch.tensor([5.0, math.nan]),
+            torch.tensor([0.0, 0.25]),
+            "Where the gap is largest, the first gives nan, the second 0.25.",
+        ),
         (
             torch.tensor([5.0, 1.0]),
             torch.tensor([0.0, math.inf]),

@@ -10,6 +10,7 @@ from scipy import stats
 from torch.autograd import gradcheck, gradgradcheck
 from torch.distributions import Normal, kl_divergence
 
+from vae_tutorial._noise import draw
 from vae_tutorial.gaussian import (
     kl_normal,
     kl_standard_normal,
@@ -433,6 +434,26 @@ def test_noise_comes_from_the_global_state_without_a_generator():
         z = reparameterize(MU, LOG_VAR)
         torch.manual_seed(5)
         assert torch.equal(z, reparameterize(MU, LOG_VAR, torch.randn(2, 3)))
+
+
+def test_noise_is_drawn_on_the_cpu_whatever_the_default_device():
+    expected = standard_noise((4, 3), like=MU, generator=torch.Generator().manual_seed(5))
+    with torch.device("meta"):  # where random numbers have no values
+        assert torch.equal(standard_noise((4, 3), like=MU, generator=torch.Generator("cpu").manual_seed(5)), expected)
+        assert standard_noise((4, 3), like=MU).device.type == "cpu"
+
+
+def test_noise_is_drawn_on_the_device_of_the_generator():
+    class Elsewhere(torch.Generator):
+        device = torch.device("meta")
+
+    def sampler(shape, *, device, **how):
+        devices.append(device)
+        return torch.empty(shape, device=device)
+
+    devices = []
+    assert draw(sampler, (4, 3), like=torch.empty(1, device="meta"), generator=Elsewhere()).shape == (4, 3)
+    assert devices == [torch.device("meta")]
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)

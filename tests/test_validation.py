@@ -1,6 +1,7 @@
 """One table: every public function against every kind of bad input; the message must name the argument."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -308,23 +309,27 @@ def test_numbers_out_of_range_are_named(call, argument):
         call()
 
 
-@pytest.mark.parametrize(
-    "call",
-    [
-        lambda: gaussian.kl_standard_normal(torch.zeros(1, 1), torch.tensor([[89.0]])),
-        lambda: gaussian.kl_standard_normal(torch.tensor([[1e20]]), torch.zeros(1, 1)),
-        lambda: gaussian.kl_normal(
-            torch.zeros(1, 1), torch.tensor([[60.0]]), torch.zeros(1, 1), torch.tensor([[-60.0]])
-        ),
-        lambda: gaussian.log_normal(torch.ones(1, 1), torch.zeros(1, 1), torch.tensor([[-100.0]])),
-        lambda: gaussian.log_standard_normal(torch.tensor([[1e20]])),
-        lambda: gaussian.reparameterize(torch.zeros(1, 1), torch.tensor([[200.0]]), torch.ones(1, 1)),
-    ],
-    ids=["log_var 89", "mu 1e20", "ratio e^120", "variance e^-100", "z 1e20", "sigma e^100"],
-)
-def test_an_overflow_is_an_error_that_gives_the_ranges(call):
-    with pytest.raises(ValueError, match=r"^the result overflows torch.float32: \w+ in \["):
-        call()
+OVERFLOWS = {
+    "log_var 89": (gaussian.kl_standard_normal, dict(mu=[0.5, 0.0], log_var=[-1.0, 89.0])),
+    "mu 1e20": (gaussian.kl_standard_normal, dict(mu=[1e20, 0.0], log_var=[0.5, -1.0])),
+    "ratio e^120": (
+        gaussian.kl_normal,
+        dict(mu_q=[0.5, -2.0], log_var_q=[60.0, 1.0], mu_p=[0.25, 3.0], log_var_p=[-60.0, 2.0]),
+    ),
+    "variance e^-100": (gaussian.log_normal, dict(x=[1.0, 2.0], mu=[0.0, 0.5], log_var=[-100.0, 0.25])),
+    "z 1e20": (gaussian.log_standard_normal, dict(z=[1e20, -3.0])),
+    "sigma e^100": (gaussian.reparameterize, dict(mu=[0.5, -2.0], log_var=[200.0, 1.0], eps=[1.0, -0.25])),
+    "logit 2e38": (likelihoods.bernoulli.log_prob, dict(x=[0.0, 0.0], params=[2e38, 3e38])),
+}
+
+
+@pytest.mark.parametrize("function, values", OVERFLOWS.values(), ids=OVERFLOWS.keys())
+def test_an_overflow_is_an_error_that_gives_the_range_of_each_argument(function, values):
+    ranges = [f"{name} in [{min(pair):.3g}, {max(pair):.3g}]" for name, pair in values.items()]
+    if function is likelihoods.bernoulli.log_prob:
+        del ranges[0]  # x, all zeros and ones, has no part in it
+    with pytest.raises(ValueError, match=f"^the result overflows torch.float32: {re.escape(', '.join(ranges))}$"):
+        function(**{name: torch.tensor([pair]) for name, pair in values.items()})
 
 
 def test_messages_say_what_to_do():

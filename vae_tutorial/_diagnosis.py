@@ -103,9 +103,7 @@ def compare(
     """
     if not callable(fn):
         raise TypeError(f"the first argument must be the function to check, got {type(fn).__name__}")
-    name = getattr(fn, "__name__", "<lambda>")
-    claim = claim if name == "<lambda>" else f"{name}: {claim}"
-    check = Check(claim, routes, math.nan, TOLERANCE, unit, dtype="float64")
+    check = Check(titled(claim, fn), routes, math.nan, TOLERANCE, unit, dtype="float64")
     came = []
     for arguments in [*fixtures, fixtures[0]]:
         try:
@@ -134,6 +132,12 @@ def compare(
         check = replace(check, unit="in its gradients")
     mistake = _name(came, expected, fixtures, mistakes, terms or {}, further)
     return replace(check, mistake=mistake)
+
+
+def titled(claim: str, fn: Function) -> str:
+    """The claim, begun with the function's name where it has one."""
+    name = getattr(fn, "__name__", "<lambda>")
+    return claim if name == "<lambda>" else f"{name}: {claim}"
 
 
 def max_gap(gaps: Sequence[float]) -> float:
@@ -221,12 +225,14 @@ def _name_gradient(came: Sequence[Answer], expected: Sequence[Answer]) -> str:
         )
     if dead:
         return f"Its values are right, but no gradient reaches {' and '.join(dead)}: detached on the way."
-    name = next(
-        n for n in first if not all(_same(a.gradients[n], b.gradients[n]) for a, b in zip(came, expected, strict=True))
-    )
+    pairs = [
+        (name, a.gradients[name], b.gradients[name]) for a, b in zip(came, expected, strict=True) for name in first
+    ]
+    name, a, b = max(pairs, key=lambda pair: (pair[1] - pair[2]).abs().nan_to_num(nan=math.inf).max().item())
+    worst = (a - b).abs().argmax()
     return (
-        f"Its values are right, its gradient is not, and no known mistake matches: with respect to {name} it begins "
-        f"{_numbers(first[name])}, where {_numbers(exact[name])} is expected."
+        f"Its values are right, its gradient is not, and no known mistake matches: with respect to {name} an entry is "
+        f"{_numbers(a.flatten()[worst])}, where {_numbers(b.flatten()[worst])} is expected."
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from vae_tutorial._diagnosis import Answer, Unusable, evaluate, max_gap, quarantine
+from vae_tutorial._diagnosis import Answer, Unusable, evaluate, max_gap, quarantine, titled
 from vae_tutorial.evidence import Check
 
 TOLERANCE = 1e-5  # of 1 + |exact|: a hundred roundings of float32
@@ -16,7 +16,7 @@ TOLERANCE = 1e-5  # of 1 + |exact|: a hundred roundings of float32
 def compare_precisions(fn: Callable[..., Tensor], batch: Mapping[str, Tensor]) -> Check:
     """Compare ``fn`` in float32 with itself in float64 on every row of ``batch``, in values and gradients."""
     check = Check(
-        "float32 gives what float64 gives, values and gradients",
+        titled("float32 gives what float64 gives, values and gradients", fn),
         ("your function in float32", "the same in float64"),
         gap=math.nan,
         bound=TOLERANCE,

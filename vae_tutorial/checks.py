@@ -211,7 +211,8 @@ def check_log_prob(likelihood: Likelihood, points: Tensor, cell: float = 1.0) ->
         cell: the volume that stands for one node; 1 for a mass function.
 
     Returns:
-        The `Check`. Its gap is the largest of total mass and mean, at fixed parameters in [-2, 1].
+        The `Check`, at fixed parameters in [-2, 1]. Its gap is the largest of total mass and mean; or, where only the
+        samples are wrong, the largest z-score.
 
     Raises:
         TypeError: ``points`` is not a floating-point tensor.
@@ -253,7 +254,8 @@ def check_log_prob(likelihood: Likelihood, points: Tensor, cell: float = 1.0) ->
         return replace(check, mistake="log_prob sums to one, but mean(params) is not the mean of that distribution.")
     if not z_score.max() <= 5:
         worst = f"{z_score.max():.0f} standard errors"
-        return replace(check, mistake=f"The samples do not follow log_prob: one of their averages lies {worst} off.")
+        mistake = f"The samples do not follow log_prob: one of their averages lies {worst} off."
+        return replace(check, gap=z_score.max().item(), bound=5.0, unit="standard errors", mistake=mistake)
     return check
 
 
@@ -555,7 +557,7 @@ def _compare_spread(
     check = compare(claim, routes, taking(spread), *rest, **more)
     if not check.passed:
         for other in (log_variance, variance, standard_deviation):
-            if other is not spread and compare(claim, routes, taking(other), *rest, **more).passed:
+            if other is not spread and compare(claim, routes, taking(other), *rest[:2], {}).passed:
                 words = other.__name__.replace("_", "-" if other is log_variance else " ")
                 hint = f"It is right where it is given the {words}: if that is meant, add spread={other.__name__}."
                 return replace(check, mistake=f"{check.mistake} {hint}")
