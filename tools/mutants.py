@@ -21,18 +21,25 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from mutmut.configuration import config
+
 ROOT = Path(__file__).resolve().parents[1]
 MUTANTS = ROOT / "mutants"
 REQUIRED = 0.95
 NO_TEST_FAILED, NO_TEST, SKIPPED = 0, 33, 34  # mutmut's codes
 WORKERS = os.cpu_count() or 1
-FROM_MUTANTS = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(MUTANTS)}
-PYTEST = ["-o", "addopts=", "-p", "no:cacheprovider", "-x", "-q"]
+ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1"}
 COLLECT = """
 import sys, pytest
-from mutmut.configuration import config
 from mutmut.state import state
-code = pytest.main([*sys.argv[1:], "--collect-only", *config().pytest_add_cli_args_test_selection])
+
+class Names:
+    def pytest_collection_modifyitems(self, items):
+        self.names = [item.nodeid for item in items]
+
+once, again = Names(), Names()
+code = pytest.main(sys.argv[1:], plugins=[once]) or pytest.main(sys.argv[1:], plugins=[again])
+assert once.names == again.names, "in a fork these tests have other names: not found, they would count as failed"
 print("called:", *state()._stats)
 sys.exit(code)
 """
@@ -73,7 +80,7 @@ def read_mutants(path: Path) -> tuple[dict[str, str], set[str]]:
 def mutmut(*names: str) -> None:
     """Test the mutants of these names; without any, all that are not decided."""
     command = [Path(sys.executable).with_name("mutmut"), "run", f"--max-children={WORKERS}", *names]
-    subprocess.run(command, env=FROM_MUTANTS, check=True)
+    subprocess.run(command, env=ONE_THREAD, check=True)
 
 
 def metas() -> dict[Path, dict]:
@@ -83,14 +90,16 @@ def metas() -> dict[Path, dict]:
 
 def python(mutant: str, *command: str) -> subprocess.CompletedProcess[str]:
     """A fresh process that imports the mutated package, with one mutant switched on."""
-    environment = FROM_MUTANTS | {"MUTANT_UNDER_TEST": mutant}
+    environment = ONE_THREAD | {"PYTHONPATH": str(MUTANTS), "MUTANT_UNDER_TEST": mutant}
     return subprocess.run([sys.executable, *command], cwd=MUTANTS, env=environment, capture_output=True, text=True)
 
 
 def called_at_import() -> set[str]:
     """The functions that run while the tests are imported."""
-    done = python("stats", "-c", COLLECT, *PYTEST)
-    done.check_returncode()
+    tests = config().pytest_add_cli_args_test_selection
+    done = python("stats", "-c", COLLECT, "--collect-only", "-q", *tests, *config().pytest_add_cli_args)
+    if done.returncode:
+        raise RuntimeError(done.stdout + done.stderr)
     return set(done.stdout.rpartition("called:")[2].split())
 
 
@@ -98,7 +107,7 @@ def survives(mutant: str) -> bool:
     """Whether the tests of the mutant's module pass in a fresh process."""
     module = mutant.split(".")[1]
     tests = MUTANTS.glob(f"tests/test_{TESTS.get(module, module.strip('_'))}*.py")
-    return python(mutant, "-m", "pytest", *PYTEST, *map(str, tests)).returncode == 0
+    return python(mutant, "-m", "pytest", "-x", *map(str, tests), *config().pytest_add_cli_args).returncode == 0
 
 
 def main() -> int:
