@@ -393,6 +393,12 @@ WRONG = [
         "by σ, where σ² belongs",
     ),
     Case(
+        "log N: ((x − μ)/σ²)²",
+        check_log_normal,
+        lambda x, m, v: -0.5 * (LOG_2PI + v + ((x - m) / v.exp()) ** 2).sum(1),
+        "squares (x − μ)/σ²",
+    ),
+    Case(
         "log N: std = exp(log_var)",
         check_log_normal,
         lambda x, m, v: Normal(m, v.exp()).log_prob(x).sum(1),
