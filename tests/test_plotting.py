@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgba
 
+from vae_tutorial.history import History
 from vae_tutorial.plotting import (
     BLUE,
     VERMILION,
@@ -15,7 +16,6 @@ from vae_tutorial.plotting import (
     plot_history,
     use_book_style,
 )
-from vae_tutorial.training import History
 
 HISTORY = History(
     log_likelihood=[-9.0, -7.0, -6.5],

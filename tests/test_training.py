@@ -1,17 +1,26 @@
-"""AEVB: what it reaches, what it repeats, what it does with the last batch, an interrupt and a NaN."""
+"""AEVB: what it reaches, repeats and resumes, what it does with the last batch, an interrupt, a kill and a NaN."""
 
+import errno
 import math
+import os
+import subprocess
+import sys
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from vae_tutorial import _files
+from vae_tutorial._files import read
 from vae_tutorial.bounds import ElboTerms, elbo_terms
+from vae_tutorial.checkpoints import CheckpointError, save
 from vae_tutorial.likelihoods import bernoulli, normal
 from vae_tutorial.models import VAE, mlp_vae
 from vae_tutorial.reference import LinearGaussian
-from vae_tutorial.training import History, best_device, evaluate, fit
+from vae_tutorial.schedules import linear, warmup_cosine
+from vae_tutorial.training import best_device, evaluate, fit
 
 D, L = 3, 2
 X = (torch.rand(10, D, generator=torch.Generator().manual_seed(0)) > 0.4).float()
@@ -204,7 +213,10 @@ def test_defaults_are_the_documented_ones():
     by_default, spelled_out = small_vae(), small_vae()
     x = X.repeat(30, 1)  # 300 rows: three batches of 128
     fit(by_default, x, epochs=1, seed=0, progress=False)
-    how = dict(batch_size=128, lr=1e-3, n_samples=1, objective=elbo_terms, device=best_device())
+    how = dict(batch_size=128, lr=1e-3, beta=1.0, n_samples=1, objective=elbo_terms, device=best_device())
+    how |= dict(
+        average=0.0, max_grad_norm=None, patience=None, checkpoint=None, resume=False, bfloat16=False, threads=1
+    )
     fit(spelled_out, x, None, epochs=1, seed=0, progress=False, **how)
     assert same_bits(state(by_default), state(spelled_out))
     x, model = x.repeat(5, 1), small_vae()  # 1500 rows: two batches of evaluate
@@ -322,17 +334,441 @@ def test_training_on_cuda_returns_the_model_to_the_cpu():
     assert far.val_elbo == pytest.approx(near.val_elbo, rel=1e-3)  # the noise is the CPU's on both
 
 
-def test_a_history_starts_empty_and_shares_nothing():
-    first, second = History(), History()
-    first.kl.append(1.0)
-    assert second.kl == [] and second.elbo == second.val_elbo == [] and not second.interrupted
+def test_a_gradient_that_is_not_finite_is_named_and_the_model_kept():
+    def infinite_slope(terms):
+        return terms._replace(kl=terms.kl + torch.sqrt(0 * terms.kl))  # 0 itself is finite
+
+    spoiled, interrupted = small_vae(), small_vae()
+    message = "^epoch 2, batch 2: the gradient with respect to encoder.0.weight is not finite"
+    with pytest.raises(ValueError, match=message):
+        train(spoiled, X, objective=at_call(5, infinite_slope))
+    train(interrupted, X, objective=at_call(5, interrupt))
+    assert same_bits(state(spoiled), state(interrupted))
+    assert all(torch.isfinite(parameter).all() for parameter in spoiled.parameters())
+    with pytest.raises(ValueError, match="^epoch 1, batch 1: the gradient with respect to encoder.* is not finite"):
+        train(small_vae(), X, objective=at_call(1, infinite_slope), max_grad_norm=1.0)
+    with pytest.raises(ValueError, match="^epoch 1, batch 1: the (norm of the gradient|gradient .*) is not finite"):
+        train(small_vae(), X, objective=at_call(1, lambda terms: ElboTerms(1e20 * terms.log_likelihood, terms.kl)))
 
 
-def test_a_gradient_that_is_not_finite_is_noticed_after_the_last_batch():
-    def finite_loss_infinite_gradient(model, x, n_samples, generator):
+# Its steps
+
+
+def by_hand(model, *, steps, lr, beta=lambda t: 1.0, clip=math.inf, batch_size=4):
+    """Plain Adam on log-likelihood - beta KL; gives the weights after every step."""
+    generator, weights = torch.Generator().manual_seed(5), []
+    adam = torch.optim.Adam(model.parameters(), lr=1.0)
+    while True:
+        for rows in torch.randperm(len(X), generator=generator).split(batch_size):
+            if len(weights) == steps:
+                return weights
+            terms = elbo_terms(model, X[rows], generator=generator)
+            gradient = torch.autograd.grad(
+                (beta(len(weights)) * terms.kl - terms.log_likelihood).sum() / len(rows), list(model.parameters())
+            )
+            norm = torch.cat([g.flatten() for g in gradient]).norm()
+            for p, g in zip(model.parameters(), gradient, strict=True):
+                p.grad = g * min(1.0, clip / norm.item())
+            adam.param_groups[0]["lr"] = lr(len(weights))
+            adam.step()
+            weights.append(torch.cat([p.detach().flatten() for p in model.parameters()]))
+
+
+def vector(model):
+    return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+
+def close(a, b):
+    torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+STEPS = {
+    "number": dict(lr=lambda t: 0.02),
+    "rate": dict(lr=warmup_cosine(0.05, 9, 3)),
+    "beta": dict(lr=lambda t: 0.02, beta=linear(0.0, 3.0, 7)),
+    "constant beta": dict(lr=lambda t: 0.02, beta=lambda t: 4.0),
+    "clip": dict(lr=lambda t: 0.02, clip=0.05),
+}
+
+
+@pytest.mark.parametrize("how", STEPS.values(), ids=STEPS.keys())
+def test_steps_are_those_of_plain_adam(how):
+    model, other = small_vae(), small_vae()
+    expected = by_hand(model, steps=9, **how)[-1]  # three epochs of three batches
+    arguments = {"max_grad_norm" if name == "clip" else name: value for name, value in how.items()}
+    train(other, X, **arguments)
+    close(vector(other), expected)
+    without = small_vae()
+    by_hand(without, steps=9, lr=lambda t: 0.02)
+    assert ("clip" in how or how.keys() == {"lr"}) or not torch.allclose(vector(without), expected, atol=1e-3)
+
+
+def test_numbers_and_functions_mean_the_same_and_steps_count_from_zero():
+    models, seen = [small_vae() for _ in range(2)], []
+    train(models[0], X, lr=0.02, beta=0.5)
+    train(models[1], X, lr=lambda t: seen.append(t) or 0.02, beta=lambda t: 0.5)
+    assert same_bits(*map(state, models)) and seen == list(range(9))
+
+
+def test_the_history_is_of_the_bound_whatever_beta():
+    model = small_vae()
+    history = train(model, X, X_VAL, beta=0.0, lr=0.05, epochs=20)
+    assert (history.val_log_likelihood[-1], history.val_kl[-1]) == evaluate(model, X_VAL, seed=5)
+    assert history.val_kl[-1] > 0.5 > train(small_vae(), X, X_VAL, beta=10.0, lr=0.05, epochs=20).val_kl[-1]
+
+
+def test_clipping_shortens_long_gradients_alone():
+    plain, generous, strict = (small_vae() for _ in range(3))
+    train(plain, X)
+    train(generous, X, max_grad_norm=1e6)
+    train(strict, X, max_grad_norm=1e-9)  # next to Adam's own 1e-8 in the denominator, so that steps get short
+    assert same_bits(state(plain), state(generous))
+    start = vector(small_vae())
+    assert (vector(strict) - start).norm() < 0.2 * (vector(plain) - start).norm()
+
+
+# Averaging and stopping
+
+
+def averaged(decay, weights):
+    """The definition: weights d^(T - t) (1 - d), over their sum."""
+    shares = torch.tensor([(1 - decay) * decay ** (len(weights) - t) for t in range(1, len(weights) + 1)]).double()
+    return ((shares / shares.sum())[:, None] * torch.stack(weights).double()).sum(0).float()
+
+
+@pytest.mark.parametrize("decay", [0.5, 0.99])
+def test_the_average_is_exponential_and_measured_and_kept(decay):
+    model, reference = small_vae(), small_vae()
+    history = train(model, X, X_VAL, average=decay, lr=0.05)
+    weights = by_hand(reference, steps=9, lr=lambda t: 0.05)
+    close(vector(model), averaged(decay, weights))
+    assert not torch.allclose(vector(model), weights[-1], atol=1e-2)
+    assert (history.val_log_likelihood[-1], history.val_kl[-1]) == evaluate(model, X_VAL, seed=5)
+    without = train(small_vae(), X, X_VAL, lr=0.05)
+    assert history.elbo == without.elbo and history.val_elbo != without.val_elbo  # training never sees it
+
+
+def test_the_average_takes_batch_statistics_along():
+    plain, with_average = with_batch_statistics(), with_batch_statistics()
+    train(plain, X, X_VAL)
+    train(with_average, X, X_VAL, average=0.9)
+    assert torch.equal(plain.encoder[0].running_mean, with_average.encoder[0].running_mean)
+    assert plain.encoder[0].running_mean.abs().sum() > 0
+
+
+def scripted(*values):
+    """The ELBO in training; in validation, one of these values after the other."""
+    left = iter(values)
+
+    def objective(model, x, n_samples, *, generator):
         terms = elbo_terms(model, x, n_samples, generator=generator)
-        return terms._replace(kl=terms.kl + torch.sqrt(0 * terms.kl))  # sqrt has an infinite slope at 0
+        return terms if torch.is_grad_enabled() else ElboTerms(torch.full((len(x),), next(left)), 0 * terms.kl)
 
-    model = mlp_vae(3, 4, 2, normal(0.0), seed=0)
-    with pytest.raises(ValueError, match="epoch 1: the parameter encoder.* is no longer finite"):
-        fit(model, torch.rand(5, 3), epochs=1, seed=0, objective=finite_loss_infinite_gradient, progress=False)
+    return objective
+
+
+@pytest.mark.parametrize(
+    "values, patience, epochs, best",
+    [
+        ([1.0, 3.0, 2.0, 2.5, 9.0], 2, 4, 2),  # 9 would have come too late
+        ([1.0, 3.0, 2.0, 4.0, 3.0, 3.0], 2, 6, 4),  # patience begins anew
+        ([2.0, 2.0, 5.0], 1, 2, 1),  # as good is not better
+        ([1.0, 2.0, 3.0], 1, 3, 3),
+        ([4.0, 3.0, 2.0], 5, 3, 1),  # the end comes first, and still the best is kept
+    ],
+)
+@pytest.mark.parametrize("average", [0.0, 0.8])
+def test_patience_stops_and_keeps_the_best(values, patience, epochs, best, average):
+    model, expected = small_vae(), small_vae()
+    how = dict(epochs=len(values), average=average, lr=0.02)
+    history = train(model, X, X_VAL, patience=patience, objective=scripted(*values), **how)
+    assert history.val_elbo == values[:epochs] and len(history.elbo) == epochs
+    train(expected, X, **how | dict(epochs=best))
+    assert same_bits(state(model), state(expected))
+
+
+# Going on
+
+
+def everything(x_val=X_VAL):
+    """Every argument that leaves something in a checkpoint."""
+    return dict(
+        x_val=x_val,
+        lr=warmup_cosine(0.05, 30, 4),
+        beta=linear(0.1, 1.0, 15),
+        average=0.9,
+        max_grad_norm=1.0,
+        patience=4,
+    )
+
+
+PLAIN = dict(lr=0.02)
+RUNS = {"plain": (small_vae, PLAIN), "everything": (small_vae, everything()), "buffers": (with_batch_statistics, PLAIN)}
+
+
+@pytest.mark.parametrize("make, how", RUNS.values(), ids=RUNS.keys())
+@pytest.mark.parametrize("parts", [(2, 6), (1, 2, 3, 4, 5, 6)], ids=str)
+def test_a_resumed_run_has_the_bits_of_an_uninterrupted_one(tmp_path, make, how, parts):
+    reference = train(whole := make(), epochs=6, **how)
+    for epochs in parts:
+        model = make()
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter += 3 * (epochs > parts[0])  # what it held must not matter
+        history = train(model, epochs=epochs, checkpoint=tmp_path / "run", resume=True, **how)
+    assert numbers(history) == numbers(reference) and same_bits(state(whole), state(model))
+    assert history.seconds == sorted(history.seconds) and len(history.seconds) == len(history.elbo)
+    assert os.listdir(tmp_path) == ["run"]
+
+
+def test_resuming_a_finished_run_changes_nothing(tmp_path):
+    how = everything() | dict(epochs=6, checkpoint=tmp_path / "run", resume=True)
+    first, again = small_vae(), small_vae(seed=9)
+    history = train(first, **how)
+    before = (tmp_path / "run").read_bytes()
+    assert train(again, **how) == history and same_bits(state(first), state(again))
+    assert (tmp_path / "run").read_bytes() == before
+
+
+def other_objective(*arguments, **how):
+    return elbo_terms(*arguments, **how)
+
+
+OTHER = {
+    "x": (dict(x=1 - X), r"x_train was '\(10, 3\) with SHA-256 .*', is '\(10, 3\) with SHA-256 .*'"),
+    "x_val": (dict(x_val=X), r"x_val was '\(7, 3\) with SHA-256 .*', is '\(10, 3\) with SHA-256 .*'"),
+    "seed": (dict(seed=6), "seed was 5, is 6"),
+    "batch_size": (dict(batch_size=5), "batch_size was 4, is 5"),
+    "n_samples": (dict(n_samples=2), "n_samples was 1, is 2"),
+    "objective": (dict(objective=other_objective), "objective was 'vae_tutorial.bounds.elbo_terms', is '.*other_obj"),
+    "partial objective": (dict(objective=partial(elbo_terms, analytic_kl=False)), "objective was .*'analytic_kl': Fa"),
+    "average": (dict(average=0.5), "average was 0.9, is 0.5"),
+    "max_grad_norm": (dict(max_grad_norm=None), "max_grad_norm was 1.0, is None"),
+    "patience": (dict(patience=5), "patience was 4, is 5"),
+    "bfloat16": (dict(bfloat16=True), "bfloat16 was False, is True"),
+    "lr": (dict(lr=0.0125), "lr of epoch 2 was .*, is 0.0125"),
+    "beta": (dict(beta=linear(0.1, 2.0, 15)), "beta of epoch 2 was .*, is "),
+}
+
+
+@pytest.mark.parametrize("change, message", OTHER.values(), ids=OTHER.keys())
+def test_resuming_with_another_argument_is_refused_by_name(tmp_path, change, message):
+    how = everything() | dict(epochs=2, checkpoint=tmp_path / "run")
+    train(small_vae(), **how)
+    before, model = (tmp_path / "run").read_bytes(), small_vae()
+    with pytest.raises(CheckpointError, match=f"run belongs to another run: {message}"):
+        train(model, **how | dict(resume=True) | change)
+    assert (tmp_path / "run").read_bytes() == before and same_bits(state(model), state(small_vae()))
+
+
+def test_resuming_with_another_model_or_file_is_refused(tmp_path):
+    path = tmp_path / "run"
+    train(small_vae(), checkpoint=path)
+    with pytest.raises(
+        CheckpointError, match=r"another model: decoder.0.bias was '\(6,\) float32', is '\(7,\) float32'"
+    ):
+        train(mlp_vae(D, 7, L, bernoulli, seed=0), checkpoint=path, resume=True)
+    with pytest.raises(CheckpointError, match="another model: .* is '.* float64'"):
+        train(small_vae().double(), X, checkpoint=path, resume=True, n_samples=1)
+    with pytest.raises(CheckpointError, match="run exists: go on from it with resume=True, or delete it"):
+        train(small_vae(), checkpoint=path)
+    with pytest.raises(ValueError, match="^resume needs checkpoint"):
+        train(small_vae(), resume=True)
+    save(small_vae(), tmp_path / "model")
+    with pytest.raises(CheckpointError, match="model holds a finished model: vae_tutorial.checkpoints.load reads it"):
+        train(small_vae(), checkpoint=tmp_path / "model", resume=True)
+    path.write_bytes(path.read_bytes()[:-7])
+    with pytest.raises(CheckpointError, match="run is not a whole safetensors file"):
+        train(small_vae(), checkpoint=path, resume=True)
+    model = small_vae()
+    with pytest.raises(CheckpointError, match="nowhere/run cannot be written: there is no folder .*nowhere"):
+        train(model, checkpoint=tmp_path / "nowhere" / "run")
+    assert same_bits(state(model), state(small_vae()))
+
+
+# Calls count as above: three for training and one for validation an epoch.
+@pytest.mark.parametrize("call, whole_epochs", [(2, 0), (7, 1), (8, 1), (11, 2)])
+@pytest.mark.parametrize("end", ["interrupt", "NaN"])
+def test_a_checkpoint_outlives_an_interrupt_and_a_nan(tmp_path, call, whole_epochs, end):
+    def spoil(terms):
+        return terms._replace(kl=terms.kl * torch.nan)
+
+    def objective(*arguments, **how):
+        return ends(*arguments, **how)
+
+    how = everything() | dict(epochs=4, checkpoint=tmp_path / "run", objective=objective, resume=True)
+    reference = train(expected := small_vae(), **everything() | dict(epochs=4))
+    ends = at_call(call, interrupt if end == "interrupt" else spoil)
+    if end == "interrupt":
+        assert train(small_vae(), **how).interrupted
+    else:
+        with pytest.raises(ValueError, match=r"^epoch \d, (batch \d|validation): kl is not finite"):
+            train(small_vae(), **how)
+    if whole_epochs:
+        kept = read(tmp_path / "run")[1]["history"]
+        assert kept["kl"] == reference.kl[:whole_epochs] and kept["interrupted"] is False
+    else:
+        assert not (tmp_path / "run").exists()
+    ends = elbo_terms
+    history = train(model := small_vae(), **how)
+    assert numbers(history) == numbers(reference) and same_bits(state(model), state(expected))
+    assert not history.interrupted
+
+
+def test_a_full_disk_stops_with_a_word_and_leaves_the_checkpoint_before(tmp_path, monkeypatch):
+    path, writes = tmp_path / "run", []
+
+    def fsync(descriptor):
+        writes.append(descriptor)
+        if len(writes) == 5:  # file and folder, twice; then the third checkpoint
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(_files.os, "fsync", fsync)
+    model = small_vae()
+    with pytest.raises(CheckpointError, match="run cannot be written: .*No space left on device"):
+        train(model, epochs=5, checkpoint=path, **PLAIN)
+    reference = train(after_three := small_vae(), epochs=3, **PLAIN)
+    assert read(path)[1]["history"]["kl"] == reference.kl[:2] and os.listdir(tmp_path) == ["run"]
+    assert same_bits(state(model), state(after_three)) and not model.training
+
+
+KILLS = """
+import os, random, signal, sys, time
+import torch
+from vae_tutorial import _files
+from vae_tutorial.likelihoods import bernoulli
+from vae_tutorial.models import mlp_vae
+from vae_tutorial.training import fit
+
+path, atomic = sys.argv[1], sys.argv[2] == "atomic"
+x = (torch.rand(64, 3, generator=torch.Generator().manual_seed(0)) > 0.4).float()
+
+def write_in_place(path, data):
+    with open(path, "wb", buffering=0) as file:
+        for start in range(0, len(data), 500):
+            file.write(data[start:start + 500])
+            time.sleep(0.001)  # as a large file on a slow disk
+
+if not atomic:
+    _files.write_whole = write_in_place
+
+def train(epochs, **how):
+    model = mlp_vae(3, 6, 2, bernoulli, seed=0)
+    how = dict(batch_size=16, lr=0.01, average=0.9, device="cpu", progress=False) | how
+    return model, fit(model, x, x[:20], epochs=epochs, seed=1, patience=10**6, **how)
+
+def written():
+    return os.stat(path).st_mtime_ns if os.path.exists(path) else None
+
+train(1)  # what PyTorch loads on first use
+chance, reached, halves = random.Random(int(sys.argv[3])), [0], 0
+for kill in range(30):
+    before = written()
+    if (child := os.fork()) == 0:
+        train(10**6, checkpoint=path, resume=True)
+    while kill % 3 and written() == before:  # two in three once it gets on, however busy the machine
+        time.sleep(0.001)
+    time.sleep(chance.uniform(0.0, 0.05))
+    os.kill(child, signal.SIGKILL)
+    assert os.WIFSIGNALED(os.waitpid(child, 0)[1]), "the child ended by itself"
+    halves += os.path.exists(path + ".part")
+    if os.path.exists(path):
+        reached.append(len(_files.read(path)[1]["history"]["kl"]))
+assert reached == sorted(reached), reached
+epochs = reached[-1] + 2
+(resumed, parts), (whole, one) = train(epochs, checkpoint=path, resume=True), train(epochs)
+assert all(map(torch.equal, resumed.parameters(), whole.parameters()))
+assert parts.val_elbo == one.val_elbo and parts.elbo == one.elbo and len(one.elbo) == epochs
+print(len(set(reached)) - 1, "of 30 kills after progress,", halves, "while writing,", epochs, "epochs")
+"""
+
+
+def thirty_kills(folder, how):
+    command = [sys.executable, "-c", KILLS, str(folder / "run"), how, "0"]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+
+
+def test_thirty_kills_lose_nothing(tmp_path):
+    done = thirty_kills(tmp_path, "atomic")
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout.split()[0]) >= 20, done.stdout  # or nothing was tried
+
+
+def test_thirty_kills_find_a_plain_write_out(tmp_path):
+    done = thirty_kills(tmp_path, "in place")
+    assert "CheckpointError" in done.stderr, done.stdout
+
+
+# Precision, threads, arguments
+
+
+def test_bfloat16_is_for_the_networks_alone():
+    inside, outside, terms_seen = [], [], []
+
+    def objective(model, x, n_samples, *, generator):
+        hook = model.decoder[1].register_forward_hook(lambda *call: inside.append(call[2].dtype))
+        terms = elbo_terms(model, x, n_samples, generator=generator)
+        hook.remove()
+        terms_seen.append([value.dtype for value in terms])
+        outside.append(model.encode(x)[0].dtype)
+        return terms
+
+    model, plain = small_vae(), small_vae()
+    history = train(model, X, X_VAL, objective=objective, bfloat16=True, lr=0.02, epochs=1)
+    reference = train(plain, X, X_VAL, lr=0.02, epochs=1)
+    assert inside == [torch.bfloat16] * 3 + [torch.float32]  # three batches, then validation
+    assert set(sum(terms_seen, outside)) == {torch.float32}
+    assert all(parameter.dtype == torch.float32 for parameter in model.parameters())
+    assert history.elbo != reference.elbo and history.elbo == pytest.approx(reference.elbo, rel=0.02)
+    assert not same_bits(state(model), state(plain))
+    assert (history.val_log_likelihood[-1], history.val_kl[-1]) == evaluate(model, X_VAL, seed=5)
+    assert not model.encoder._forward_hooks and not model.decoder._forward_hooks
+
+
+@pytest.mark.parametrize("how, expected", [({}, 1), (dict(threads=2), 2)], ids=["one by default", "two"])
+@pytest.mark.parametrize("fails", [False, True])
+def test_threads_are_set_meanwhile(how, expected, fails):
+    before, seen = torch.get_num_threads(), []
+    torch.set_num_threads(3)
+    try:
+
+        def objective(*arguments, **others):
+            seen.append(torch.get_num_threads())
+            if fails:
+                raise ZeroDivisionError
+            return elbo_terms(*arguments, **others)
+
+        try:
+            train(small_vae(), X, X_VAL, objective=objective, **how)
+        except ZeroDivisionError:
+            assert fails
+        assert set(seen) == {expected} and torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(
+    "how, error, message",
+    [
+        (dict(lr=0.0), ValueError, "lr must be positive, got 0.0"),
+        (dict(lr=-1e-3), ValueError, "lr must be positive, got -0.001"),
+        (dict(lr=math.nan), ValueError, "lr must be one finite number, got nan"),
+        (dict(lr="fast"), TypeError, "lr must be one finite number, got 'fast'"),
+        (dict(beta=-0.5), ValueError, "beta must be at least 0, got -0.5"),
+        (dict(beta=math.inf), ValueError, "beta must be one finite number, got inf"),
+        (dict(lr=lambda t: 0.1 - 0.1 * t), ValueError, r"epoch 1, batch 3: lr\(2\) must be at least 0, got -0.1"),
+        (dict(beta=lambda t: math.nan), ValueError, r"epoch 1, batch 1: beta\(0\) must be one finite number, got nan"),
+        (dict(lr=lambda t: None), TypeError, r"lr\(0\) must be one finite number, got None"),
+        (dict(average=1.0), ValueError, "average must be at least 0 and below 1, got 1.0"),
+        (dict(average=-0.1), ValueError, "average must be at least 0 and below 1, got -0.1"),
+        (dict(max_grad_norm=0.0), ValueError, "max_grad_norm must be above 0, got 0.0"),
+        (dict(max_grad_norm=math.inf), ValueError, "max_grad_norm must be one finite number, got inf"),
+        (dict(patience=0, x_val=X_VAL), ValueError, "patience must be an integer of at least 1, got 0"),
+        (dict(patience=3), ValueError, "patience needs x_val, whose ELBO it watches"),
+        (dict(threads=0), ValueError, "threads must be an integer of at least 1, got 0"),
+    ],
+)
+def test_bad_arguments_are_named(how, error, message):
+    model = small_vae()
+    with pytest.raises(error, match=f"^{message}"):
+        train(model, X, **how)

@@ -3,9 +3,12 @@ r"""The variational autoencoder: an encoder for :math:`q_\phi(z \mid x)`, a deco
 Shapes: K samples, B examples, D dimensions of x, L latent dimensions.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
+from vae_tutorial._description import described
 from vae_tutorial._validation import require_count, require_finite, require_float
 from vae_tutorial.gaussian import log_standard_normal, standard_noise
 from vae_tutorial.likelihoods import Likelihood
@@ -25,6 +28,10 @@ class VAE(nn.Module):
         latent_dim: L, at least 1.
         likelihood: the distribution of x given the decoder's output.
 
+    Attributes:
+        description: how to build this model again: the name of the factory that built it and the arguments, as values
+            that JSON can hold; None for a model put together by hand.
+
     Raises:
         TypeError: ``likelihood`` is not a `Likelihood`.
         ValueError: ``latent_dim`` is not an integer of at least 1.
@@ -40,11 +47,12 @@ class VAE(nn.Module):
     def __init__(self, encoder: nn.Module, decoder: nn.Module, latent_dim: int, likelihood: Likelihood) -> None:
         super().__init__()
         require_count(latent_dim=latent_dim)
-        _require_likelihood(likelihood)
+        require_likelihood(likelihood)
         self.encoder = encoder
         self.decoder = decoder
         self.latent_dim = latent_dim
         self.likelihood = likelihood
+        self.description: dict[str, Any] | None = None
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         r"""The parameters of :math:`q_\phi(z \mid x)`.
@@ -142,7 +150,7 @@ def _apply(network: nn.Module, **argument: Tensor) -> Tensor:
         ) from error
 
 
-def _require_likelihood(likelihood: Likelihood) -> None:
+def require_likelihood(likelihood: Likelihood) -> None:
     if not isinstance(likelihood, Likelihood):
         raise TypeError(
             "likelihood must be a Likelihood, such as likelihoods.bernoulli or likelihoods.normal(0.0), "
@@ -150,6 +158,7 @@ def _require_likelihood(likelihood: Likelihood) -> None:
         )
 
 
+@described
 def mlp_vae(
     x_dim: int, hidden_dim: int, latent_dim: int, likelihood: Likelihood, *, seed: int, activation: type = nn.ReLU
 ) -> VAE:
@@ -177,7 +186,7 @@ def mlp_vae(
         652824
     """
     require_count(x_dim=x_dim, hidden_dim=hidden_dim, latent_dim=latent_dim)
-    _require_likelihood(likelihood)
+    require_likelihood(likelihood)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         encoder = nn.Sequential(nn.Linear(x_dim, hidden_dim), activation(), nn.Linear(hidden_dim, 2 * latent_dim))

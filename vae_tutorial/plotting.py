@@ -9,7 +9,7 @@ from matplotlib.colors import ListedColormap
 from numpy.typing import ArrayLike
 
 from vae_tutorial._validation import require_count
-from vae_tutorial.training import History
+from vae_tutorial.history import History
 
 # Okabe and Ito's palette, told apart with every common kind of color blindness.
 BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"

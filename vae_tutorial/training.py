@@ -2,16 +2,23 @@ r"""Auto-Encoding Variational Bayes: stochastic gradient ascent on the ELBO."""
 
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from vae_tutorial._validation import require_count, require_finite, require_float
+from vae_tutorial._files import CheckpointError, sha256
+from vae_tutorial._run import Run, finite_sums
+from vae_tutorial._validation import require_count, require_finite, require_float, require_number
 from vae_tutorial.bounds import ElboTerms, elbo_terms
+from vae_tutorial.history import History
 from vae_tutorial.models import VAE
+from vae_tutorial.schedules import Schedule
 
 
 def best_device() -> torch.device:
@@ -28,38 +35,6 @@ def best_device() -> torch.device:
     return torch.device("cpu")
 
 
-@dataclass
-class History:
-    """What `fit` measured: one entry per finished epoch, every term in nats per example.
-
-    The training terms are averages over the epoch, taken while the model moved; the validation terms are taken at its
-    end, with the same noise every time, so that two epochs differ by the model alone.
-
-    Attributes:
-        log_likelihood, kl: the two terms of the ELBO on the training set.
-        val_log_likelihood, val_kl: the same on the validation set; empty without one.
-        seconds: wall time since the start.
-        interrupted: whether training was stopped by the keyboard.
-    """
-
-    log_likelihood: list[float] = field(default_factory=list)
-    kl: list[float] = field(default_factory=list)
-    val_log_likelihood: list[float] = field(default_factory=list)
-    val_kl: list[float] = field(default_factory=list)
-    seconds: list[float] = field(default_factory=list)
-    interrupted: bool = False
-
-    @property
-    def elbo(self) -> list[float]:
-        """The ELBO on the training set."""
-        return [ll - kl for ll, kl in zip(self.log_likelihood, self.kl, strict=True)]
-
-    @property
-    def val_elbo(self) -> list[float]:
-        """The ELBO on the validation set."""
-        return [ll - kl for ll, kl in zip(self.val_log_likelihood, self.val_kl, strict=True)]
-
-
 def fit(
     model: VAE,
     x_train: Tensor,
@@ -68,20 +43,29 @@ def fit(
     epochs: int,
     seed: int,
     batch_size: int = 128,
-    lr: float = 1e-3,
+    lr: float | Schedule = 1e-3,
+    beta: float | Schedule = 1.0,
     n_samples: int = 1,
     objective: Callable[..., ElboTerms] = elbo_terms,
+    average: float = 0.0,
+    max_grad_norm: float | None = None,
+    patience: int | None = None,
+    checkpoint: str | Path | None = None,
+    resume: bool = False,
+    bfloat16: bool = False,
+    threads: int = 1,
     device: torch.device | str | None = None,
     progress: bool = True,
 ) -> History:
     r"""Train a VAE by Auto-Encoding Variational Bayes (Kingma and Welling, 2014, Algorithm 1), with Adam.
 
-    For each minibatch of M examples: draw :math:`\varepsilon`, estimate the ELBO by ``objective``, follow its gradient
-    in :math:`\theta` and :math:`\phi`. The loss is the minibatch mean of −ELBO; N times it is an unbiased
-    estimate of −ELBO of the whole training set, the paper's N/M factor times a sum over M examples.
+    For each minibatch of M examples: draw :math:`\varepsilon`, estimate both terms of the ELBO by ``objective``, follow
+    the gradient of log-likelihood − :math:`\beta` · KL in :math:`\theta` and :math:`\phi`. With :math:`\beta = 1` the
+    loss is the minibatch mean of −ELBO; N times it is an unbiased estimate of −ELBO of the whole training set, the
+    paper's N/M factor times a sum over M examples.
 
     Ctrl-C (or a notebook's stop button) ends training early: the model keeps the steps it has taken and the history
-    its finished epochs.
+    its finished epochs. So does an error. A step is taken only with finite terms and a finite gradient.
 
     Args:
         model: the VAE; trained in place.
@@ -91,19 +75,37 @@ def fit(
         seed: fixes the order of the examples and the noise: same seed, same machine, same bits. Layers that draw from
             PyTorch's global state, such as dropout, are not covered.
         batch_size: M.
-        lr: Adam's learning rate, a positive number.
+        lr: Adam's learning rate; a positive number, or a function of the step (see `vae_tutorial.schedules`).
+        beta: the weight of the KL term; a number of at least 0, or a function of the step.
         n_samples: noise draws per example and step, the paper's L.
         objective: ``objective(model, x, n_samples, generator=...)`` gives the `ElboTerms` of a minibatch.
+        average: the decay d, from 0 to below 1, of an exponential average of the weights over the steps,
+            :math:`\bar\theta_t = d \, \bar\theta_{t-1} + (1 - d) \, \theta_t`, divided by :math:`1 - d^t` since it
+            starts at 0 (Kingma and Ba, 2015, section 7.2). Validation takes the average, and the model ends with it;
+            training never sees it. 0 leaves it out.
+        max_grad_norm: scale a gradient that is longer than this down to it (Pascanu et al., 2013).
+        patience: stop after so many epochs in a row without a better validation ELBO; the model ends with the weights
+            of the best epoch.
+        checkpoint: a file that holds, after every epoch, all that is needed to go on.
+        resume: go on from ``checkpoint`` where it exists, to the bits of an uninterrupted run. The data and the
+            arguments must be the same, except for ``epochs``, ``device``, ``threads`` and ``progress``.
+        bfloat16: let the networks compute in bfloat16, for large ones on GPUs that are made for it. Weights, noise,
+            the terms of the ELBO and validation stay in the precision they have.
+        threads: how many CPU threads PyTorch uses meanwhile. Two or more wait for each other at every operation, and
+            unless ``OMP_WAIT_POLICY=passive`` was in the environment when PyTorch was imported they wait spinning: next
+            to another busy process a run then takes 10 times as long, or more. With one it gets its share.
         device: where to train; `best_device` when left out. The model returns to its own device afterwards.
         progress: show a progress bar.
 
     Returns:
-        The `History`.
+        The `History`, that of the epochs before a resumption included.
 
     Raises:
-        TypeError: ``x_train`` or ``x_val`` is not a floating-point tensor.
-        ValueError: a shape or value is not valid; or, with its epoch and batch, a term stopped being finite: the model
-            then keeps the steps before that batch; or, after an epoch, a parameter is no longer finite.
+        TypeError: ``x_train`` or ``x_val`` is not a floating-point tensor, or a number is not one.
+        ValueError: a shape or value is not valid; or, with its epoch and batch, a term or a gradient stopped being
+            finite: the model then keeps the steps before that batch, the checkpoint the epochs before.
+        CheckpointError: ``checkpoint`` cannot be written, is damaged, exists without ``resume``, or belongs to another
+            run; the message names the argument that differs.
 
     Example:
         >>> from vae_tutorial.likelihoods import bernoulli
@@ -115,67 +117,94 @@ def fit(
         >>> history.elbo[-1] > history.elbo[0]
         True
     """
-    for name, x in {"x_train": x_train, "x_val": x_val}.items():
-        if x is not None or name == "x_train":
-            require_float(**{name: x})
-            require_finite(**{name: x})
-            if x.ndim != 2:
-                raise ValueError(f"{name} must have shape (N, D), one flat row an example, got {tuple(x.shape)}")
-            if x.shape[1] != x_train.shape[1]:
-                raise ValueError(f"{name} must have the {x_train.shape[1]} columns of x_train, got {tuple(x.shape)}")
-    require_count(epochs=epochs, batch_size=batch_size, n_samples=n_samples)
-    if not 0 < lr < float("inf"):
-        raise ValueError(f"lr must be a positive number, got {lr}")
+    _require_examples(x_train=x_train, x_val=x_val)
+    require_count(epochs=epochs, batch_size=batch_size, n_samples=n_samples, threads=threads)
+    lr, beta = _schedule(lr=lr), _schedule(beta=beta)
+    if not 0 <= require_number(average=average) < 1:
+        raise ValueError(f"average must be at least 0 and below 1, got {average!r}")
+    if max_grad_norm is not None and not require_number(max_grad_norm=max_grad_norm) > 0:
+        raise ValueError(f"max_grad_norm must be above 0, got {max_grad_norm!r}")
+    if patience is not None:
+        require_count(patience=patience)
+        if x_val is None:
+            raise ValueError("patience needs x_val, whose ELBO it watches")
+    if resume and checkpoint is None:
+        raise ValueError("resume needs checkpoint, the file to go on from")
+
+    if checkpoint is not None and not Path(checkpoint).parent.is_dir():
+        raise CheckpointError(f"{checkpoint} cannot be written: there is no folder {Path(checkpoint).parent}")
+    if checkpoint is not None and Path(checkpoint).exists() and not resume:
+        raise CheckpointError(f"{checkpoint} exists: go on from it with resume=True, or delete it")
 
     home = next(model.parameters()).device
     device = torch.device(device) if device is not None else best_device()
-    model.to(device)
+    run = Run(model.to(device), seed=seed, average=average)
+    n_batches = math.ceil(len(x_train) / batch_size)
+    if checkpoint is not None:
+        fixed = dict(
+            x_train=_fingerprint(x_train), x_val=_fingerprint(x_val), seed=seed, batch_size=batch_size,
+            n_samples=n_samples, objective=_full_name(objective), average=average, max_grad_norm=max_grad_norm,
+            patience=patience, bfloat16=bfloat16,
+        )  # fmt: skip
+
+        def settings(n_epochs: int) -> dict[str, Any]:
+            """What resuming must not change; a schedule is known by its values at the starts of the epochs."""
+            steps = range(0, n_epochs * n_batches, n_batches)
+            return fixed | dict(lr=[lr(step) for step in steps], beta=[beta(step) for step in steps])
+
     x_train = x_train.to(device)
     x_val = x_val.to(device) if x_val is not None else None
-    optimizer = torch.optim.Adam(model.parameters(), lr=lr, fused=device.type in ("cpu", "cuda"))
-    generator = torch.Generator().manual_seed(seed)
-    history, start = History(), time.perf_counter()
+    objective_in_training = _in_bfloat16(objective) if bfloat16 else objective
+
+    def train_epoch(epoch: int) -> list[float]:
+        """One pass over the training set; gives the averages of both terms."""
+        totals = [0.0, 0.0]
+        order = torch.randperm(len(x_train), generator=run.generator).to(device)
+        model.train()
+        for batch, rows in enumerate(order.split(batch_size), start=1):
+            try:
+                step = dict(lr=lr(run.n_steps), beta=beta(run.n_steps), max_grad_norm=max_grad_norm)
+                terms = objective_in_training(model, x_train[rows], n_samples, generator=run.generator)
+                sums = run.take_step(terms, n_examples=len(rows), **step)
+            except ValueError as error:
+                raise ValueError(f"epoch {epoch}, batch {batch}: {error}") from error
+            totals = [total + value for total, value in zip(totals, sums, strict=True)]
+        return [total / len(x_train) for total in totals]
+
+    def validate(epoch: int) -> tuple[float, ...]:
+        if x_val is None:
+            return ()
+        try:  # dropout off, and batch statistics left alone: nothing is learned from x_val
+            return evaluate(run.result(), x_val, n_samples, seed=seed, objective=objective)
+        except ValueError as error:
+            raise ValueError(f"epoch {epoch}, validation: {error}") from error
+
     bar = tqdm(total=epochs, unit="epoch", disable=not progress)
     try:
-        for epoch in range(1, epochs + 1):
-            model.train()
-            totals = [0.0, 0.0]
-            order = torch.randperm(len(x_train), generator=generator).to(device)
-            for batch, rows in enumerate(order.split(batch_size), start=1):
-                try:
-                    terms = objective(model, x_train[rows], n_samples, generator=generator)
-                    sums = _finite_sums(terms, n_examples=len(rows))
-                except ValueError as error:
-                    raise ValueError(f"epoch {epoch}, batch {batch}: {error}") from error
-                loss = -terms.elbo.mean()
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
-                totals = [total + value for total, value in zip(totals, sums, strict=True)]
-            for name, parameter in model.named_parameters():
-                if not torch.isfinite(parameter).all():
-                    raise ValueError(f"epoch {epoch}: the parameter {name} is no longer finite")
-            validation = ()
-            if x_val is not None:
-                model.eval()  # dropout off, and batch statistics left alone: nothing is learned from x_val
-                try:
-                    validation = evaluate(model, x_val, n_samples, seed=seed, objective=objective)
-                except ValueError as error:
-                    raise ValueError(f"epoch {epoch}, validation: {error}") from error
-            # Appended together, after everything that takes time: an interrupt leaves lists of equal length.
-            history.log_likelihood.append(totals[0] / len(x_train))
-            history.kl.append(totals[1] / len(x_train))
-            history.val_log_likelihood.extend(validation[:1])
-            history.val_kl.extend(validation[1:])
-            history.seconds.append(time.perf_counter() - start)
-            bar.update()
-            bar.set_postfix_str(f"ELBO {(history.val_elbo or history.elbo)[-1]:.2f} nats")
+        with _cpu_threads(threads):
+            if checkpoint is not None and Path(checkpoint).exists():
+                run.restore(checkpoint, settings)
+            history = run.history
+            bar.initial = bar.n = len(history.elbo)
+            start = time.perf_counter() - (history.seconds[-1] if history.seconds else 0.0)
+            while len(history.elbo) < epochs and not run.out_of_patience(patience):
+                epoch = len(history.elbo) + 1
+                trained, validated = train_epoch(epoch), validate(epoch)
+                # Appended together, after everything that takes time: an interrupt leaves lists of equal length.
+                history.append(*trained, *validated, seconds=time.perf_counter() - start)
+                if patience is not None:
+                    run.keep_if_best()
+                if checkpoint is not None:
+                    run.save(checkpoint, settings(epoch))
+                bar.update()
+                bar.set_postfix_str(f"ELBO {(history.val_elbo or history.elbo)[-1]:.2f} nats")
     except KeyboardInterrupt:
-        history.interrupted = True
+        run.history.interrupted = True
     finally:
         bar.close()
+        run.finish()
         model.to(home).eval()
-    return history
+    return run.history
 
 
 @torch.no_grad()
@@ -217,22 +246,77 @@ def evaluate(
     require_count(n_samples=n_samples, batch_size=batch_size)
     generator = torch.Generator().manual_seed(seed)
     sums = [
-        _finite_sums(objective(model, rows, n_samples, generator=generator), n_examples=len(rows))
+        finite_sums(objective(model, rows, n_samples, generator=generator), n_examples=len(rows))
         for rows in x.split(batch_size)
     ]
     log_likelihood, kl = (math.fsum(column) / len(x) for column in zip(*sums, strict=True))
     return log_likelihood, kl
 
 
-def _finite_sums(terms: ElboTerms, *, n_examples: int) -> list[float]:
-    """Each term summed over the examples of a batch, as a Python number that is known to be finite."""
-    sums = []
-    for name, values in terms._asdict().items():
-        if values.shape != (n_examples,):
-            raise ValueError(
-                f"{name} must hold one value per example, shape ({n_examples},), got {tuple(values.shape)}"
-            )
-        sums.append(values.sum().item())
-        if not math.isfinite(sums[-1]):
-            raise ValueError(f"{name} is not finite: its sum over the batch is {sums[-1]}")
-    return sums
+def _require_examples(*, x_train: Tensor, x_val: Tensor | None) -> None:
+    for name, x in {"x_train": x_train, "x_val": x_val}.items():
+        if x is not None or name == "x_train":
+            require_float(**{name: x})
+            require_finite(**{name: x})
+            if x.ndim != 2:
+                raise ValueError(f"{name} must have shape (N, D), one flat row an example, got {tuple(x.shape)}")
+            if x.shape[1] != x_train.shape[1]:
+                raise ValueError(f"{name} must have the {x_train.shape[1]} columns of x_train, got {tuple(x.shape)}")
+
+
+def _schedule(**argument: float | Schedule) -> Schedule:
+    """The argument as a function of the step whose every value is checked; a number becomes a constant one."""
+    ((name, given),) = argument.items()
+    if not callable(given):
+        number = require_number(**argument)
+        if number < 0 or (name == "lr" and number == 0):
+            raise ValueError(f"{name} must be {'positive' if name == 'lr' else 'at least 0'}, got {given!r}")
+        return lambda step: number
+
+    def checked(step: int) -> float:
+        value = require_number(**{f"{name}({step})": given(step)})
+        if value < 0:
+            raise ValueError(f"{name}({step}) must be at least 0, got {value!r}")
+        return value
+
+    return checked
+
+
+@contextmanager
+def _cpu_threads(n: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(n)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _in_bfloat16(objective: Callable[..., ElboTerms]) -> Callable[..., ElboTerms]:
+    """The objective with the model's networks computing in bfloat16; what they return has the dtype of ``x`` again."""
+
+    def in_bfloat16(model: VAE, x: Tensor, n_samples: int, *, generator: torch.Generator) -> ElboTerms:
+        # Summed in bfloat16, with its 8 binary digits, an ELBO of -90 nats would be known to half a nat.
+        hooks = [
+            network.register_forward_hook(lambda network, inputs, output: output.to(x.dtype))
+            for network in model.children()
+        ]
+        try:
+            with torch.autocast(x.device.type, torch.bfloat16):
+                return objective(model, x, n_samples, generator=generator)
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    return in_bfloat16
+
+
+def _fingerprint(x: Tensor | None) -> str | None:
+    return None if x is None else f"{tuple(x.shape)} with SHA-256 {sha256({'x': x.detach().cpu()})}"
+
+
+def _full_name(function: Callable[..., Any]) -> str:
+    if isinstance(function, partial):
+        return f"{_full_name(function.func)} with {function.args}, {function.keywords}"
+    named = function if hasattr(function, "__qualname__") else type(function)
+    return f"{named.__module__}.{named.__qualname__}"

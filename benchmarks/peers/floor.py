@@ -1,0 +1,68 @@
+"""The floor: the matrix products and convolutions of an epoch, and nothing else.
+
+For each layer the output, the gradient of the weights and the gradient of the input, which the first layer does not
+need. No activation, bias, noise, loss, optimizer or shuffling.
+"""
+
+import torch
+
+BATCH_SIZE = {"mlp": 128, "conv": 100}
+
+
+def mlp(images):
+    B, x = BATCH_SIZE["mlp"], torch.from_numpy(images).float()
+    return _products([_linear(B, 784, 400), _linear(B, 400, 40), _linear(B, 20, 400), _linear(B, 400, 784)], x.split(B))
+
+
+def conv(images):
+    """The 7×7 convolutions onto and from a single pixel are matrix products, and taken as such."""
+    B, x = BATCH_SIZE["conv"], torch.from_numpy(images).float().view(-1, 1, 28, 28)
+    layers = [
+        _convolution((B, 1, 28, 28), (B, 16, 14, 14)),
+        _convolution((B, 16, 14, 14), (B, 32, 7, 7)),
+        _linear(B, 32 * 7 * 7, 40),
+        _linear(B, 20, 32 * 7 * 7),
+        _convolution((B, 32, 7, 7), (B, 16, 14, 14)),
+        _convolution((B, 16, 14, 14), (B, 1, 28, 28)),
+    ]
+    return _products(layers, x.split(B))
+
+
+def _products(layers, batches):
+    """A layer is a function that takes its products; it has an input of its own, the first one is given the images."""
+    first, *rest = layers
+
+    def train():
+        for x in batches:
+            first(x)
+            for layer in rest:
+                layer()
+
+    return train, lambda images: None
+
+
+def _linear(batch_size, n_in, n_out):
+    W, h, g = torch.randn(n_out, n_in), torch.randn(batch_size, n_in), torch.randn(batch_size, n_out)
+
+    def products(x=None):
+        (h if x is None else x) @ W.T
+        g.T @ (h if x is None else x)
+        if x is None:
+            g @ W
+
+    return products
+
+
+def _convolution(in_shape, out_shape):
+    """3×3 with stride 2; transposed where the image grows."""
+    transposed = out_shape[-1] > in_shape[-1]
+    channels = (in_shape[1], out_shape[1]) if transposed else (out_shape[1], in_shape[1])
+    W, h, g = torch.randn(*channels, 3, 3), torch.randn(in_shape), torch.randn(out_shape)
+    how = ([2, 2], [1, 1], [1, 1], transposed, [int(transposed)] * 2, 1)  # stride … output padding, groups
+
+    def products(x=None):
+        torch.convolution(h if x is None else x, W, None, *how)
+        wanted = [x is None, True, False]  # gradients of the input, the weights, a bias
+        torch.ops.aten.convolution_backward(g, h if x is None else x, W, None, *how, wanted)
+
+    return products

@@ -1,0 +1,31 @@
+"""This package: `vae_tutorial.training.fit`, as its readers call it."""
+
+import torch
+
+from vae_tutorial.architectures import conv_vae
+from vae_tutorial.likelihoods import bernoulli
+from vae_tutorial.models import mlp_vae
+from vae_tutorial.training import evaluate, fit
+
+BATCH_SIZE = {"mlp": 128, "conv": 100}
+
+
+def mlp(images):
+    return _fit(mlp_vae(784, 400, 20, bernoulli, seed=0), images, BATCH_SIZE["mlp"])
+
+
+def conv(images):
+    return _fit(conv_vae((28, 28), 20, bernoulli, seed=0), images, BATCH_SIZE["conv"])
+
+
+def _fit(model, images, batch_size):
+    x = torch.from_numpy(images).float()
+
+    def train():
+        fit(model, x, epochs=1, seed=1, batch_size=batch_size, progress=False)
+
+    def loss(images):
+        log_likelihood, kl = evaluate(model, torch.from_numpy(images).float(), seed=2)
+        return kl - log_likelihood
+
+    return train, loss

@@ -1,0 +1,79 @@
+"""A history comes back from its file number for number, and nothing else passes for one."""
+
+import json
+import math
+import os
+
+import matplotlib.pyplot as plt
+import pytest
+
+from vae_tutorial.checkpoints import CheckpointError
+from vae_tutorial.history import History
+from vae_tutorial.plotting import plot_history
+
+HISTORY = History([-9.0, -7.1], [1 / 3, 2e-17], [-9.5, -8.0], [1.5, 2.0], [0.1, math.pi], True)
+WITHOUT_VALIDATION = History([-9.0], [1.0], seconds=[0.5])
+
+
+@pytest.mark.parametrize("history", [HISTORY, WITHOUT_VALIDATION, History()], ids=["full", "no validation", "empty"])
+def test_a_saved_history_comes_back(tmp_path, history):
+    history.save(tmp_path / "history.json")
+    again = History.load(tmp_path / "history.json")
+    assert again == history and again.elbo == history.elbo and again.val_elbo == history.val_elbo
+    assert os.listdir(tmp_path) == ["history.json"]
+
+
+COLUMNS = json.loads(json.dumps(HISTORY.__dict__))
+
+
+@pytest.mark.parametrize(
+    "columns, message",
+    [
+        ([], "expected the columns log_likelihood, kl"),
+        ({name: column for name, column in COLUMNS.items() if name != "kl"}, "expected the columns"),
+        (COLUMNS | {"loss": [1.0, 2.0]}, "expected the columns"),
+        (COLUMNS | {"kl": [1.0]}, r"expected columns of one length, got \[2, 1, 2, 2, 2\]"),
+        (COLUMNS | {"val_kl": []}, "expected columns of one length"),
+        (COLUMNS | {"val_kl": [1.0], "val_log_likelihood": [1.0]}, "expected columns of one length"),
+        (COLUMNS | {"seconds": []}, "expected columns of one length"),
+        (COLUMNS | {"kl": 3.0}, "expected a list of finite numbers in each column"),
+        (COLUMNS | {"kl": [1.0, "2"]}, "expected a list of finite numbers"),
+        (COLUMNS | {"kl": [1.0, math.nan]}, "expected a list of finite numbers"),
+        (COLUMNS | {"interrupted": 1}, "expected .* interrupted true or false"),
+    ],
+)
+def test_what_is_no_history_is_named(tmp_path, columns, message):
+    path = tmp_path / "history.json"
+    path.write_text(json.dumps(columns))
+    with pytest.raises(CheckpointError, match=f"history.json does not hold a history: {message}"):
+        History.load(path)
+
+
+def test_damaged_and_missing_files_are_named(tmp_path):
+    path = tmp_path / "history.json"
+    with pytest.raises(CheckpointError, match="history.json cannot be read: .*No such file"):
+        History.load(path)
+    HISTORY.save(path)
+    for data in (path.read_bytes()[:-5], b"\x80\x04\xff", b""):
+        path.write_bytes(data)
+        with pytest.raises(CheckpointError, match="history.json does not hold a history"):
+            History.load(path)
+    with pytest.raises(CheckpointError, match="cannot be written"):
+        HISTORY.save(tmp_path / "nowhere" / "history.json")
+
+
+def test_a_history_draws_itself():
+    figure, axes = plt.subplots(2)
+    HISTORY.plot(axes[0], label="model")
+    plot_history(HISTORY, axes[1], label="model")
+    drawn = [[(line.get_label(), line.get_xydata().tolist()) for line in ax.get_lines()] for ax in axes]
+    assert drawn[0] == drawn[1] and len(drawn[0]) == 2
+    plt.close(figure)
+
+
+def test_a_history_starts_empty_and_shares_nothing():
+    first, second = History(), History()
+    first.append(-2.0, 1.0, seconds=0.1)
+    assert second == History() and second.elbo == second.val_elbo == [] and not second.interrupted
+    first.append(-2.0, 0.5, -3.0, 0.25, seconds=0.2)
+    assert (first.elbo, first.val_elbo, first.seconds) == ([-3.0, -2.5], [-3.25], [0.1, 0.2])

@@ -1,0 +1,113 @@
+"""Finished models in files: weights, and how to build the model they belong to.
+
+`save` and `load` use the safetensors format, a JSON header and plain numbers, nothing that could be executed. The
+header also holds the model's description and a SHA-256 of everything, so that a damaged file is never taken for a
+model. The checkpoints of `vae_tutorial.training.fit` are files of the same kind.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vae_tutorial import likelihoods
+from vae_tutorial._files import CheckpointError, read, write
+from vae_tutorial._validation import require_finite
+from vae_tutorial.architectures import conv1d_vae, conv_vae, resnet_vae
+from vae_tutorial.models import VAE, mlp_vae
+
+FACTORIES = {factory.__name__: factory for factory in (mlp_vae, conv_vae, conv1d_vae, resnet_vae)}
+SHIPPED = Path(__file__).parent / "data"
+
+
+def save(model: VAE, path: str | Path) -> None:
+    """Write a model, weights and architecture, to a file that `load` reads.
+
+    Args:
+        model: what `mlp_vae` or another function of the package built; its ``description`` goes into the file.
+        path: the file, by custom with the suffix ``.safetensors``. One that exists is replaced, at once or not at all.
+
+    Raises:
+        ValueError: a weight is not finite.
+        CheckpointError: the model cannot be described, or the file cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> from vae_tutorial.likelihoods import bernoulli
+        >>> model = mlp_vae(3, 8, 2, bernoulli, seed=0)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save(model, folder + "/model.safetensors")
+        ...     again = load(folder + "/model.safetensors")
+        >>> all(map(torch.equal, model.parameters(), again.parameters()))
+        True
+    """
+    weights = model.state_dict()
+    require_finite(**{name: value for name, value in weights.items() if value.is_floating_point()})
+    write(path, weights, {"kind": "model", "description": _described(model)})
+
+
+def load(path: str | Path) -> VAE:
+    """Read a model that `save` wrote.
+
+    Args:
+        path: the file; or the name of a model that comes with the package.
+
+    Returns:
+        The `VAE`, on the CPU, in evaluation mode, with the weights and their dtypes bit for bit.
+
+    Raises:
+        CheckpointError: there is no such file; or it is damaged, cut short, foreign, or not a model.
+
+    Example:
+        >>> load("no such file")
+        Traceback (most recent call last):
+            ...
+        vae_tutorial.checkpoints.CheckpointError: no such file: there is no such file, and no model of that name
+    """
+    if not Path(path).exists():
+        if not (SHIPPED / f"{path}.safetensors").is_file():
+            raise CheckpointError(f"{path}: there is no such file, and no model of that name")
+        path = SHIPPED / f"{path}.safetensors"
+    weights, content = read(path)
+    if content["kind"] != "model":
+        raise CheckpointError(f"{path} holds an unfinished run: fit(…, checkpoint=…, resume=True) goes on with it")
+    model = _built(content["description"], path)
+    try:
+        model.load_state_dict(weights, assign=True)
+    except RuntimeError as error:
+        raise CheckpointError(f"{path}: its weights do not fit the model it describes: {error}") from error
+    return model.eval()
+
+
+def _described(model: VAE) -> dict[str, Any]:
+    """The model's description, with the likelihood as its name and arguments."""
+    description = getattr(model, "description", None)
+    if description is None:
+        raise CheckpointError(
+            "only a model that mlp_vae or another function of the package built says how to build it again; "
+            "of your own, keep model.state_dict() by safetensors.torch.save_file"
+        )
+    arguments = dict(description["arguments"])
+    if arguments["likelihood"] is None:  # a value without a spec is one of the module's own, or nobody's
+        names = [name for name, value in vars(likelihoods).items() if value is model.likelihood]
+        if not names:
+            raise CheckpointError(f"the likelihood {model.likelihood} does not say how to build it again")
+        arguments["likelihood"] = {"name": names[0], "arguments": {}}
+    return description | {"arguments": arguments}
+
+
+def _built(description: dict[str, Any], path: str | Path) -> VAE:
+    """The model of a description, with new weights."""
+    try:
+        factory, arguments = FACTORIES[description["factory"]], dict(description["arguments"])
+        spec = arguments.pop("likelihood")
+        likelihood = getattr(likelihoods, spec["name"])
+        if not isinstance(likelihood, likelihoods.Likelihood):
+            likelihood = likelihood(**spec["arguments"])
+        if "activation" in arguments:
+            arguments["activation"] = getattr(torch.nn.modules.activation, arguments["activation"])
+        return factory(likelihood=likelihood, **arguments)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"{path} describes a model that this version of the package cannot build: {description}"
+        ) from error
