@@ -7,7 +7,7 @@ READY := .venv/ready
 BUILT := _build/ready
 SOURCES := _config.yml _toc.yml references.bib $(wildcard book/*.md book/*.ipynb book/_ext/* book/_static/* vae_tutorial/*.py)
 
-.PHONY: help install book test serve execute browser mutants lint clean
+.PHONY: help install book test serve execute browser bench mutants lint clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*  ## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -31,6 +31,9 @@ execute: $(READY)  ## run all notebooks again, in place, and renew the README's 
 browser:  ## install the Chromium that tests the pages
 	@sh tools/install_chromium.sh
 
+bench: .venv-bench/ready  ## compare the speed of training with public peers (needs MNIST; ten quiet minutes)
+	.venv-bench/bin/python benchmarks/training.py --out benchmarks/results/training.json
+
 mutants: $(READY)  ## break the code in every small way and count what no test notices (long)
 	$(BIN)/python tools/mutants.py
 
@@ -39,7 +42,7 @@ lint: $(READY)  ## check the code's style
 	$(BIN)/ruff format --check .
 
 clean:  ## remove what was built, and the virtual environment
-	rm -rf _build mutants .venv .pytest_cache .ruff_cache *.egg-info
+	rm -rf _build mutants .venv .venv-bench .pytest_cache .ruff_cache *.egg-info
 
 $(BUILT): $(READY) $(SOURCES)
 	$(BIN)/jupyter-book build -W --keep-going -n --all .
@@ -51,4 +54,9 @@ $(READY): requirements.txt pyproject.toml
 	@echo "Setting up .venv: this downloads PyTorch and takes some minutes, once."
 	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+.venv-bench/ready: benchmarks/requirements.txt pyproject.toml
+	$(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
 	@touch $@
