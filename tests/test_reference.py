@@ -39,6 +39,12 @@ def test_grid_is_every_combination_of_the_nodes(low, high):
     assert cell == pytest.approx(math.prod((b - a) / 4 for a, b in zip(low, high, strict=True)), rel=1e-14)
 
 
+def test_two_nodes_a_dimension_are_the_corners():
+    z, cell = grid([-1.0, 0.5], [2.0, 4.5], 2)
+    exactly(z, [[-1.0, 0.5], [-1.0, 4.5], [2.0, 0.5], [2.0, 4.5]])
+    assert cell == 12.0
+
+
 def summed(distribution):
     return lambda z: distribution.log_prob(z).sum(-1)
 

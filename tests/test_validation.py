@@ -147,6 +147,7 @@ SHAPES = [
         for shape in [(B, D), (B, 2 * D - 1), (B, 2), (B, 1), (B, 3 * D), (6,)]
     ),
     ("normal_diag.mean", "params", (B, 5), "params"),
+    ("normal_diag.mean", "params", (K, B, 5), "params"),
     ("normal_diag.sample", "params", (B, 1), "params"),
     *(
         (name, "x", (B, 1, D), r"x must have shape \(B, D\)")
@@ -341,6 +342,8 @@ def test_messages_say_what_to_do():
         TypeError, match=r"x_train must be a torch.Tensor, got tuple \(did you unpack the pair \(x, y\)\?\)"
     ):
         training.fit(vae(), (rows(B, D), torch.zeros(B)), epochs=1, seed=0)
+    with pytest.raises(TypeError, match=r"x must be a torch.Tensor, got ndarray$"):  # no pair, no such question
+        vae().encode(rows(B, D).numpy())
     with pytest.raises(ValueError, match=r"got 1 NaN or infinite values among 12, shape \(4, 3\)"):
         vae().encode(with_one(math.nan)(rows(B, D)))
     with pytest.raises(ValueError, match=r"got mu \(4, 3\), log_var \(4, 1\)"):
