@@ -58,6 +58,51 @@ def encodings(*shapes: tuple[int, int]) -> list[dict[str, Tensor]]:
     ]
 
 
+def points(*shapes: tuple[int, int]) -> list[dict[str, Tensor]]:
+    """Points x beside `encodings`, differentiable as well."""
+    return [
+        {"x": values(*shape, low=-2.0, high=2.5, seed=8).requires_grad_(), **encoding}
+        for shape, encoding in zip(shapes, encodings(*shapes), strict=True)
+    ]
+
+
+def noisy_encodings() -> list[dict[str, Tensor]]:
+    """Encodings with noise: several draws for each example, in three dimensions and in one, and a single draw."""
+    three, one = encodings((5, 3), (4, 1))
+    return [
+        {**three, "eps": values(6, 5, 3, low=-2.0, high=1.8, seed=3)},
+        {**one, "eps": values(7, 4, 1, low=-2.0, high=1.8, seed=3)},
+        {**three, "eps": values(5, 3, low=-1.8, high=2.0, seed=3)},
+    ]
+
+
+def binary_outcomes(*shapes: tuple[int, int]) -> list[dict[str, Tensor]]:
+    """Binary x and logits, differentiable; each of the first rows has an x that is very improbable."""
+    fixtures = []
+    for n_examples, x_dim in shapes:
+        logits = values(n_examples, x_dim, low=-3.0, high=2.5, seed=4)
+        x = (values(n_examples, x_dim, low=0.0, high=1.0, seed=7) > 0.4).double()
+        for row, logit in enumerate([-20.0, 19.0, 40.0, -40.0][:n_examples]):
+            logits[row, 0], x[row, 0] = logit, float(logit < 0)
+        fixtures.append({"x": x, "logits": logits.requires_grad_()})
+    return fixtures
+
+
+EXTREME_MEANS = torch.tensor([0.0, 1e-3, 4.0, -4.0])
+EXTREME_LOG_VARS = torch.tensor([0.0, 1e-6, -1e-4, 1e-2, -1.0, 4.0, -20.0, 20.0, -80.0, 80.0])
+EXTREME_LOGITS = torch.tensor(
+    [0.0, *(sign * size for size in (1e-3, 1.0, 17.0, 40.0, 89.0, 100.0) for sign in (1, -1))]
+)
+
+
+def beside_a_mild_dimension(a: Tensor, b: Tensor, *, mild: tuple[float, float]) -> tuple[Tensor, Tensor]:
+    """All pairs of a number of ``a`` and one of ``b``, each in a row of its own with the ``mild`` pair beside it."""
+    first, second = torch.cartesian_prod(a, b).unbind(-1)
+    return torch.stack([first, torch.full_like(first, mild[0])], -1), torch.stack(
+        [second, torch.full_like(second, mild[1])], -1
+    )
+
+
 def box(mean: Tensor, sd: Tensor) -> tuple[list[float], list[float]]:
     """Nine standard deviations on either side, where `reference.grid` with 37 nodes has a step of half of one."""
     return (mean - 9 * sd).tolist(), (mean + 9 * sd).tolist()

@@ -33,12 +33,19 @@ from vae_tutorial._diagnosis import (
     unused_noise,
 )
 from vae_tutorial._exact import (
+    EXTREME_LOG_VARS,
+    EXTREME_LOGITS,
+    EXTREME_MEANS,
+    beside_a_mild_dimension,
+    binary_outcomes,
     encodings,
     kl_by_quadrature,
     linear_gaussian,
     linear_gaussian_elbo,
     log_bernoulli_by_enumeration,
     log_normal_by_quadrature,
+    noisy_encodings,
+    points,
     values,
 )
 from vae_tutorial._precision import compare_precisions
@@ -133,11 +140,6 @@ def check_log_normal(
         >>> check_log_normal(no_log_det).mistake
         'It lacks −½ Σlog σ²: the density integrates to Πσ.'
     """
-    shapes = (5, 3), (4, 2), (3, 1)
-    fixtures = [
-        {"x": values(*shape, low=-2.0, high=2.5, seed=8).requires_grad_(), **encoding}
-        for shape, encoding in zip(shapes, encodings(*shapes), strict=True)
-    ]
     return _compare_spread(
         spread,
         2,
@@ -145,7 +147,7 @@ def check_log_normal(
         ("your function", "quadrature of the normalizing constant"),
         fn,
         log_normal_by_quadrature,
-        fixtures,
+        points((5, 3), (4, 2), (3, 1)),
         catalogue(known.LOG_NORMAL, known.REDUCTIONS | known.NOT_A_LOGARITHM, known.SIGNS),
         known.LOG_NORMAL_TERMS,
         clue=_NAN_OF_LOG_VAR,
@@ -177,19 +179,12 @@ def check_log_bernoulli(fn: Callable[[Tensor, Tensor], Tensor]) -> Check:
         >>> check.gap, "a sigmoid that rounds to 1" in check.mistake
         (inf, True)
     """
-    fixtures = []
-    for n_examples, x_dim in (5, 4), (4, 3), (3, 1):
-        logits = values(n_examples, x_dim, low=-3.0, high=2.5, seed=4)
-        x = (values(n_examples, x_dim, low=0.0, high=1.0, seed=7) > 0.4).double()
-        for row, logit in enumerate([-20.0, 19.0, 40.0, -40.0][:n_examples]):
-            logits[row, 0], x[row, 0] = logit, float(logit < 0)  # an improbable x
-        fixtures.append({"x": x, "logits": logits.requires_grad_()})
     return compare(
         "log p(x) of independent Bernoulli dimensions, values and gradients",
         ("your function", "enumeration of all binary vectors"),
         fn,
         log_bernoulli_by_enumeration,
-        fixtures,
+        binary_outcomes((5, 4), (4, 3), (3, 1)),
         catalogue(known.LOG_BERNOULLI, known.REDUCTIONS | known.NOT_A_LOGARITHM, known.SIGNS),
         clue=nan_cured_by(
             lambda arguments: {**arguments, "logits": arguments["logits"].detach().sigmoid().clamp(0.1, 0.9)},
@@ -313,12 +308,6 @@ def check_reparameterize(
         >>> check_reparameterize(wrong_sign).mistake
         'It equals μ + ε/σ: the exponent has the wrong sign.'
     """
-    three, one = encodings((5, 3), (4, 1))
-    fixtures = [
-        {**three, "eps": values(6, 5, 3, low=-2.0, high=1.8, seed=3)},
-        {**one, "eps": values(7, 4, 1, low=-2.0, high=1.8, seed=3)},
-        {**three, "eps": values(5, 3, low=-1.8, high=2.0, seed=3)},
-    ]
     return _compare_spread(
         spread,
         1,
@@ -326,7 +315,7 @@ def check_reparameterize(
         ("your function", "the quantile of N(μ, σ²) that ε is of N(0, 1)"),
         fn,
         lambda mu, log_var, eps: Normal(mu, log_var.exp().sqrt()).icdf(Normal(0.0, 1.0).cdf(eps)),
-        fixtures,
+        noisy_encodings(),
         known.REPARAMETERIZE,
         unit="",
         clue=lambda *answers: _NAN_OF_LOG_VAR(*answers) or unused_noise(*answers),
@@ -485,9 +474,7 @@ def extreme_encodings() -> tuple[Tensor, Tensor]:
         >>> check_numerics(kl_standard_normal, *extreme_encodings()).passed
         True
     """
-    log_var = torch.tensor([0.0, 1e-6, -1e-4, 1e-2, -1.0, 4.0, -20.0, 20.0, -80.0, 80.0])
-    mu = torch.tensor([0.0, 1e-3, 4.0, -4.0])
-    return _beside_a_mild_dimension(torch.cartesian_prod(mu, log_var), 0.5, -0.3)
+    return beside_a_mild_dimension(EXTREME_MEANS, EXTREME_LOG_VARS, mild=(0.5, -0.3))
 
 
 def extreme_logits() -> tuple[Tensor, Tensor]:
@@ -498,16 +485,7 @@ def extreme_logits() -> tuple[Tensor, Tensor]:
         >>> check_numerics(bernoulli.log_prob, *extreme_logits()).passed
         True
     """
-    logits = torch.tensor([0.0, 1e-3, -1e-3, 1.0, -1.0, 17.0, -17.0, 40.0, -40.0, 89.0, -89.0, 100.0, -100.0])
-    return _beside_a_mild_dimension(torch.cartesian_prod(torch.tensor([0.0, 1.0]), logits), 1.0, 0.5)
-
-
-def _beside_a_mild_dimension(pairs: Tensor, *mild: float) -> tuple[Tensor, Tensor]:
-    first, second = (
-        torch.stack([column, torch.full_like(column, number)], -1)
-        for column, number in zip(pairs.unbind(-1), mild, strict=True)
-    )
-    return first, second
+    return beside_a_mild_dimension(torch.tensor([0.0, 1.0]), EXTREME_LOGITS, mild=(1.0, 0.5))
 
 
 def _argument_names(fn: Callable[..., Tensor], arguments: tuple[Tensor, ...]) -> list[str]:
