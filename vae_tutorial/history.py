@@ -92,7 +92,7 @@ class History:
 
     @classmethod
     def from_columns(cls, columns: Any) -> History:
-        """The history of these columns by name, as `dataclasses.asdict` gives them.
+        """The history of these columns by name, as ``dataclasses.asdict`` gives them.
 
         Raises:
             ValueError: a column is missing, unknown, not a list of numbers, or of another length than the rest.
