@@ -2,7 +2,7 @@
 
     .venv/bin/python benchmarks/full_length.py                  # every row that is not finished yet
     .venv/bin/python benchmarks/full_length.py A-identity D     # these rows
-    .venv/bin/python benchmarks/full_length.py --check          # do these machine and code give the recorded numbers?
+    .venv/bin/python benchmarks/full_length.py --check 1        # does this code still give the first epoch of each?
 
 A row that was interrupted, by Ctrl-C, by SIGTERM or by a loss of power, goes on with the next epoch when the command is
 given again. Finished rows are written to benchmarks/results/full_length.json, their models and checkpoints to the
@@ -38,6 +38,7 @@ from vae_tutorial.training import best_device, fit
 
 ROOT = Path(__file__).parent.parent
 RESULTS = Path(__file__).parent / "results" / "full_length.json"
+CHECKS = RESULTS.with_name("full_length_check.json")
 N_VAL = 5000  # the last images of the training set; the test set is measured once, when a row is finished
 SEED = 0  # of initial weights, order and noise
 SEEDS = dict(train=1, val=2, test=3)  # of the binarizations that are measured
@@ -75,8 +76,8 @@ class Row(NamedTuple):
     recipe: str
 
 
-def source_a(what: str, likelihood: Likelihood, pixels: str) -> Row:
-    how, recipe = dict(lr=0.01, n_samples=5), "Adam 0.01, 5 draws of noise"
+def source_a(what: str, likelihood: Likelihood, pixels: str, lr: float = 0.01) -> Row:
+    how, recipe = dict(lr=lr, n_samples=5), f"Adam {lr:g}, 5 draws of noise"
     return Row(what, lambda: mlp_vae(784, 400, 20, likelihood, seed=SEED), pixels, 3, 128, how, recipe)
 
 
@@ -86,6 +87,7 @@ ROWS = {
     "A-gaussian-floor": source_a("Gaussian, learned variances above e^-6", normal_diag_above(-6.0), "dequantized"),
     "A-identity": source_a("Gaussian, variance 1", normal(0.0), "dequantized"),
     "A-bernoulli": source_a("Bernoulli", bernoulli, "binary"),
+    "A-bernoulli-0.001": source_a("Bernoulli, at a tenth of the learning rate", bernoulli, "binary", lr=0.001),
     "D": Row(
         what="convolutions, Bernoulli",
         model=lambda: conv_vae((28, 28), 20, bernoulli, seed=SEED),
@@ -171,7 +173,7 @@ def run(name: str, runs: Path, device: torch.device) -> dict[str, Any] | None:
     x = images(row.pixels).measured
     measured = {part: measure(model, x[part]) for part in x}
     return record | dict(
-        failure="", model=model.description, n_parameters=sum(p.numel() for p in model.parameters()),
+        failure="", model=checkpoints._described(model), n_parameters=sum(p.numel() for p in model.parameters()),
         **measured, bits_per_dim=bits_per_dim(row.pixels, measured["test"]["elbo"]),
         unit_variances=unit_variances(model, x["test"]),
         wall_seconds=history.seconds[-1], cpu_seconds=cpu_seconds, history=asdict(history),
@@ -199,7 +201,7 @@ def provenance() -> dict[str, Any]:
 
 
 def check(names: list[str], epochs: int) -> None:
-    """Train the first epochs of finished rows again, and compare with what is recorded."""
+    """Train the first epochs of finished rows again; write how far they are from what is recorded."""
     rows = json.loads(RESULTS.read_text())["rows"]
     for name in names:
         if not rows.get(name, {}).get("history"):
@@ -207,16 +209,23 @@ def check(names: list[str], epochs: int) -> None:
         history = asdict(train(ROWS[name], min(epochs, ROWS[name].epochs), device="cpu")[1])
         terms = [key for key in history if key not in ("seconds", "interrupted")]
         gap = max(abs(a - b) for key in terms for a, b in zip(history[key], rows[name]["history"][key], strict=False))
-        print(
-            f"{name}: epochs 1 to {len(history['kl'])} are",
-            "the same, bit for bit" if gap == 0 else f"{gap:.3g} nats off",
-        )
+        store(CHECKS, name, dict(epochs=len(history["kl"]), gap=gap, **provenance()))
+        print(f"{name}, first {len(history['kl'])}: {gap:g} nats off" if gap else f"{name}: the same, bit for bit")
+
+
+def store(path: Path, name: str, record: dict[str, Any]) -> None:
+    """Add a row to a file of results, which another process may have written to meanwhile."""
+    rows = json.loads(path.read_text())["rows"] if path.exists() else {}
+    rows[name] = record
+    path.write_text(json.dumps({"rows": {key: rows[key] for key in ROWS if key in rows}}, indent=1) + "\n")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="The sources' models on MNIST at full length, and the best model.")
     parser.add_argument("rows", nargs="*", default=list(ROWS), help=f"of {', '.join(ROWS)} (all that are not finished)")
-    parser.add_argument("--runs", type=Path, default=Path("full_length_runs"), help="folder of models and checkpoints")
+    parser.add_argument(
+        "--runs", type=Path, default=ROOT / "build" / "full_length", help="folder of models and checkpoints"
+    )
     parser.add_argument("--device", type=torch.device, default=best_device(), help="where to train (%(default)s)")
     parser.add_argument("--check", type=int, metavar="EPOCHS", help="train so many epochs again and compare")
     arguments = parser.parse_args()
@@ -225,17 +234,14 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # `fit` ends cleanly then, as by Ctrl-C
     arguments.runs.mkdir(parents=True, exist_ok=True)
     for name in arguments.rows:
-        results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"rows": {}}
-        if name in results["rows"]:
+        if RESULTS.exists() and name in json.loads(RESULTS.read_text())["rows"]:
             print(f"{name}: finished before")
             continue
         print(f"{name}: {ROWS[name].epochs} epochs")
         record = run(name, arguments.runs, arguments.device)
         if record is None:
             raise SystemExit(f"{name}: interrupted; the same command goes on")
-        results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"rows": {}}  # another row may have ended
-        results["rows"][name] = record
-        RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+        store(RESULTS, name, record)
         print(f"{name}: {record['failure'] or format(record['test']['elbo'], '.2f') + ' nats on the test set'}")
 
 
