@@ -1,13 +1,16 @@
 """What a check shows beside its verdict, and errors in the checks themselves that no planted mistake brings out."""
 
+import functools
 import math
 
 import pytest
 import torch
 
-from vae_tutorial._diagnosis import evaluate, nan_cured_by
+from vae_tutorial import _exact
+from vae_tutorial._diagnosis import _first_row, _numbers, _signed, catalogue, evaluate, max_gap, nan_cured_by, titled
 from vae_tutorial.bounds import elbo
 from vae_tutorial.checks import (
+    _with_positive_log_var,
     check_elbo,
     check_kl,
     check_log_bernoulli,
@@ -18,6 +21,8 @@ from vae_tutorial.checks import (
     check_reparameterize,
     extreme_encodings,
     extreme_logits,
+    standard_deviation,
+    variance,
 )
 from vae_tutorial.gaussian import kl_standard_normal, log_normal, reparameterize
 from vae_tutorial.likelihoods import Likelihood, bernoulli, normal
@@ -220,3 +225,241 @@ def test_logits_reach_forty_on_either_side_with_an_improbable_x():
         extreme = logits.abs() > 15
         assert torch.equal(x[extreme], (logits[extreme] < 0).double())
     assert sorted({x.shape[1] for x, _ in seen})[0] == 1 and all(len(x) != x.shape[1] for x, _ in seen)
+
+
+@pytest.mark.parametrize(
+    "wrong_divisor",
+    [lambda x: 3 if x.shape[1] == 3 else 1, lambda x: 2 if x.shape[1] == 2 else 1, lambda x: 5 if len(x) == 5 else 1],
+    ids=["D = 3", "D = 2", "B = 5"],
+)
+def test_a_reduction_is_named_only_where_it_explains_a_smaller_batch_too(wrong_divisor):
+    """As for three columns, it is averaged over the last axis; for two it is not."""
+    shapes = set()
+
+    def fn(x):
+        shapes.add(tuple(x.shape))
+        return x.sum(-1) / wrong_divisor(x)
+
+    check = check_reduction(fn)
+    assert not check.passed and check.mistake.startswith("The value of an example depends on")
+    assert {(5, 3), (4, 2)} <= shapes
+
+
+def test_the_mistake_of_a_reduction_is_all_that_is_said():
+    mistake = check_reduction(lambda x: x.mean(-1)).mistake
+    assert mistake == "It is averaged over the last axis, where it should be summed."
+
+
+@pytest.mark.parametrize(
+    "fn",
+    [
+        lambda x: x[:, 0] * x[:, 1],
+        lambda x: x.sum(-1) if x.numel() > 1 else 0.5,
+        lambda x: x.sum(-1) if x.numel() > 1 else x.expand(2, 2),
+    ],
+    ids=["raises", "no tensor", "too many numbers"],
+)
+def test_a_function_that_fails_for_single_numbers_is_no_error_of_the_check(fn):
+    check = check_reduction(fn)
+    assert math.isnan(check.gap) and not check.passed
+    assert "it is not the sum over its dimensions" in check.mistake
+
+
+def test_probabilities_for_logits_are_told_from_another_nan():
+    def odds(x, p):  # NaN for the logits, and for a probability of 1
+        return (x * (p / (1 - p)).log() + (1 - p).log()).sum(-1)
+
+    assert check_log_bernoulli(odds).mistake.endswith("it takes them for probabilities, the sigmoid is missing.")
+    assert "the sigmoid is missing" not in check_log_bernoulli(lambda x, p: odds(x, 2 * p)).mistake
+
+
+def test_a_sampler_a_little_more_than_five_standard_errors_off_is_caught():
+    def shifted(params, generator=None):
+        return params + 0.025 + torch.randn(params.shape, generator=generator, dtype=params.dtype)
+
+    check = check_log_prob(of_samples(shifted), *grid([-14.0], [14.0], 401))
+    assert not check.passed and 5 < check.gap < 6
+
+
+def test_the_mass_shown_is_that_of_the_first_parameters():
+    seen = []
+
+    def log_prob(x, params):  # its mass, the exponential of params, is not the same for all
+        seen.append(params[0].exp().item())
+        return normal(0.0).log_prob(x, params) + params.sum(-1)
+
+    check = check_log_prob(Likelihood(1, log_prob, lambda params: params, normal(0.0).sample), *grid([-14], [14], 401))
+    assert f"exp(log_prob) sums to {seen[0]:.4g}," in check.mistake and len(set(seen)) > 1
+
+
+class NoNumber(torch.autograd.Function):
+    """Zero, with a gradient that is not a number."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return torch.zeros_like(x)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient * math.nan
+
+
+def test_a_gradient_that_is_no_number_is_the_wrongest():
+    def leaky(mu, log_var):
+        wrong = 0.01 * log_var[0, 0]
+        return kl_standard_normal(mu, log_var) + NoNumber.apply(mu[:, 0]) + wrong - wrong.detach()
+
+    assert "with respect to mu an entry is [nan], where [" in check_kl(leaky).mistake
+
+
+def test_a_mended_model_is_a_copy():
+    arguments = _exact.linear_gaussian(n_examples=4, x_dim=3, latent_dim=1)
+    before = arguments["model"].encode(arguments["x"])[1]
+    after = _with_positive_log_var(arguments)["model"].encode(arguments["x"])[1]
+    assert (before < 0).any() and (after > 0).all()
+    assert torch.equal(arguments["model"].encode(arguments["x"])[1], before)
+
+
+def test_the_dimension_beside_an_extreme_one_is_mild():
+    for beside in (tensor[:, 1] for tensor in (*extreme_encodings(), *extreme_logits())):
+        assert len(beside.unique()) == 1 and 0 < beside[0].abs() <= 1
+
+
+def test_the_catalogue_puts_simple_mistakes_first():
+    table = catalogue(
+        {"": lambda x: x, "is squared": lambda x: x**2},
+        {"": lambda t: t, "is halved": lambda t: t / 2},
+        {"": 1.0, "is negative": -1.0},
+    )
+    assert list(table) == [
+        "is negative",
+        "is halved",
+        "is squared",
+        "is halved; it is negative",
+        "is squared; it is negative",
+        "is squared; it is halved",
+        "is squared; it is halved; it is negative",
+    ]
+    assert [fn(torch.tensor(3.0)).item() for fn in table.values()] == [-3.0, 1.5, 9.0, -1.5, -9.0, 4.5, -4.5]
+
+
+@pytest.mark.parametrize(
+    "check, right, dims",
+    [
+        (check_kl, kl_standard_normal, {1, 2, 3}),
+        (check_log_normal, log_normal, {1, 2, 3}),
+        (check_log_bernoulli, bernoulli.log_prob, {1, 3, 4}),
+    ],
+)
+def test_no_two_lengths_agree_that_a_mistake_could_confuse(check, right, dims):
+    shapes = set()
+
+    def remembered(*arguments):
+        shapes.add(tuple(arguments[0].shape))
+        return right(*arguments)
+
+    assert check(remembered).passed
+    examples, latent = zip(*shapes, strict=True)
+    assert len(shapes) == len(set(examples)) == 3 and set(latent) == dims
+    assert all(n > d for n, d in shapes)
+
+
+def test_no_two_lengths_of_the_model_agree():
+    seen = set()
+
+    def remembered(model, x, eps):
+        seen.add((*x.shape, model.latent_dim))
+        assert eps.shape == (2 * model.latent_dim, len(x), model.latent_dim)
+        return bound(model, x, eps)
+
+    assert check_elbo(remembered).passed
+    one, other = sorted(seen, key=sum)
+    assert len(set(one)) == len(set(other)) == 3 and all(a != b for a, b in zip(one, other, strict=True))
+    assert one[-1] == 1
+
+
+def test_an_answer_holds_the_gradients_of_all_that_asks_for_one():
+    layer, x = torch.nn.Linear(2, 1), torch.tensor([[1.0, 2.0], [3.0, 5.0], [7.0, 11.0]], requires_grad=True)
+    arguments = {"x": x, "layer": layer, "shift": torch.ones(3), "unused": torch.ones(2, requires_grad=True)}
+    value, gradients = evaluate(lambda x, layer, shift, unused: layer(x)[:, 0] + shift, arguments)
+    torch.testing.assert_close(value, (layer(x)[:, 0] + 1).detach().double())
+    weights = torch.tensor([1.0, 1.5, 2.0])
+    right = {
+        "x": weights[:, None] * layer.weight.detach(),
+        "weight": (weights @ x.detach())[None],
+        "bias": weights.sum()[None],
+        "unused": torch.zeros(2),
+    }
+    assert sorted(gradients) == sorted(right)
+    for name, gradient in gradients.items():
+        torch.testing.assert_close(gradient, right[name])
+
+
+def test_a_clue_that_fails_says_nothing():
+    def fn(mu, log_var):  # called with positive log_var, as the clue does, it fails
+        if (log_var > 0).all():
+            raise ValueError
+        return kl_standard_normal(mu, log_var) + 0 * mu[:, 0].log()
+
+    assert check_kl(fn).mistake.startswith("No known mistake matches. For arguments that begin mu = [")
+
+
+def test_random_numbers_of_its_own_are_all_that_is_said():
+    mistake = check_kl(lambda mu, log_var: kl_standard_normal(mu, log_var) + torch.randn(len(mu))).mistake
+    assert mistake == "Two calls with the same arguments gave different answers: it draws random numbers of its own."
+
+
+def test_a_claim_begins_with_the_name_of_a_function_that_has_one():
+    assert titled("Claim", kl_standard_normal) == "kl_standard_normal: Claim"
+    assert titled("Claim", lambda: 0) == titled("Claim", functools.partial(kl_standard_normal)) == "Claim"
+
+
+def test_the_largest_gap_is_exact_and_not_a_number_where_one_is_not():
+    assert max_gap([0.05, 0.1, -0.2]) == 0.1  # in float32 it is another number
+    assert math.isnan(max_gap([0.1, math.nan, math.inf]))
+
+
+def test_a_wrong_shape_is_all_that_is_said():
+    mistake = check_kl(lambda mu, log_var: kl_standard_normal(mu, log_var)[1:]).mistake
+    assert mistake == "It returned shape (4,), where (5,) is expected."
+
+
+def test_a_wrong_value_is_named_whatever_its_gradient():
+    assert check_kl(lambda mu, log_var: -kl_standard_normal(mu, log_var).detach()).mistake == (
+        "It has the opposite sign."
+    )
+
+
+def test_a_gradient_that_is_missing_from_the_first_batch_alone_is_told():
+    def fn(mu, log_var):
+        return kl_standard_normal(mu, log_var.detach() if len(mu) == 5 else log_var)
+
+    assert "no gradient reaches log_var" in check_kl(fn).mistake
+
+
+@pytest.mark.parametrize(
+    "fn, given, words",
+    [
+        (reparameterize, variance, "the log-variance: if that is meant, add spread=log_variance."),
+        (lambda mu, sd, eps: mu + sd * eps, variance, "the standard deviation: if that is meant, add spread=standard"),
+        (lambda mu, v, eps: mu + v.sqrt() * eps, standard_deviation, "the variance: if that is meant, add spread=vari"),
+    ],
+)
+def test_the_spread_that_would_be_right_is_given_in_words(fn, given, words):
+    assert f" It is right where it is given {words}" in check_reparameterize(fn, spread=given).mistake
+
+
+def test_numbers_are_shown_up_to_four_and_weights_to_six_places():
+    assert _numbers(torch.arange(4.0)) == "[0.0000, 1.0000, 2.0000, 3.0000]"
+    assert _numbers(torch.arange(5.0).reshape(5, 1)) == "[0.0000, 1.0000, 2.0000, 3.0000, …]"
+    assert [_signed(weight) for weight in (-1e-9, 1.2346e-5, -0.5)] == ["0", "1.2e−05", "−0.5"]
+
+
+def test_the_first_example_of_the_arguments_is_shown():
+    shown = _first_row({"model": torch.nn.Identity(), "x": torch.tensor([[1, 2], [3, 4]]), "eps": torch.ones(2, 2, 3)})
+    assert shown == "arguments that begin x = [1.0000, 2.0000], eps = [1.0000, 1.0000, 1.0000]"
+
+
+def test_large_values_are_held_to_the_same_tolerance():
+    check = check_log_bernoulli(lambda x, logits: (1 + 9e-6) * bernoulli.log_prob(x, logits))
+    assert 1e-4 < check.gap < 1e-3 and check.mistake.startswith("No known mistake matches")

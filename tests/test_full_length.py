@@ -16,6 +16,7 @@ from vae_tutorial.history import History
 ROOT = Path(__file__).parents[1]
 ROWS = json.loads((ROOT / "benchmarks" / "results" / "full_length.json").read_text())["rows"]
 BINARY = ["A-bernoulli", "A-bernoulli-0.001", "D", "best"]
+ROUNDING = 0.0005  # nats: float32 sums over 784 pixels, measured 1e-5
 
 
 def full_length():
@@ -160,15 +161,13 @@ def test_the_shipped_model_has_its_recorded_elbo():
     """Same images, same noise, torch.distributions in float64: equal to the rounding of float32."""
     x = mnist_test_images(1000)
     again = elbo_by_distributions(load("mnist_resnet"), x, n_samples=10, seed=4)
-    assert again == pytest.approx(ROWS["best"]["test"]["elbo_first_1000"], abs=0.01)
+    assert again == pytest.approx(ROWS["best"]["test"]["elbo_first_1000"], abs=ROUNDING)
 
 
-def test_a_disturbed_model_has_not():
-    """The power of the test above: one weight in a thousand moved by a tenth of its layer's spread is noticed."""
-    x, model = mnist_test_images(1000), load("mnist_resnet")
-    g = torch.Generator().manual_seed(0)
-    for parameter in model.decoder.parameters():
-        moved = (torch.rand(parameter.shape, generator=g) < 1e-3).float() * 0.1 * parameter.detach().abs().mean()
-        parameter.data += moved
-    again = elbo_by_distributions(model, x, n_samples=10, seed=4)
-    assert abs(again - ROWS["best"]["test"]["elbo_first_1000"]) > 0.01
+def test_a_model_rounded_to_bfloat16_has_not():
+    """The power of the test above."""
+    model = load("mnist_resnet")
+    for parameter in model.parameters():
+        parameter.data = parameter.data.bfloat16().float()
+    again = elbo_by_distributions(model, mnist_test_images(1000), n_samples=10, seed=4)
+    assert abs(again - ROWS["best"]["test"]["elbo_first_1000"]) > 2 * ROUNDING

@@ -23,7 +23,6 @@ from vae_tutorial._diagnosis import (
     TOLERANCE,
     Answer,
     Arguments,
-    Unusable,
     catalogue,
     compare,
     evaluate,
@@ -187,7 +186,7 @@ def check_log_bernoulli(fn: Callable[[Tensor, Tensor], Tensor]) -> Check:
         binary_outcomes((5, 4), (4, 3), (3, 1)),
         catalogue(known.LOG_BERNOULLI, known.REDUCTIONS | known.NOT_A_LOGARITHM, known.SIGNS),
         clue=nan_cured_by(
-            lambda arguments: {**arguments, "logits": arguments["logits"].detach().sigmoid().clamp(0.1, 0.9)},
+            lambda arguments: {**arguments, "logits": arguments["logits"].detach().sigmoid().clamp(max=0.9)},
             "It returned NaN where logits lie outside [0, 1]: it takes them for probabilities, the sigmoid is missing.",
         ),
     )
@@ -241,7 +240,7 @@ def check_log_prob(likelihood: Likelihood, points: Tensor, cell: float = 1.0) ->
             measured = torch.stack([_mass_mean_samples(likelihood, row, points.double(), cell) for row in parameters])
     except Exception as error:  # a learner's function may fail in any way
         return replace(check, mistake=f"It raised {type(error).__name__}: {error}")
-    mass, mean_gap, z_score = measured.unbind(-1)
+    mass, mean_gap, z_score = measured.T
     check = replace(check, gap=max_gap([*(mass - 1).abs().tolist(), *mean_gap.tolist()]))
     if not (mass - 1).abs().max() <= TOLERANCE:
         return replace(check, mistake=_name_mass(mass, points.shape[1]))
@@ -392,8 +391,7 @@ def check_reduction(fn: Callable[..., Tensor], *arguments: Tensor) -> Check:
     names = _argument_names(fn, arguments)
     if not arguments:
         arguments = tuple(values(5, 3, low=0.2, high=1.8, seed=20 + i) for i in range(len(names)))
-    batch = dict(zip(names, arguments, strict=True))
-    _require_batches(**batch)
+    batch = _named_batches(names, arguments)
     if not arguments[0].shape[0] > arguments[0].shape[1] > 1:
         raise ValueError(f"the arguments must have shape (B, D) with B > D > 1, got {tuple(arguments[0].shape)}")
     whole = {name: tensor.detach().double().requires_grad_() for name, tensor in batch.items()}
@@ -401,8 +399,8 @@ def check_reduction(fn: Callable[..., Tensor], *arguments: Tensor) -> Check:
 
     def entries(*tensors: Tensor) -> Tensor:  # shape (B, D)
         n_examples, n_dims = tensors[0].shape
-        rows = [[fn(*[t[i : i + 1, d : d + 1] for t in tensors]) for d in range(n_dims)] for i in range(n_examples)]
-        return torch.stack([torch.stack([_one_number(value) for value in row]) for row in rows])
+        numbers = [[t[i : i + 1, d : d + 1] for t in tensors] for i in range(n_examples) for d in range(n_dims)]
+        return torch.stack([_one_number(fn, *row) for row in numbers]).reshape(n_examples, n_dims)
 
     return compare(
         "One value per example, the sum over the last axis",
@@ -415,10 +413,12 @@ def check_reduction(fn: Callable[..., Tensor], *arguments: Tensor) -> Check:
     )
 
 
-def _one_number(value: Tensor) -> Tensor:
-    if not isinstance(value, Tensor) or value.numel() != 1:
-        raise Unusable("for one number something else than one number.")
-    return value.reshape(())
+def _one_number(fn: Callable[..., Tensor], *numbers: Tensor) -> Tensor:
+    """What ``fn`` gives to single numbers, shape (1, 1); NaN where it fails, or gives something else than a number."""
+    try:
+        return fn(*numbers).double().reshape(())
+    except Exception:  # a learner's function may fail in any way
+        return torch.tensor(math.nan)
 
 
 def _not_a_sum(fn: Callable[..., Tensor], fixtures: Sequence[Arguments], came: Sequence[Answer]) -> str:
@@ -461,9 +461,7 @@ def check_numerics(fn: Callable[..., Tensor], *arguments: Tensor) -> Check:
         (inf, True)
     """
     names = _argument_names(fn, arguments)
-    batch = dict(zip(names, arguments, strict=True))
-    _require_batches(**batch)
-    return compare_precisions(fn, batch)
+    return compare_precisions(fn, _named_batches(names, arguments))
 
 
 def extreme_encodings() -> tuple[Tensor, Tensor]:
@@ -505,14 +503,16 @@ def _argument_names(fn: Callable[..., Tensor], arguments: tuple[Tensor, ...]) ->
     raise TypeError("the function does not tell how many arguments it needs: give the tensors to call it with")
 
 
-def _require_batches(**arguments: Tensor) -> None:
-    """All arguments are finite, floating-point and of one shape (B, D)."""
-    require_float(**arguments)
-    require_same_shape(**arguments)
-    require_finite(**arguments)
-    for name, argument in arguments.items():
+def _named_batches(names: Sequence[str], arguments: Sequence[Tensor]) -> dict[str, Tensor]:
+    """The arguments under their names: all finite, floating-point and of one shape (B, D)."""
+    batch = dict(zip(names, arguments, strict=True))
+    require_float(**batch)
+    require_same_shape(**batch)
+    require_finite(**batch)
+    for name, argument in batch.items():
         if argument.ndim != 2:
             raise ValueError(f"{name} must have shape (B, D), got {tuple(argument.shape)}")
+    return batch
 
 
 def _compare_spread(
