@@ -202,7 +202,8 @@ def test_noise_goes_to_the_device_of_the_model(monkeypatch):
     # On the meta device tensors have no values, so the checks of values are taken out; noise left on the CPU raises.
     for module in (gaussian, likelihoods, models):
         monkeypatch.setattr(module, "require_finite", lambda **tensors: None)
-    monkeypatch.setattr(gaussian, "require_finite_result", lambda result, **tensors: result)
+    for module in (gaussian, likelihoods):
+        monkeypatch.setattr(module, "require_finite_result", lambda result, **tensors: result)
     model = mlp_vae(3, 6, 2, normal(0.0), seed=0).to("meta")
     for analytic_kl in (True, False):
         terms = elbo_terms(model, torch.zeros(4, 3, device="meta"), 5, analytic_kl=analytic_kl)

@@ -229,6 +229,11 @@ def test_numerics_gives_both_precisions_one_number_and_the_default_dtype_of_each
 def test_the_extremes_are_what_they_say():
     mu, log_var = extreme_encodings()
     x, logits = extreme_logits()
+    torch.set_default_dtype(torch.float64)  # as a notebook may
+    try:
+        assert all(t.dtype == torch.float32 for t in (*extreme_encodings(), *extreme_logits()))
+    finally:
+        torch.set_default_dtype(torch.float32)
     assert mu.shape == log_var.shape == (40, 2) and x.shape == logits.shape == (26, 2)
     assert log_var.abs().max() == 80 and mu.abs().max() == 4 and logits.abs().max() == 100
     assert {0.0, 1.0} == set(x.flatten().tolist()) and len(

@@ -88,10 +88,12 @@ def binary_outcomes(*shapes: tuple[int, int]) -> list[dict[str, Tensor]]:
     return fixtures
 
 
-EXTREME_MEANS = torch.tensor([0.0, 1e-3, 4.0, -4.0])
-EXTREME_LOG_VARS = torch.tensor([0.0, 1e-6, -1e-4, 1e-2, -1.0, 4.0, -20.0, 20.0, -80.0, 80.0])
+# In float32 whatever the default: both precisions of a comparison are to be given the same numbers.
+BINARY = torch.tensor([0.0, 1.0], dtype=torch.float32)
+EXTREME_MEANS = torch.tensor([0.0, 1e-3, 4.0, -4.0], dtype=torch.float32)
+EXTREME_LOG_VARS = torch.tensor([0.0, 1e-6, -1e-4, 1e-2, -1.0, 4.0, -20.0, 20.0, -80.0, 80.0], dtype=torch.float32)
 EXTREME_LOGITS = torch.tensor(
-    [0.0, *(sign * size for size in (1e-3, 1.0, 17.0, 40.0, 89.0, 100.0) for sign in (1, -1))]
+    [0.0, *(sign * size for size in (1e-3, 1.0, 17.0, 40.0, 89.0, 100.0) for sign in (1, -1))], dtype=torch.float32
 )
 
 

@@ -32,6 +32,7 @@ from vae_tutorial._diagnosis import (
     unused_noise,
 )
 from vae_tutorial._exact import (
+    BINARY,
     EXTREME_LOG_VARS,
     EXTREME_LOGITS,
     EXTREME_MEANS,
@@ -483,7 +484,7 @@ def extreme_logits() -> tuple[Tensor, Tensor]:
         >>> check_numerics(bernoulli.log_prob, *extreme_logits()).passed
         True
     """
-    return beside_a_mild_dimension(torch.tensor([0.0, 1.0]), EXTREME_LOGITS, mild=(1.0, 0.5))
+    return beside_a_mild_dimension(BINARY, EXTREME_LOGITS, mild=(1.0, 0.5))
 
 
 def _argument_names(fn: Callable[..., Tensor], arguments: tuple[Tensor, ...]) -> list[str]:
