@@ -12,9 +12,6 @@ folder of --runs. Needs MNIST.
 import argparse
 import json
 import math
-import os
-import platform
-import re
 import signal
 import subprocess
 import time
@@ -24,6 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from machine import machine
 from torch import Tensor
 
 import vae_tutorial
@@ -188,15 +186,12 @@ def bits_per_dim(pixels: str, elbo: float) -> float | None:
 
 def provenance() -> dict[str, Any]:
     """Which code ran, on what."""
-    cpuinfo = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-    cpu = re.search("model name\\s*: (.*)", cpuinfo)
     commit = subprocess.run(
         ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False
     ).stdout.strip()
     return dict(
         date=time.strftime("%Y-%m-%d"), package=vae_tutorial.__version__, commit=commit or "not a git checkout",
-        python=platform.python_version(), torch=torch.__version__, cpu=cpu[1] if cpu else platform.processor(),
-        cores=os.cpu_count(), threads=1,
+        torch=torch.__version__, threads=1, **machine(),
     )  # fmt: skip
 
 

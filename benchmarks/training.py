@@ -11,8 +11,6 @@ import contextlib
 import importlib.metadata
 import json
 import os
-import platform
-import re
 import statistics
 import subprocess
 import sys
@@ -21,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from machine import machine
 from tqdm import tqdm
 
 HERE = Path(__file__).parent
@@ -196,16 +195,9 @@ def _verdict(text: str, sense: str, goal: float, values: list[float]) -> str:
     return f"  {text:46}{sense} {goal:.2f}: {spread(values):20}{'met' if met else 'MISSED'}"
 
 
-def machine() -> dict[str, str | int]:
-    """What the seconds depend on; what the ratios depend on less."""
-    cpuinfo = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-    cpu = re.search("model name\\s*: (.*)", cpuinfo)
-    versions = {
-        name: importlib.metadata.version(name) for name in ("torch", "numpy", "pythae", "jax", "flax", "pillow")
-    }
-    return dict(
-        cpu=cpu[1] if cpu else platform.processor(), cores=os.cpu_count(), python=platform.python_version(), **versions
-    )
+def versions() -> dict[str, str]:
+    """What the seconds depend on beside the machine; what the ratios depend on less."""
+    return {name: importlib.metadata.version(name) for name in ("torch", "numpy", "pythae", "jax", "flax", "pillow")}
 
 
 def main() -> None:
@@ -228,7 +220,7 @@ def main() -> None:
     if "mlp" in arguments.tables:
         print(goals_text(records))
     if arguments.out:
-        arguments.out.write_text(json.dumps(dict(machine=machine(), records=records), indent=1) + "\n")
+        arguments.out.write_text(json.dumps(dict(machine=machine() | versions(), records=records), indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -52,6 +52,13 @@ def loop(fn, *arguments):
     return torch.stack([fn(*row) for row in zip(*arguments, strict=True)])
 
 
+def only_gradient(x, factor):
+    """Zero, with ``factor`` for its gradient."""
+    zero = x - x.detach()
+    zero.register_hook(lambda gradient: factor * gradient)
+    return zero
+
+
 def in_float32(fn):
     return lambda *arguments: fn(*[argument.float() for argument in arguments])
 

@@ -58,7 +58,7 @@ def encodings(*shapes: tuple[int, int]) -> list[dict[str, Tensor]]:
     ]
 
 
-def points(*shapes: tuple[int, int]) -> list[dict[str, Tensor]]:
+def encoded_points(*shapes: tuple[int, int]) -> list[dict[str, Tensor]]:
     """Points x beside `encodings`, differentiable as well."""
     return [
         {"x": values(*shape, low=-2.0, high=2.5, seed=8).requires_grad_(), **encoding}
@@ -99,10 +99,9 @@ EXTREME_LOGITS = torch.tensor(
 
 def beside_a_mild_dimension(a: Tensor, b: Tensor, *, mild: tuple[float, float]) -> tuple[Tensor, Tensor]:
     """All pairs of a number of ``a`` and one of ``b``, each in a row of its own with the ``mild`` pair beside it."""
-    first, second = torch.cartesian_prod(a, b).unbind(-1)
-    return torch.stack([first, torch.full_like(first, mild[0])], -1), torch.stack(
-        [second, torch.full_like(second, mild[1])], -1
-    )
+    pairs = torch.cartesian_prod(a, b)
+    first, second = torch.stack([pairs, pairs.new_tensor(mild).expand_as(pairs)], -1).unbind(1)  # each (B, 2)
+    return first, second
 
 
 def box(mean: Tensor, sd: Tensor) -> tuple[list[float], list[float]]:

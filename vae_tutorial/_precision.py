@@ -33,9 +33,10 @@ def compare_precisions(fn: Callable[..., Tensor], batch: Mapping[str, Tensor]) -
             return replace(check, mistake=f"At {place} it returned {error}")
         except Exception as error:  # a learner's function may fail in any way
             return replace(check, mistake=f"At {place} it raised {type(error).__name__}: {error}")
-        gaps.append(_gap(single, double))
+        parts = _parts(single, double)
+        gaps.append(_gap(parts))
         if not gaps[-1] <= TOLERANCE:
-            problems.append(f"At {place} {_name(single, double)}")
+            problems.append(f"At {place} {_name(parts)}")
     mistake = problems[0] if problems else ""
     if len(problems) > 1:
         mistake += f" It goes wrong at {len(problems)} of {len(gaps)} examples."
@@ -47,10 +48,17 @@ def _answer(fn: Callable[..., Tensor], row: Mapping[str, Tensor], dtype: torch.d
         return evaluate(fn, {name: tensor.detach().to(dtype).requires_grad_() for name, tensor in row.items()})
 
 
-def _gap(single: Answer, double: Answer) -> float:
-    """The largest difference in values and gradients, of 1 + |exact|; infinite where one of them is not finite."""
-    pairs = [(single.value, double.value)] + [(single.gradients[k], double.gradients[k]) for k in double.gradients]
-    gaps = [_distance(a, b) for a, b in pairs]
+def _parts(single: Answer, double: Answer) -> dict[str, tuple[Tensor, Tensor]]:
+    """What is compared, value and gradients, under its name: in float32 and in float64."""
+    return {VALUE: (single.value, double.value)} | {
+        f"its gradient with respect to {name}": (single.gradients[name], exact)
+        for name, exact in double.gradients.items()
+    }
+
+
+def _gap(parts: Mapping[str, tuple[Tensor, Tensor]]) -> float:
+    """The largest difference of 1 + |exact|; infinite where one of them is not finite."""
+    gaps = [_distance(*pair) for pair in parts.values()]
     return max(gaps) if all(map(math.isfinite, gaps)) else math.inf
 
 
@@ -58,17 +66,15 @@ def _distance(a: Tensor, b: Tensor) -> float:
     return ((a.double() - b).abs() / (1 + b.abs())).max().item()
 
 
-def _name(single: Answer, double: Answer) -> str:
+def _name(parts: Mapping[str, tuple[Tensor, Tensor]]) -> str:
     """What is wrong there, with its evidence and the usual cause."""
-    parts = [("its value", single.value, double.value, OVERFLOW)] + [
-        (f"its gradient with respect to {name}", single.gradients[name], double.gradients[name], ZERO_TIMES_INFINITY)
-        for name in double.gradients
-    ]
-    for part, came, exact, cause in parts:
-        if not torch.isfinite(came).all():
-            return f"{part} is {_numbers(came)} in float32 and {_numbers(exact)} in float64: {cause}."
-    part, came, exact, _ = max(parts, key=lambda row: _distance(row[1], row[2]))
-    cause = DIGITS_LOST if came.any() else "it saturates"
+    infinite = [part for part, (came, _) in parts.items() if not torch.isfinite(came).all()]
+    part = infinite[0] if infinite else max(parts, key=lambda part: _distance(*parts[part]))
+    came, exact = parts[part]
+    if infinite:
+        cause = OVERFLOW if part == VALUE else ZERO_TIMES_INFINITY
+    else:
+        cause = DIGITS_LOST if came.any() else "it saturates"
     return f"{part} is {_numbers(came)} in float32 and {_numbers(exact)} in float64: {cause}."
 
 
@@ -76,6 +82,7 @@ def _numbers(tensor: Tensor) -> str:
     return ", ".join(f"{number:.3g}" for number in tensor.flatten().tolist())
 
 
+VALUE = "its value"
 OVERFLOW = (
     "an exponential overflows, or the logarithm of a number that rounded to 0 is taken; "
     "logsigmoid, softplus, logsumexp and expm1 do neither"

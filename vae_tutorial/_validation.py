@@ -90,6 +90,14 @@ def require_number(**argument: float) -> float:
     return float(value)
 
 
+def require_positive(**argument: float) -> float:
+    """Return the argument as a float; it must be one finite number above 0."""
+    ((name, value),) = argument.items()
+    if (number := require_number(**argument)) <= 0:
+        raise ValueError(f"{name} must be above 0, got {value!r}")
+    return number
+
+
 def require_generator(generator: torch.Generator) -> None:
     """The argument is a generator, not the seed of one."""
     if not isinstance(generator, torch.Generator):

@@ -38,6 +38,7 @@ from vae_tutorial._exact import (
     EXTREME_MEANS,
     beside_a_mild_dimension,
     binary_outcomes,
+    encoded_points,
     encodings,
     kl_by_quadrature,
     linear_gaussian,
@@ -45,7 +46,6 @@ from vae_tutorial._exact import (
     log_bernoulli_by_enumeration,
     log_normal_by_quadrature,
     noisy_encodings,
-    points,
     values,
 )
 from vae_tutorial._precision import compare_precisions
@@ -147,7 +147,7 @@ def check_log_normal(
         ("your function", "quadrature of the normalizing constant"),
         fn,
         log_normal_by_quadrature,
-        points((5, 3), (4, 2), (3, 1)),
+        encoded_points((5, 3), (4, 2), (3, 1)),
         catalogue(known.LOG_NORMAL, known.REDUCTIONS | known.NOT_A_LOGARITHM, known.SIGNS),
         known.LOG_NORMAL_TERMS,
         clue=_NAN_OF_LOG_VAR,

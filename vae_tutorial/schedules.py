@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable
 from numbers import Integral
 
-from vae_tutorial._validation import require_count, require_number
+from vae_tutorial._validation import require_count, require_number, require_positive
 
 Schedule = Callable[[int], float]
 """A function from the step, a whole number of at least 0, to the value that holds for it."""
@@ -43,7 +43,7 @@ def warmup_cosine(peak: float, n_steps: int, warmup: int = 0) -> Schedule:
         0.050 0.100 0.100 0.085 0.050 0.015 0.000
     """
     require_count(n_steps=n_steps)
-    _require_positive(peak=peak)
+    require_positive(peak=peak)
     if not isinstance(warmup, Integral) or not 0 <= warmup < n_steps:
         raise ValueError(f"warmup must be an integer from 0 to n_steps - 1 = {n_steps - 1}, got {warmup!r}")
 
@@ -112,13 +112,7 @@ def cyclical(n_steps: int, n_cycles: int = 4, *, rising: float = 0.5) -> Schedul
         [0.0, 0.5, 1.0, 1.0, 0.0, 0.5, 1.0, 1.0, 1.0, 1.0]
     """
     require_count(n_steps=n_steps, n_cycles=n_cycles)
-    _require_positive(rising=rising)
+    require_positive(rising=rising)
     if rising > 1:
         raise ValueError(f"rising must be above 0 and at most 1, got {rising!r}")
     return lambda step: 1.0 if step >= n_steps else min((n_cycles * step % n_steps) / n_steps / rising, 1.0)
-
-
-def _require_positive(**argument: float) -> None:
-    ((name, value),) = argument.items()
-    if require_number(**argument) <= 0:
-        raise ValueError(f"{name} must be above 0, got {value!r}")

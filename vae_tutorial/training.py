@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from vae_tutorial._files import CheckpointError, sha256
 from vae_tutorial._run import Run, finite_sums
-from vae_tutorial._validation import require_count, require_finite, require_float, require_number
+from vae_tutorial._validation import require_count, require_finite, require_float, require_number, require_positive
 from vae_tutorial.bounds import ElboTerms, elbo_terms
 from vae_tutorial.history import History
 from vae_tutorial.models import VAE
@@ -122,8 +122,8 @@ def fit(
     lr, beta = _schedule(lr=lr), _schedule(beta=beta)
     if not 0 <= require_number(average=average) < 1:
         raise ValueError(f"average must be at least 0 and below 1, got {average!r}")
-    if max_grad_norm is not None and not require_number(max_grad_norm=max_grad_norm) > 0:
-        raise ValueError(f"max_grad_norm must be above 0, got {max_grad_norm!r}")
+    if max_grad_norm is not None:
+        require_positive(max_grad_norm=max_grad_norm)
     if patience is not None:
         require_count(patience=patience)
         if x_val is None:
