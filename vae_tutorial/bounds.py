@@ -1,14 +1,15 @@
-r"""The evidence lower bound, estimated with the reparameterization trick.
+r"""Lower bounds of log p(x), estimated with the reparameterization trick: the ELBO, and the importance-weighted bound.
 
 Shapes: K samples, B examples, L latent dimensions. Every value is one per example, in nats.
 """
 
+import math
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from vae_tutorial._validation import require_count, require_float
+from vae_tutorial._validation import require_count, require_finite, require_float
 from vae_tutorial.gaussian import kl_standard_normal, log_normal, reparameterize, standard_noise
 from vae_tutorial.models import VAE
 
@@ -71,14 +72,7 @@ def elbo_terms(
         >>> torch.equal(terms.elbo, terms.log_likelihood - terms.kl)
         True
     """
-    mu, log_var = model.encode(x)  # q(z|x) = N(mu, diag(exp(log_var)))
-    if eps is None:
-        require_count(n_samples=n_samples)
-        eps = standard_noise((n_samples, *mu.shape), like=mu, generator=generator)
-    require_float(eps=eps)
-    if eps.ndim != 3 or eps.shape[1:] != mu.shape:
-        raise ValueError(f"eps must have shape (K, B, L) = (K, {mu.shape[0]}, {mu.shape[1]}), got {tuple(eps.shape)}")
-    z = reparameterize(mu, log_var, eps)  # (K, B, L)
+    mu, log_var, z = _posterior_samples(model, x, n_samples, eps, generator)
     log_likelihood = model.log_likelihood(x, z).mean(0)
     if analytic_kl:
         kl = kl_standard_normal(mu, log_var)
@@ -119,3 +113,156 @@ def elbo(
         torch.Size([4])
     """
     return elbo_terms(model, x, n_samples, analytic_kl=analytic_kl, eps=eps, generator=generator).elbo
+
+
+def log_weights(
+    model: VAE,
+    x: Tensor,
+    n_samples: int = 1,
+    *,
+    eps: Tensor | None = None,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    r"""Logarithms of K importance weights for each example, with :math:`q_\phi(z \mid x)` as the proposal.
+
+    .. math:: \log w_k = \log p_\theta(x \mid z^{(k)}) + \log p(z^{(k)}) - \log q_\phi(z^{(k)} \mid x),
+        \qquad z^{(k)} = \mu_\phi(x) + \sigma_\phi(x) \odot \varepsilon^{(k)}
+
+    The mean of :math:`w_k` is an unbiased estimate of :math:`p_\theta(x)`; that of :math:`\log w_k` is
+    estimator A of the ELBO.
+
+    Args:
+        model, x, n_samples, eps, generator: as for `elbo_terms`.
+
+    Returns:
+        Log-weights in nats, shape (K, B), differentiable in the model's parameters.
+
+    Raises:
+        TypeError: as `elbo_terms`.
+        ValueError: as `elbo_terms`.
+
+    Example:
+        >>> from vae_tutorial.reference import LinearGaussian
+        >>> from vae_tutorial.likelihoods import normal
+        >>> exact = LinearGaussian(torch.tensor([[1.0], [2.0]]), noise_var=0.5)
+        >>> x = torch.tensor([[0.3, -0.7]], dtype=torch.float64)
+        >>> q = exact.posterior(x)
+        >>> encoder = lambda x: torch.cat([q.mean, q.variance.log()], -1)
+        >>> model = VAE(encoder, exact.decoder(), 1, normal(math.log(0.5)))
+        >>> log_w = log_weights(model, x, n_samples=1000)  # the exact posterior as the proposal
+        >>> bool((log_w - exact.log_marginal(x)).abs().max() < 1e-12)
+        True
+    """
+    mu, log_var, z = _posterior_samples(model, x, n_samples, eps, generator)
+    return model.log_likelihood(x, z) + model.log_prior(z) - log_normal(z, mu, log_var)
+
+
+def iwae_bound(log_w: Tensor) -> Tensor:
+    r"""The importance-weighted bound of Burda, Grosse and Salakhutdinov (2016) from log-weights.
+
+    .. math:: \mathcal{L}_K(x) = \log \frac1K \sum_{k=1}^{K} w_k
+
+    Its expectation is at most :math:`\log p_\theta(x)`, rises with K, and is the ELBO at K = 1. The largest weight is
+    taken out of the sum first, so weights too small for a floating-point number are no trouble.
+
+    Args:
+        log_w: log-weights in nats, shape (K, ...).
+
+    Returns:
+        The bound in nats, shape (...), between the mean and the maximum of ``log_w`` along its first axis.
+
+    Raises:
+        TypeError: ``log_w`` is not a floating-point tensor.
+        ValueError: ``log_w`` is empty or not finite.
+
+    Example:
+        >>> log_w = torch.tensor([1.0, 2.0, 6.0]).log() - 1000  # e^-1000 is 0 in floating point
+        >>> print(f"{iwae_bound(log_w).item():.4f}")  # log 3 - 1000
+        -998.9014
+    """
+    require_float(log_w=log_w)
+    require_finite(log_w=log_w)
+    return torch.logsumexp(log_w, 0) - math.log(len(log_w))
+
+
+def iwae_terms(
+    model: VAE,
+    x: Tensor,
+    n_samples: int = 1,
+    *,
+    eps: Tensor | None = None,
+    generator: torch.Generator | None = None,
+) -> ElboTerms:
+    r"""The importance-weighted bound as the difference of two terms: an objective for `vae_tutorial.training.fit`.
+
+    The logarithm of the evidence is itself an ELBO, that of the true posterior:
+
+    .. math:: \log p_\theta(x) = \mathbb{E}_{p_\theta(z \mid x)}[\log p_\theta(x \mid z)]
+        - \mathrm{KL}\bigl(p_\theta(z \mid x) \,\|\, p(z)\bigr)
+
+    The first term returned estimates that expectation with the normalized weights, :math:`\sum_k \bar w_k \log
+    p_\theta(x \mid z^{(k)})`; the second is what is left to :math:`\mathcal{L}_K`, so ``.elbo`` is the bound exactly.
+
+    Args:
+        model, x, n_samples, eps, generator: as for `elbo_terms`.
+
+    Returns:
+        The `ElboTerms`, differentiable in the model's parameters.
+
+    Raises:
+        TypeError: as `elbo_terms`.
+        ValueError: as `elbo_terms`.
+
+    Example:
+        >>> from vae_tutorial.likelihoods import normal
+        >>> from vae_tutorial.models import mlp_vae
+        >>> model = mlp_vae(3, 8, 2, normal(0.0), seed=0)
+        >>> x, eps = torch.rand(4, 3), torch.randn(5, 4, 2)
+        >>> bound = iwae_bound(log_weights(model, x, eps=eps))
+        >>> torch.allclose(iwae_terms(model, x, eps=eps).elbo, bound)
+        True
+    """
+    mu, log_var, z = _posterior_samples(model, x, n_samples, eps, generator)
+    log_likelihood = model.log_likelihood(x, z)
+    log_w = log_likelihood + model.log_prior(z) - log_normal(z, mu, log_var)
+    at_posterior = (torch.softmax(log_w, 0) * log_likelihood).sum(0)
+    return ElboTerms(at_posterior, at_posterior - iwae_bound(log_w))
+
+
+def effective_sample_size(log_w: Tensor) -> Tensor:
+    r"""How many equal weights would estimate as well as these K, by Kish's formula (Kong, 1992).
+
+    .. math:: \mathrm{ESS} = \frac{\bigl(\sum_k w_k\bigr)^2}{\sum_k w_k^2}
+
+    Args:
+        log_w: log-weights in nats, shape (K, ...).
+
+    Returns:
+        Numbers from 1, one weight has it all, to K, all weights are equal; shape (...).
+
+    Raises:
+        TypeError: ``log_w`` is not a floating-point tensor.
+        ValueError: ``log_w`` is empty or not finite.
+
+    Example:
+        >>> effective_sample_size(torch.zeros(8)).item()
+        8.0
+    """
+    require_float(log_w=log_w)
+    require_finite(log_w=log_w)
+    normalized = torch.softmax(log_w, 0)
+    return 1 / (normalized**2).sum(0)
+
+
+def _posterior_samples(
+    model: VAE, x: Tensor, n_samples: int, eps: Tensor | None, generator: torch.Generator | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The parameters of q(z|x), shape (B, L) each, and samples of it, (K, B, L)."""
+    mu, log_var = model.encode(x)  # q(z|x) = N(mu, diag(exp(log_var)))
+    if eps is None:
+        require_count(n_samples=n_samples)
+        eps = standard_noise((n_samples, *mu.shape), like=mu, generator=generator)
+    require_float(eps=eps)
+    if eps.ndim != 3 or eps.shape[1:] != mu.shape:
+        raise ValueError(f"eps must have shape (K, B, L) = (K, {mu.shape[0]}, {mu.shape[1]}), got {tuple(eps.shape)}")
+    return mu, log_var, reparameterize(mu, log_var, eps)

@@ -3,6 +3,8 @@ r"""The variational autoencoder: an encoder for :math:`q_\phi(z \mid x)`, a deco
 Shapes: K samples, B examples, D dimensions of x, L latent dimensions.
 """
 
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -160,13 +162,20 @@ def require_likelihood(likelihood: Likelihood) -> None:
 
 @described
 def mlp_vae(
-    x_dim: int, hidden_dim: int, latent_dim: int, likelihood: Likelihood, *, seed: int, activation: type = nn.ReLU
+    x_dim: int,
+    hidden_dim: int | Sequence[int],
+    latent_dim: int,
+    likelihood: Likelihood,
+    *,
+    seed: int,
+    activation: type = nn.ReLU,
 ) -> VAE:
-    """A VAE whose encoder and decoder are networks with one hidden layer.
+    """A VAE whose encoder and decoder are networks with one hidden layer, or several.
 
     Args:
         x_dim: D, the number of dimensions of x.
-        hidden_dim: the width of both hidden layers.
+        hidden_dim: the width of the hidden layer; or those of several from x to z, which the decoder has in reverse;
+            or ``()`` for none, so that encoder and decoder are linear.
         latent_dim: L, the number of latent dimensions.
         likelihood: the distribution of x given z.
         seed: fixes the initial weights; the global random state is left as it was.
@@ -184,13 +193,22 @@ def mlp_vae(
         >>> model = mlp_vae(784, 400, 20, bernoulli, seed=0)
         >>> sum(parameter.numel() for parameter in model.parameters())
         652824
+        >>> two_layers = mlp_vae(784, (200, 200), 50, bernoulli, seed=0)
     """
-    require_count(x_dim=x_dim, hidden_dim=hidden_dim, latent_dim=latent_dim)
+    widths = tuple(hidden_dim) if isinstance(hidden_dim, Sequence) else (hidden_dim,)
+    require_count(x_dim=x_dim, latent_dim=latent_dim)
+    for width in widths:
+        require_count(hidden_dim=width)
     require_likelihood(likelihood)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        encoder = nn.Sequential(nn.Linear(x_dim, hidden_dim), activation(), nn.Linear(hidden_dim, 2 * latent_dim))
-        decoder = nn.Sequential(
-            nn.Linear(latent_dim, hidden_dim), activation(), nn.Linear(hidden_dim, x_dim * likelihood.n_params)
-        )
+        encoder = _mlp((x_dim, *widths, 2 * latent_dim), activation)
+        decoder = _mlp((latent_dim, *reversed(widths), x_dim * likelihood.n_params), activation)
     return VAE(encoder, decoder, latent_dim, likelihood)
+
+
+def _mlp(widths: Sequence[int], activation: type) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for n_in, n_out in pairwise(widths):
+        layers += [nn.Linear(n_in, n_out), activation()]
+    return nn.Sequential(*layers[:-1])  # the last layer is linear

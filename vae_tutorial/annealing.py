@@ -1,0 +1,236 @@
+r"""Annealed importance sampling: log p(x) by a path from the prior to the posterior, without an encoder.
+
+Between the prior and the joint density lies the path :math:`f_t(z) = p(z) \, p_\theta(x \mid z)^{\beta_t}` with
+:math:`0 = \beta_0 < \beta_1 < \dots < \beta_T = 1`. Chains of Hamiltonian Monte Carlo walk along it, and their weights
+average to the ratio of the normalizers at its ends, p(x) (Neal, *Annealed Importance Sampling*, 2001; for deep models
+Wu, Burda, Salakhutdinov and Grosse, *On the Quantitative Analysis of Decoder-Based Models*, 2017).
+
+Shapes: K chains, B examples, L latent dimensions.
+"""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from vae_tutorial._noise import draw
+from vae_tutorial._validation import require_count, require_finite, require_float
+from vae_tutorial.gaussian import standard_noise
+from vae_tutorial.models import VAE
+
+N_PILOT = 8  # chains that find the step sizes
+N_PILOT_MOVES = 200  # that each of them makes at least, however few the temperatures
+TARGET = 0.65  # of the acceptance rate, where Hamiltonian moves are most efficient (Beskos et al., 2013)
+RATE = 0.3  # of the step size's logarithm, for each unit of acceptance too much
+FAR = 1e3  # standard deviations of the prior: a trajectory that leaves this box has become unstable
+
+
+def ais(
+    model: VAE,
+    x: Tensor,
+    n_samples: int,
+    *,
+    n_steps: int,
+    n_leapfrog: int = 10,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    r"""Log-weights of annealed importance sampling, from the prior to the posterior.
+
+    .. math:: \log w = \sum_{t=1}^{T} (\beta_t - \beta_{t-1}) \log p_\theta(x \mid z_{t-1}),
+        \qquad z_0 \sim p(z), \quad z_t \sim T_t(z \mid z_{t-1})
+
+    where the move :math:`T_t` leaves :math:`f_t` invariant: one Hamiltonian trajectory, accepted or rejected. For any
+    number of steps :math:`\mathbb{E}[w] = p_\theta(x)`; more steps make w vary less. The encoder plays no part.
+
+    Step sizes are found for each example and temperature by a few chains that are thrown away afterwards: chosen
+    by the chains themselves, they would bias the weights.
+
+    Args:
+        model: the VAE, of which only prior, decoder and likelihood are used.
+        x: examples, shape (B, D).
+        n_samples: K, chains for each example.
+        n_steps: T, temperatures above 0, on a sigmoid schedule: close together at both ends.
+        n_leapfrog: leapfrog steps of a trajectory; each costs a pass through the decoder and back.
+        generator: where the noise is drawn from; PyTorch's global one by default.
+
+    Returns:
+        Log-weights in nats, shape (K, B), without gradient. Of these `vae_tutorial.bounds.iwae_bound` makes the
+        estimate of log p(x), `vae_tutorial.bounds.effective_sample_size` says how many of the chains count.
+
+    Raises:
+        TypeError: ``x`` is not a floating-point tensor, or ``generator`` not a generator.
+        ValueError: ``x`` does not fit the model, or one of the counts is not an integer of at least 1.
+
+    Example:
+        >>> from vae_tutorial.bounds import iwae_bound
+        >>> from vae_tutorial.likelihoods import normal
+        >>> from vae_tutorial.reference import LinearGaussian
+        >>> exact = LinearGaussian(torch.tensor([[1.0], [2.0]]), noise_var=0.5)
+        >>> nothing = torch.nn.Identity()  # in the place of the encoder
+        >>> model = VAE(nothing, exact.decoder(), 1, normal(math.log(0.5)))
+        >>> x = torch.tensor([[0.3, -0.7]], dtype=torch.float64)
+        >>> generator = torch.Generator().manual_seed(0)
+        >>> log_w = ais(model, x, 100, n_steps=50, generator=generator)
+        >>> bool(abs(iwae_bound(log_w) - exact.log_marginal(x)) < 0.1)
+        True
+    """
+    _require_arguments(x, n_samples=n_samples, n_steps=n_steps, n_leapfrog=n_leapfrog)
+    betas = _schedule(n_steps)
+    step_sizes = _step_sizes(model, x, betas, n_leapfrog, generator)
+    z = _from_prior(model, x, n_samples, generator)
+    return _anneal(model, x, z, betas, step_sizes, n_leapfrog, generator)
+
+
+def reverse_ais(
+    model: VAE, x: Tensor, z: Tensor, *, n_steps: int, n_leapfrog: int = 10, generator: torch.Generator | None = None
+) -> Tensor:
+    r"""Log-weights of the same path walked backwards, from exact samples of the posterior to the prior.
+
+    The weights then average to :math:`1 / p_\theta(x)`, so ``-iwae_bound(log_w)`` is an *upper* bound of log p(x) in
+    expectation, where `ais` gives a lower one: the truth lies between (Grosse, Ghahramani and Adams, *Sandwiching the
+    Marginal Likelihood Using Bidirectional Monte Carlo*, 2015). One exact sample is at hand for data drawn from the
+    model itself: the z that x was made of.
+
+    Args:
+        model, x, n_steps, n_leapfrog, generator: as for `ais`.
+        z: independent samples of :math:`p_\theta(z \mid x)`, shape (K, B, L).
+
+    Returns:
+        Log-weights in nats, shape (K, B), without gradient.
+
+    Raises:
+        TypeError: as `ais`, or ``z`` is not a floating-point tensor.
+        ValueError: as `ais`, or ``z`` is not finite or does not have the shape (K, B, L).
+
+    Example:
+        >>> from vae_tutorial.bounds import iwae_bound
+        >>> from vae_tutorial.likelihoods import bernoulli
+        >>> from vae_tutorial.models import mlp_vae
+        >>> model = mlp_vae(3, 8, 2, bernoulli, seed=0)
+        >>> generator = torch.Generator().manual_seed(0)
+        >>> z = torch.randn(5, 2, generator=generator)
+        >>> x = bernoulli.sample(model.decode(z), generator)
+        >>> log_w = reverse_ais(model, x, z[None], n_steps=20, generator=generator)
+        >>> upper = -iwae_bound(log_w)
+        >>> upper.shape
+        torch.Size([5])
+    """
+    require_float(z=z)
+    require_finite(z=z)
+    if z.ndim != 3 or z.shape[1:] != (len(x), model.latent_dim):
+        raise ValueError(f"z must have shape (K, B, L) = (K, {len(x)}, {model.latent_dim}), got {tuple(z.shape)}")
+    _require_arguments(x, n_samples=len(z), n_steps=n_steps, n_leapfrog=n_leapfrog)
+    betas = _schedule(n_steps)
+    step_sizes = _step_sizes(model, x, betas, n_leapfrog, generator)
+    return _anneal(model, x, z, betas.flip(0), step_sizes.flip(0), n_leapfrog, generator)
+
+
+def _schedule(n_steps: int) -> Tensor:
+    """The temperatures, T + 1 numbers from 0 to 1: a sigmoid between -4 and 4, stretched to reach both ends."""
+    s = torch.sigmoid(torch.linspace(-4, 4, n_steps + 1, dtype=torch.float64))
+    return (s - s[0]) / (s[-1] - s[0])
+
+
+class _State(NamedTuple):
+    """Where the chains are, and what their next move needs to know of it."""
+
+    z: Tensor  # (K, B, L)
+    log_likelihood: Tensor  # log p(x | z), (K, B)
+    gradient: Tensor  # of log p(x | z) in z, (K, B, L)
+
+
+def _at(model: VAE, x: Tensor, z: Tensor) -> _State:
+    with torch.enable_grad():
+        z = z.detach().requires_grad_()
+        log_likelihood = model.log_likelihood(x, z)
+        (gradient,) = torch.autograd.grad(log_likelihood.sum(), z)
+    return _State(z.detach(), log_likelihood.detach(), gradient)
+
+
+def _anneal(
+    model: VAE,
+    x: Tensor,
+    z: Tensor,
+    betas: Tensor,
+    step_sizes: Tensor,
+    n_leapfrog: int,
+    generator: torch.Generator | None,
+) -> Tensor:
+    """Log-weights of chains that start at ``z``; ``step_sizes`` holds one number for each inner temperature and x."""
+    state, log_w = _at(model, x, z), torch.zeros((), dtype=z.dtype, device=z.device)
+    inner = zip(betas[1:-1].tolist(), step_sizes, strict=True)
+    for difference in betas.diff().tolist():
+        log_w = log_w + difference * state.log_likelihood
+        if (move := next(inner, None)) is not None:  # none after the last: it would change no weight
+            state, _ = _move(model, x, state, *move, n_leapfrog, generator)
+    return log_w
+
+
+def _move(
+    model: VAE,
+    x: Tensor,
+    start: _State,
+    beta: float,
+    step_size: Tensor,
+    n_leapfrog: int,
+    generator: torch.Generator | None,
+) -> tuple[_State, Tensor]:
+    """One move of Hamiltonian Monte Carlo (Neal, 2011) at temperature beta, and its probability to be accepted.
+
+    It leaves p(z) p(x | z)^beta invariant: the leapfrog map preserves volume and is its own inverse when the momentum
+    is turned, and the rest is Metropolis.
+    """
+
+    def minus_energy(state: _State, momentum: Tensor) -> Tensor:
+        return model.log_prior(state.z) + beta * state.log_likelihood - 0.5 * (momentum**2).sum(-1)
+
+    def force(state: _State) -> Tensor:
+        return beta * state.gradient - state.z  # the gradient of log p(z) is -z
+
+    momentum = first_momentum = standard_noise(start.z.shape, like=start.z, generator=generator)
+    # Trajectories of one fixed length could all return to where they started: 2 pi is the period of the prior.
+    jitter = 0.8 + 0.4 * draw(torch.rand, start.log_likelihood.shape, like=start.z, generator=generator)
+    step = (step_size * jitter).unsqueeze(-1)
+    state, stable = start, torch.ones_like(start.log_likelihood, dtype=torch.bool)
+    for _ in range(n_leapfrog):
+        momentum = momentum + 0.5 * step * force(state)
+        z = state.z + step * momentum
+        inside = (z.abs() < FAR).all(-1)  # false for NaN, too; the way back would leave the box at the same point
+        stable = stable & inside
+        state = _at(model, x, torch.where(inside.unsqueeze(-1), z, start.z))
+        momentum = momentum + 0.5 * step * force(state)
+    log_ratio = minus_energy(state, momentum) - minus_energy(start, first_momentum)
+    probability = torch.where(stable, log_ratio.clamp(max=0).exp(), 0.0)
+    accepted = draw(torch.rand, probability.shape, like=start.z, generator=generator) < probability
+    return _State(*(_where(accepted, new, old) for new, old in zip(state, start, strict=True))), probability
+
+
+def _where(accepted: Tensor, new: Tensor, old: Tensor) -> Tensor:
+    return torch.where(accepted.reshape(accepted.shape + (1,) * (new.ndim - accepted.ndim)), new, old)
+
+
+def _step_sizes(model: VAE, x: Tensor, betas: Tensor, n_leapfrog: int, generator: torch.Generator | None) -> Tensor:
+    """For each inner temperature and example the step at which pilot chains are accepted at about the target rate."""
+    state = _at(model, x, _from_prior(model, x, N_PILOT, generator))
+    log_step = torch.full((len(x),), math.log(0.5), dtype=state.z.dtype, device=state.z.device)
+    found = []
+    for beta in betas[1:-1].tolist():
+        for _ in range(max(1, N_PILOT_MOVES // len(betas))):
+            state, probability = _move(model, x, state, beta, log_step.exp(), n_leapfrog, generator)
+            log_step = log_step + RATE * (probability.mean(0) - TARGET)
+        found.append(log_step.exp())
+    return torch.stack(found) if found else log_step.new_empty(0, len(x))
+
+
+def _from_prior(model: VAE, x: Tensor, n: int, generator: torch.Generator | None) -> Tensor:
+    like = next(model.decoder.parameters())
+    return standard_noise((n, len(x), model.latent_dim), like=like, generator=generator)
+
+
+def _require_arguments(x: Tensor, **counts: int) -> None:
+    require_float(x=x)
+    require_finite(x=x)
+    if x.ndim != 2:
+        raise ValueError(f"x must have shape (B, D), one flat row an example, got {tuple(x.shape)}")
+    require_count(**counts)

@@ -1,0 +1,176 @@
+r"""How good is a model: log p(x) by importance sampling, units that carry information, bits.
+
+Shapes: K samples, B examples, D dimensions of x, L latent dimensions.
+"""
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from vae_tutorial._validation import require_count, require_finite, require_float, require_positive
+from vae_tutorial.bounds import log_weights
+from vae_tutorial.models import VAE
+
+NOISE_BLOCK = 1000
+"""How many samples of an example have their noise drawn at once; fixed, or the noise would depend on ``chunk``."""
+
+
+@torch.no_grad()
+def marginal_log_likelihood(
+    model: VAE, x: Tensor, n_samples: int, *, seed: int, chunk: int = 1000, progress: bool = True
+) -> Tensor:
+    r"""Estimates of log p(x) by importance sampling: the importance-weighted bound with many samples.
+
+    .. math:: \log \hat p(x) = \log \frac1K \sum_{k=1}^{K} \frac{p_\theta(x, z^{(k)})}{q_\phi(z^{(k)} \mid x)},
+        \qquad z^{(k)} \sim q_\phi(z \mid x)
+
+    :math:`\hat p(x)` is unbiased, so the expectation of its logarithm is at most log p(x): a model is not flattered.
+    K = 5,000 is what Burda, Grosse and Salakhutdinov (*Importance Weighted Autoencoders*, 2016) report.
+
+    Args:
+        model: the VAE; call ``model.eval()`` first where it has dropout or batch normalization.
+        x: examples, shape (B, D), on the device of the model.
+        n_samples: K.
+        seed: fixes the noise, which each example has for itself: neither ``chunk`` nor the model's dtype changes it.
+        chunk: how many samples go through the decoder at a time; it bounds the memory, whatever B and K.
+        progress: show a progress bar.
+
+    Returns:
+        Estimates in nats, shape (B,), in float64.
+
+    Raises:
+        TypeError: ``x`` is not a floating-point tensor.
+        ValueError: ``x`` does not fit the model, ``n_samples`` or ``chunk`` is not an integer of at least 1, or a value
+            is not finite.
+
+    Example:
+        >>> from vae_tutorial.likelihoods import normal
+        >>> from vae_tutorial.models import mlp_vae
+        >>> model = mlp_vae(3, 8, 2, normal(0.0), seed=0)
+        >>> x = torch.rand(10, 3)
+        >>> marginal_log_likelihood(model, x, 5000, seed=1, progress=False).shape
+        torch.Size([10])
+    """
+    require_float(x=x)
+    require_count(n_samples=n_samples, chunk=chunk)
+    seeds = torch.randint(2**62, (len(x),), generator=torch.Generator().manual_seed(seed))
+    at_a_time = max(1, chunk // n_samples)
+    log_sums = []
+    with tqdm(total=len(x), unit="example", disable=not progress) as bar:
+        for rows, own_seeds in zip(x.split(at_a_time), seeds.split(at_a_time), strict=True):
+            noise = zip(*(_noise_blocks(n_samples, model, s) for s in own_seeds.tolist()), strict=True)
+            pieces = (eps for block in noise for eps in torch.stack(block, 1).split(max(1, chunk // len(rows))))
+            parts = [torch.logsumexp(log_weights(model, rows, eps=eps).double(), 0) for eps in pieces]
+            log_sums.append(torch.logsumexp(torch.stack(parts), 0))
+            bar.update(len(rows))
+    return torch.cat(log_sums) - math.log(n_samples)
+
+
+def _noise_blocks(n_samples: int, model: VAE, seed: int) -> Iterator[Tensor]:
+    """The noise of one example, at most NOISE_BLOCK samples at a time, each of shape (samples, L)."""
+    generator = torch.Generator().manual_seed(seed)
+    like = next(model.parameters())
+    for start in range(0, n_samples, NOISE_BLOCK):
+        shape = (min(NOISE_BLOCK, n_samples - start), model.latent_dim)
+        # Drawn in float64 and rounded: the same noise, whatever the dtype of the model.
+        yield torch.randn(shape, generator=generator, dtype=torch.float64).to(like)
+
+
+@torch.no_grad()
+def unit_activity(model: VAE, x: Tensor, *, batch_size: int = 1000) -> Tensor:
+    r"""How much each latent unit says about x: the variance of its posterior mean over the examples.
+
+    .. math:: A_l = \operatorname{Var}_{x} \bigl( \mathbb{E}_{q_\phi(z \mid x)}[z_l] \bigr)
+        = \operatorname{Var}_{x} \bigl( \mu_{\phi,l}(x) \bigr)
+
+    (Burda, Grosse and Salakhutdinov, 2016.) A unit that ignores x has 0; one that is known exactly, and is distributed
+    as the prior over the examples, has 1.
+
+    Args:
+        model: the VAE.
+        x: examples, shape (B, D), at least two.
+        batch_size: how many examples go through the encoder at a time.
+
+    Returns:
+        Variances, shape (L,), at least 0.
+
+    Raises:
+        TypeError: ``x`` is not a floating-point tensor.
+        ValueError: ``x`` does not fit the encoder, or holds fewer than two examples.
+
+    Example:
+        >>> from vae_tutorial.likelihoods import normal
+        >>> from vae_tutorial.models import mlp_vae
+        >>> model = mlp_vae(3, 8, 2, normal(0.0), seed=0)
+        >>> unit_activity(model, torch.rand(10, 3)).shape
+        torch.Size([2])
+    """
+    require_float(x=x)
+    require_count(batch_size=batch_size)
+    if len(x) < 2:
+        raise ValueError(f"x must hold at least 2 examples, whose means are compared; got shape {tuple(x.shape)}")
+    means = torch.cat([model.encode(rows)[0] for rows in x.split(batch_size)])
+    return means.var(0)
+
+
+def active_units(model: VAE, x: Tensor, *, threshold: float = 0.01) -> Tensor:
+    r"""Which latent units are in use: those with :math:`A_l` above a threshold; see `unit_activity`.
+
+    Args:
+        model: the VAE.
+        x: examples, shape (B, D), at least two.
+        threshold: a positive number; 0.01 is that of Burda, Grosse and Salakhutdinov (2016), who found the variances
+            far from it on both sides.
+
+    Returns:
+        Booleans, shape (L,); ``.sum()`` counts the active units.
+
+    Raises:
+        TypeError: as `unit_activity`, or ``threshold`` is not a number.
+        ValueError: as `unit_activity`, or ``threshold`` is not above 0.
+
+    Example:
+        >>> from vae_tutorial.likelihoods import normal
+        >>> from vae_tutorial.models import mlp_vae
+        >>> model = mlp_vae(3, 8, 2, normal(0.0), seed=0)
+        >>> with torch.no_grad():  # a head that is 0: the first unit's mean is 0 for every x
+        ...     model.encoder[-1].weight[0] = 0.0
+        >>> active_units(model, torch.randn(100, 3))
+        tensor([False,  True])
+    """
+    threshold = require_positive(threshold=threshold)
+    return unit_activity(model, x) > threshold
+
+
+def bits_per_dim(log_px: Tensor, x_dim: int) -> Tensor:
+    r"""Log-probabilities as bits for each dimension of x: the length of a code for x, per pixel.
+
+    .. math:: -\frac{\log p(x)}{D \log 2}
+
+    Of probabilities only. The density of dequantized levels, one of n in each cell of width 1/n, becomes a bound
+    on their probability first: subtract :math:`D \log n` (Theis, van den Oord and Bethge, *A Note on the Evaluation of
+    Generative Models*, 2016).
+
+    Args:
+        log_px: log-probabilities, or lower bounds of them, in nats, any shape but an empty one.
+        x_dim: D.
+
+    Returns:
+        Bits per dimension, of the shape of ``log_px``; lower is better.
+
+    Raises:
+        TypeError: ``log_px`` is not a floating-point tensor.
+        ValueError: ``log_px`` is not finite, or ``x_dim`` is not an integer of at least 1.
+
+    Example:
+        >>> fair_coins = torch.tensor([784 * math.log(0.5)])
+        >>> bits_per_dim(fair_coins, 784)
+        tensor([1.])
+    """
+    require_float(log_px=log_px)
+    require_finite(log_px=log_px)
+    require_count(x_dim=x_dim)
+    return -log_px / (x_dim * math.log(2))
