@@ -10,10 +10,8 @@ folder of --runs. Needs MNIST.
 """
 
 import argparse
-import json
 import math
 import signal
-import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -21,10 +19,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from machine import machine
+from recording import ROOT, provenance, rows_of, store
 from torch import Tensor
 
-import vae_tutorial
 from vae_tutorial import checkpoints, datasets
 from vae_tutorial.architectures import conv_vae, resnet_vae
 from vae_tutorial.bounds import ElboTerms, elbo_terms
@@ -34,7 +31,6 @@ from vae_tutorial.models import VAE, mlp_vae
 from vae_tutorial.schedules import linear, warmup_cosine
 from vae_tutorial.training import best_device, fit
 
-ROOT = Path(__file__).parent.parent
 RESULTS = Path(__file__).parent / "results" / "full_length.json"
 CHECKS = RESULTS.with_name("full_length_check.json")
 N_VAL = 5000  # the last images of the training set; the test set is measured once, when a row is finished
@@ -184,35 +180,17 @@ def bits_per_dim(pixels: str, elbo: float) -> float | None:
     return None if nats is None else nats / (784 * math.log(2))
 
 
-def provenance() -> dict[str, Any]:
-    """Which code ran, on what."""
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False
-    ).stdout.strip()
-    return dict(
-        date=time.strftime("%Y-%m-%d"), package=vae_tutorial.__version__, commit=commit or "not a git checkout",
-        torch=torch.__version__, threads=1, **machine(),
-    )  # fmt: skip
-
-
 def check(names: list[str], epochs: int) -> None:
     """Train the first epochs of finished rows again; write how far they are from what is recorded."""
-    rows = json.loads(RESULTS.read_text())["rows"]
+    rows = rows_of(RESULTS)
     for name in names:
         if not rows.get(name, {}).get("history"):
             continue
         history = asdict(train(ROWS[name], min(epochs, ROWS[name].epochs), device="cpu")[1])
         terms = [key for key in history if key not in ("seconds", "interrupted")]
         gap = max(abs(a - b) for key in terms for a, b in zip(history[key], rows[name]["history"][key], strict=False))
-        store(CHECKS, name, dict(epochs=len(history["kl"]), gap=gap, **provenance()))
+        store(CHECKS, name, dict(epochs=len(history["kl"]), gap=gap, **provenance()), ROWS)
         print(f"{name}, first {len(history['kl'])}: {gap:g} nats off" if gap else f"{name}: the same, bit for bit")
-
-
-def store(path: Path, name: str, record: dict[str, Any]) -> None:
-    """Add a row to a file of results, which another process may have written to meanwhile."""
-    rows = json.loads(path.read_text())["rows"] if path.exists() else {}
-    rows[name] = record
-    path.write_text(json.dumps({"rows": {key: rows[key] for key in ROWS if key in rows}}, indent=1) + "\n")
 
 
 def main() -> None:
@@ -229,14 +207,14 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # `fit` ends cleanly then, as by Ctrl-C
     arguments.runs.mkdir(parents=True, exist_ok=True)
     for name in arguments.rows:
-        if RESULTS.exists() and name in json.loads(RESULTS.read_text())["rows"]:
+        if name in rows_of(RESULTS):
             print(f"{name}: finished before")
             continue
         print(f"{name}: {ROWS[name].epochs} epochs")
         record = run(name, arguments.runs, arguments.device)
         if record is None:
             raise SystemExit(f"{name}: interrupted; the same command goes on")
-        store(RESULTS, name, record)
+        store(RESULTS, name, record, ROWS)
         print(f"{name}: {record['failure'] or format(record['test']['elbo'], '.2f') + ' nats on the test set'}")
 
 

@@ -153,7 +153,11 @@ def log_weights(
         >>> bool((log_w - exact.log_marginal(x)).abs().max() < 1e-12)
         True
     """
-    mu, log_var, z = _posterior_samples(model, x, n_samples, eps, generator)
+    return _log_weights(model, x, *_posterior_samples(model, x, n_samples, eps, generator))
+
+
+def _log_weights(model: VAE, x: Tensor, mu: Tensor, log_var: Tensor, z: Tensor) -> Tensor:
+    """The same, of samples that are at hand."""
     return model.log_likelihood(x, z) + model.log_prior(z) - log_normal(z, mu, log_var)
 
 

@@ -11,7 +11,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from vae_tutorial._validation import require_count, require_finite, require_float, require_positive
-from vae_tutorial.bounds import log_weights
+from vae_tutorial.bounds import _log_weights
+from vae_tutorial.gaussian import reparameterize
 from vae_tutorial.models import VAE
 
 NOISE_BLOCK = 1000
@@ -20,7 +21,7 @@ NOISE_BLOCK = 1000
 
 @torch.no_grad()
 def marginal_log_likelihood(
-    model: VAE, x: Tensor, n_samples: int, *, seed: int, chunk: int = 1000, progress: bool = True
+    model: VAE, x: Tensor, n_samples: int, *, seed: int, chunk: int = 500, progress: bool = True
 ) -> Tensor:
     r"""Estimates of log p(x) by importance sampling: the importance-weighted bound with many samples.
 
@@ -61,22 +62,22 @@ def marginal_log_likelihood(
     log_sums = []
     with tqdm(total=len(x), unit="example", disable=not progress) as bar:
         for rows, own_seeds in zip(x.split(at_a_time), seeds.split(at_a_time), strict=True):
-            noise = zip(*(_noise_blocks(n_samples, model, s) for s in own_seeds.tolist()), strict=True)
+            mu, log_var = model.encode(rows)
+            noise = zip(*(_noise_blocks(n_samples, mu, s) for s in own_seeds.tolist()), strict=True)
             pieces = (eps for block in noise for eps in torch.stack(block, 1).split(max(1, chunk // len(rows))))
-            parts = [torch.logsumexp(log_weights(model, rows, eps=eps).double(), 0) for eps in pieces]
+            samples = (reparameterize(mu, log_var, eps) for eps in pieces)
+            parts = [torch.logsumexp(_log_weights(model, rows, mu, log_var, z).double(), 0) for z in samples]
             log_sums.append(torch.logsumexp(torch.stack(parts), 0))
             bar.update(len(rows))
     return torch.cat(log_sums) - math.log(n_samples)
 
 
-def _noise_blocks(n_samples: int, model: VAE, seed: int) -> Iterator[Tensor]:
+def _noise_blocks(n_samples: int, mu: Tensor, seed: int) -> Iterator[Tensor]:
     """The noise of one example, at most NOISE_BLOCK samples at a time, each of shape (samples, L)."""
     generator = torch.Generator().manual_seed(seed)
-    like = next(model.parameters())
     for start in range(0, n_samples, NOISE_BLOCK):
-        shape = (min(NOISE_BLOCK, n_samples - start), model.latent_dim)
-        # Drawn in float64 and rounded: the same noise, whatever the dtype of the model.
-        yield torch.randn(shape, generator=generator, dtype=torch.float64).to(like)
+        shape = (min(NOISE_BLOCK, n_samples - start), mu.shape[-1])
+        yield torch.randn(shape, generator=generator, dtype=torch.float32).to(mu)  # the same for a model in float64
 
 
 @torch.no_grad()

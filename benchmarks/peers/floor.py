@@ -6,7 +6,9 @@ need. No activation, bias, noise, loss, optimizer or shuffling.
 
 import torch
 
-BATCH_SIZE = {"mlp": 128, "conv": 100}
+NLL_LAYERS = [(50, 200), (200, 200), (200, 784)]
+NLL_IMAGES = 40
+BATCH_SIZE = {"mlp": 128, "conv": 100, "nll": 10}
 
 
 def mlp(images):
@@ -26,6 +28,18 @@ def conv(images):
         _convolution((B, 16, 14, 14), (B, 1, 28, 28)),
     ]
     return _products(layers, x.split(B))
+
+
+def nll(images):
+    """The decoder's products for 5,000 samples of each image, 1,000 at a time, and nothing else."""
+    W, h = zip(*((torch.randn(n_in, n_out), torch.randn(1000, n_in)) for n_in, n_out in NLL_LAYERS), strict=True)
+
+    def measure():
+        for _ in range(5 * len(images[:NLL_IMAGES])):
+            for weights, inputs in zip(W, h, strict=True):
+                inputs @ weights
+
+    return measure, lambda images: None
 
 
 def _products(layers, batches):

@@ -1,13 +1,16 @@
-"""This package: `vae_tutorial.training.fit`, as its readers call it."""
+"""This package: `fit` and `marginal_log_likelihood`, as its readers call them."""
 
 import torch
+from torch import nn
 
 from vae_tutorial.architectures import conv_vae
+from vae_tutorial.evaluation import marginal_log_likelihood
 from vae_tutorial.likelihoods import bernoulli
 from vae_tutorial.models import mlp_vae
 from vae_tutorial.training import evaluate, fit
 
-BATCH_SIZE = {"mlp": 128, "conv": 100}
+NLL_IMAGES = 40
+BATCH_SIZE = {"mlp": 128, "conv": 100, "nll": 10}
 
 
 def mlp(images):
@@ -29,3 +32,13 @@ def _fit(model, images, batch_size):
         return kl - log_likelihood
 
     return train, loss
+
+
+def nll(images):
+    model = mlp_vae(784, (200, 200), 50, bernoulli, seed=0, activation=nn.Tanh)
+    x, estimates = torch.from_numpy(images[:NLL_IMAGES]).float(), []
+
+    def measure():
+        estimates.append(marginal_log_likelihood(model, x, 5000, seed=1, progress=False))
+
+    return measure, lambda images: -estimates[-1].mean().item()
