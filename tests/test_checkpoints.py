@@ -194,6 +194,7 @@ def test_the_checksum_covers_all_there_is():
 
 MODELS = {
     "mlp": lambda: mlp_vae(5, 7, 2, bernoulli, seed=3, activation=nn.Tanh),
+    "deep": lambda: mlp_vae(5, (7, 6), 2, bernoulli, seed=3),
     "double": lambda: mlp_vae(5, 7, 2, normal_diag, seed=3).double(),
     "conv": lambda: conv_vae((8, 12), 3, bernoulli, seed=3),
     "conv1d": lambda: conv1d_vae(8, 3, bernoulli, seed=3),

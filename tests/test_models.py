@@ -98,6 +98,31 @@ def test_mlp_vae_has_the_widths_asked_for(likelihood):
     assert model.sample(4).shape == (4, D) and model.latent_dim == L and model.likelihood is likelihood
 
 
+def test_mlp_vae_has_the_layers_asked_for():
+    model = mlp_vae(D, (7, 5), L, bernoulli, seed=0, activation=nn.Tanh)
+    shapes = [[tuple(p.shape) for p in network.parameters()][::2] for network in (model.encoder, model.decoder)]
+    assert shapes == [[(7, D), (5, 7), (2 * L, 5)], [(5, L), (7, 5), (D, 7)]]
+    assert [type(layer) for layer in model.decoder] == [nn.Linear, nn.Tanh, nn.Linear, nn.Tanh, nn.Linear]
+
+
+def test_mlp_vae_without_hidden_layers_is_linear():
+    model = mlp_vae(D, (), L, normal(0.0), seed=0)
+    z, shift = torch.randn(4, L), torch.randn(4, L)
+    curvature = model.decode(z + shift) + model.decode(z - shift) - 2 * model.decode(z)
+    assert curvature.abs().max() < 1e-6 and len(model.encoder) == 1
+
+
+def test_one_width_in_a_sequence_is_the_same_model():
+    one, same = (mlp_vae(D, width, L, bernoulli, seed=0) for width in (7, [7]))
+    assert all(map(torch.equal, one.parameters(), same.parameters()))
+
+
+@pytest.mark.parametrize("hidden_dim", [0, 2.5, (7, 0), (7, -1), "7", None])
+def test_mlp_vae_refuses_widths_that_are_none(hidden_dim):
+    with pytest.raises(ValueError, match="hidden_dim must be an integer of at least 1"):
+        mlp_vae(D, hidden_dim, L, bernoulli, seed=0)
+
+
 def test_mlp_vae_has_the_weights_of_its_seed():
     def weights(seed):
         return nn.utils.parameters_to_vector(mlp_vae(D, 7, L, bernoulli, seed=seed).parameters())
