@@ -19,6 +19,8 @@ import json
 import math
 import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,6 +30,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from vae_tutorial import checkpoints, datasets
+from vae_tutorial._files import sha256
 from vae_tutorial.bounds import ElboTerms, elbo_terms, iwae_terms
 from vae_tutorial.evaluation import marginal_log_likelihood, unit_activity
 from vae_tutorial.likelihoods import bernoulli
@@ -87,6 +90,7 @@ RECIPES = [  # compared on held-out images, by --choose
     Recipe(250, 8e-3, 0.0),
     Recipe(250, 8e-3, 0.15),
     Recipe(250, 5e-3, 0.15),
+    RECIPE,
 ]
 
 
@@ -139,35 +143,42 @@ def negative_log_likelihood(model: VAE, x: Tensor, path: Path) -> Tensor:
     return torch.tensor(done, dtype=torch.float64)
 
 
+@contextmanager
+def clock(path: Path) -> Iterator[list[float]]:
+    """CPU and wall seconds of what runs inside, those of interrupted runs included; known when it is left."""
+    seconds = json.loads(path.read_text()) if path.exists() else [0.0, 0.0]
+    cpu, wall = time.process_time(), time.monotonic()
+    try:
+        yield seconds
+    finally:
+        seconds[:] = seconds[0] + time.process_time() - cpu, seconds[1] + time.monotonic() - wall
+        path.write_text(json.dumps(seconds))
+
+
 def run(name: str, budget: str, runs: Path, device: torch.device) -> dict[str, Any] | None:
     """Train a row, or go on with it, and measure it; None where training was interrupted."""
     row, stem = ROWS[name], f"{name}-{budget.replace(' ', '')}"
     data = datasets.mnist()
-    clock = runs / f"{stem}.seconds.json"
-    cpu, wall = json.loads(clock.read_text()) if clock.exists() else (0.0, 0.0)
-    cpu, wall = cpu - time.process_time(), wall - time.monotonic()
-    try:
+    with clock(runs / f"{stem}.seconds.json") as training:
         model, finished = train(
             data.x_train, row.objective, row.k, row.epochs[budget],
             checkpoint=runs / f"{stem}.run.safetensors", resume=True, device=device,
         )  # fmt: skip
-    finally:
-        cpu, wall = cpu + time.process_time(), wall + time.monotonic()
-        clock.write_text(json.dumps([cpu, wall]))
     if not finished:
         return None
     checkpoints.save(model, runs / f"{stem}.safetensors")
     x_test = datasets.binarize(data.x_test, torch.Generator().manual_seed(SEED_TEST))
-    start = time.process_time()
-    nll = negative_log_likelihood(model, x_test, runs / f"{stem}.nll.json")
-    activity = unit_activity(model, x_test)
+    weights = sha256(model.state_dict())[:12]  # in the name: nothing that was measured of another model is taken over
+    with clock(runs / f"{stem}.{weights}.seconds.json") as measuring:
+        nll = negative_log_likelihood(model, x_test, runs / f"{stem}.{weights}.nll.json")
+        activity = unit_activity(model, x_test)
     return dict(
         row=name, budget=budget, objective=row.objective, k=row.k, epochs=row.epochs[budget],
         recipe=str(RECIPE), seed=SEED, device=str(device),
         n_train=len(data.x_train), n_test=len(x_test), n_samples=N_SAMPLES,
         nll=nll.mean().item(), stderr=(nll.std() / math.sqrt(len(nll))).item(), first_nll=nll[:KEPT].tolist(),
         active_units=int((activity > 0.01).sum()), unit_activity=activity.sort(descending=True).values.tolist(),
-        cpu_seconds=cpu, wall_seconds=wall, measuring_cpu_seconds=time.process_time() - start, **provenance(),
+        cpu_seconds=training[0], wall_seconds=training[1], measuring_cpu_seconds=measuring[0], **provenance(),
     )  # fmt: skip
 
 
@@ -176,6 +187,9 @@ def choose(epochs: int) -> None:
     x_train = datasets.mnist().x_train
     x_val = datasets.binarize(x_train[-N_VAL:], torch.Generator().manual_seed(SEED_VAL))
     for recipe in RECIPES:
+        if rows_of(CHOICE).get(str(recipe), {}).get("epochs") == epochs:
+            print(f"{recipe}: finished before")
+            continue
         start = time.process_time()
         model, finished = train(x_train[:-N_VAL], "VAE", 1, epochs, recipe, device="cpu")
         if not finished:
@@ -199,13 +213,18 @@ def main() -> None:
     parser.add_argument("--choose", type=int, nargs="?", const=38, metavar="EPOCHS", help="compare recipes instead")
     arguments = parser.parse_args()
     torch.set_num_threads(1)  # `fit` sets it for itself
-    if arguments.choose:
+    if arguments.choose is not None:
         return choose(arguments.choose)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # `fit` ends cleanly then, as by Ctrl-C
     arguments.runs.mkdir(parents=True, exist_ok=True)
     names = arguments.rows or [name for name, row in ROWS.items() if row.k < 50 or arguments.device.type == "cuda"]
+    if unknown := [name for name in names if name not in ROWS]:
+        parser.error(f"rows must be of {', '.join(ROWS)}, got {', '.join(unknown)}")
     for name in names:
         for budget in [arguments.budget] if arguments.budget else ROWS[name].epochs:
+            if budget not in ROWS[name].epochs:
+                print(f"{name}: not trained for {budget}")
+                continue
             if f"{name}, {budget}" in rows_of(RESULTS):
                 print(f"{name}, {budget}: finished before")
                 continue

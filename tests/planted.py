@@ -7,15 +7,17 @@ each is told.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch.distributions import Bernoulli, Independent, MultivariateNormal, Normal, kl_divergence
 
-from vae_tutorial.bounds import elbo
+from vae_tutorial.bounds import elbo, iwae_bound
 from vae_tutorial.checks import (
     check_elbo,
+    check_iwae_bound,
     check_kl,
     check_log_bernoulli,
     check_log_normal,
@@ -127,6 +129,11 @@ def bound_of_repeated_rows(model, x, eps):
     return log_px - kl(mu, log_var)
 
 
+def log_mean_exp(log_w, shift=None):
+    shift = log_w.max(0).values if shift is None else shift
+    return torch.log(torch.exp(log_w - shift).mean(0)) + shift
+
+
 def numerics_of_encodings(fn):
     return check_numerics(fn, *extreme_encodings())
 
@@ -218,6 +225,20 @@ CORRECT = [
         check_elbo,
         lambda model, x, eps: torch.cat([bound(model, x[i : i + 1], eps[:, i : i + 1]) for i in range(len(x))]),
     ),
+    Case("IWAE, the package's", check_iwae_bound, iwae_bound),
+    Case("IWAE, textbook", check_iwae_bound, lambda log_w: torch.logsumexp(log_w, 0) - math.log(log_w.shape[0])),
+    Case("IWAE, by hand", check_iwae_bound, log_mean_exp),
+    Case("IWAE, the maximum detached", check_iwae_bound, lambda log_w: log_mean_exp(log_w, log_w.max(0)[0].detach())),
+    Case("IWAE, log K taken first", check_iwae_bound, lambda log_w: (log_w - math.log(len(log_w))).logsumexp(0)),
+    Case("IWAE, logaddexp", check_iwae_bound, lambda log_w: reduce(torch.logaddexp, log_w) - math.log(len(log_w))),
+    Case("IWAE, example by example", check_iwae_bound, lambda log_w: loop(log_mean_exp, log_w.T)),
+    Case(
+        "IWAE, as two terms",
+        check_iwae_bound,
+        lambda log_w: (log_w.softmax(0) * (log_w - log_w.log_softmax(0))).sum(0) - math.log(len(log_w)),
+    ),
+    Case("IWAE, float32", check_iwae_bound, in_float32(iwae_bound)),
+    Case("IWAE, by hand, float32", check_iwae_bound, in_float32(log_mean_exp)),
     Case("likelihood, bernoulli", lambda p: check_log_prob(p, BINARY), bernoulli),
     Case("likelihood, normal", lambda p: check_log_prob(p, *BOX), normal(0.3)),
     Case("likelihood, normal_diag", lambda p: check_log_prob(p, *BOX), normal_diag),
@@ -819,6 +840,58 @@ WRONG = [
     Case(
         "ELBO: nothing known", check_elbo, lambda model, x, eps: bound(model, x, eps) - 0.01 * eps[0, 0, 0], "No known"
     ),
+    Case("IWAE: no log K", check_iwae_bound, lambda log_w: torch.logsumexp(log_w, 0), "is off by log K"),
+    Case("IWAE: log B", check_iwae_bound, lambda w: w.logsumexp(0) - math.log(w.shape[-1]), "subtracts log B"),
+    Case("IWAE: mean outside", check_iwae_bound, lambda log_w: log_w.mean(0), "the mean is taken outside"),
+    Case(
+        "IWAE: mean outside, the loss", check_iwae_bound, lambda log_w: -log_w.mean(0), "outside the logarithm; it is"
+    ),
+    Case("IWAE: the loss", check_iwae_bound, lambda log_w: -iwae_bound(log_w), "It is the loss, minus the bound."),
+    Case("IWAE: total", check_iwae_bound, lambda log_w: iwae_bound(log_w).sum(), "It is summed over the batch"),
+    Case("IWAE: batch mean", check_iwae_bound, lambda log_w: iwae_bound(log_w).mean(), "It is averaged over the batch"),
+    Case("IWAE: over examples", check_iwae_bound, lambda log_w: iwae_bound(log_w.T), "along the wrong axis."),
+    Case("IWAE: dim=-1, log K", check_iwae_bound, lambda w: w.logsumexp(-1) - math.log(len(w)), "and subtracts log K"),
+    Case("IWAE: one maximum for all", check_iwae_bound, lambda w: log_mean_exp(w, w.max()), "one maximum is taken out"),
+    Case("IWAE: mean taken out", check_iwae_bound, lambda w: log_mean_exp(w, w.mean(0)), "It overflows: the mean"),
+    Case("IWAE: naive", check_iwae_bound, lambda w: torch.log(torch.mean(torch.exp(w), 0)), "overflows and underflows"),
+    Case("IWAE: naive, summed", check_iwae_bound, lambda w: w.exp().sum(0).log(), "off by log K, too"),
+    Case(
+        "IWAE: naive, the loss", check_iwae_bound, lambda w: -w.exp().mean(0).log(), "torch.logsumexp; it is the loss"
+    ),
+    Case(
+        "IWAE: naive in float64", check_iwae_bound, lambda w: w.double().exp().mean(0).log(), "overflows and underflows"
+    ),
+    Case("IWAE: + 1e-8", check_iwae_bound, lambda w: (w.exp().mean(0) + 1e-8).log(), "1e-08 is added inside"),
+    Case("IWAE: log-weights clamped", check_iwae_bound, lambda w: log_mean_exp(w.clamp(min=-500)), "but not for −1000"),
+    Case(
+        "IWAE: weighted by softmax",
+        check_iwae_bound,
+        lambda log_w: (F.softmax(log_w, 0) * log_w).sum(0),
+        "averages the log-weights by their softmax",
+    ),
+    Case(
+        "IWAE: weighted by a detached softmax",
+        check_iwae_bound,
+        lambda log_w: (F.softmax(log_w, 0).detach() * log_w).sum(0),
+        "averages the log-weights by their softmax",
+    ),
+    Case("IWAE: in bits", check_iwae_bound, lambda log_w: iwae_bound(log_w) / math.log(2), "is in bits"),
+    Case("IWAE: K − 1 for K", check_iwae_bound, lambda w: w.logsumexp(0) - math.log(len(w) - 1), "No known mistake"),
+    Case("IWAE: best of K", check_iwae_bound, lambda log_w: log_w.max(0).values, "is the largest log-weight"),
+    Case("IWAE: K outside", check_iwae_bound, lambda w: w.logsumexp(0) / len(w), "divides the logarithm by K"),
+    Case("IWAE: sum of logs", check_iwae_bound, lambda log_w: log_w.sum(0), "sums the log-weights"),
+    Case("IWAE: the weight itself", check_iwae_bound, lambda log_w: log_w.exp().mean(0), "is the mean weight itself"),
+    Case("IWAE: one sample", check_iwae_bound, lambda log_w: log_w[0], "only the first of the K samples"),
+    Case("IWAE: keepdim", check_iwae_bound, lambda w: iwae_bound(w)[:, None], "keeps a last axis of length 1"),
+    Case("IWAE: no gradient", check_iwae_bound, lambda w: iwae_bound(w.detach()), "it carries no gradient"),
+    Case(
+        "IWAE: the gradient of the ELBO",
+        check_iwae_bound,
+        lambda w: iwae_bound(w.detach()) + (w - w.detach()).mean(0),
+        "its gradient is not",
+    ),
+    Case("IWAE: of all examples", check_iwae_bound, lambda w: iwae_bound(w.flatten()), "returned shape ()"),
+    Case("IWAE: NumPy", check_iwae_bound, lambda w: np.logaddexp.reduce(w.detach().numpy()), "it returned ndarray"),
     Case(
         "likelihood: no log 2π",
         bad_likelihood(log_prob=lambda x, p: normal(0.0).log_prob(x, p) + x.shape[1] * LOG_2PI / 2),

@@ -30,6 +30,7 @@ from vae_tutorial import _exact, _mistakes
 from vae_tutorial._diagnosis import evaluate
 from vae_tutorial.checks import (
     check_elbo,
+    check_iwae_bound,
     check_kl,
     check_log_bernoulli,
     check_log_normal,
@@ -68,6 +69,16 @@ def test_wrong_versions_are_caught_and_named(case):
     assert case.named in check.mistake
     # The verdict does not hang on the diagnosis: the number alone says it, or there is none.
     assert math.isnan(check.gap) or check.gap > check.bound
+
+
+def test_the_oracle_of_the_importance_weighted_bound():
+    weights = torch.tensor([[1.0, 2.0], [2.0, 0.5], [6.0, 0.5]], dtype=torch.float64)
+    for shift in (0.0, -1e4, 1e4):
+        log_w = (weights.log() + shift).requires_grad_()
+        bound = _exact.iwae_by_decimals(log_w)
+        torch.testing.assert_close(bound.detach() - shift, torch.tensor([3.0, 1.0]).double().log(), rtol=0, atol=1e-11)
+        (slopes,) = torch.autograd.grad(bound.sum(), log_w)
+        torch.testing.assert_close(slopes, weights / weights.sum(0), rtol=0, atol=1e-11)
 
 
 def test_nothing_matches_shows_what_came_and_what_was_expected():
@@ -114,8 +125,9 @@ def test_an_infinite_answer_is_an_infinite_gap():
         (check_log_bernoulli, {k: lambda *a, f=f: f(*a).sum(-1) for k, f in _mistakes.LOG_BERNOULLI.items()}),
         (check_reparameterize, _mistakes.REPARAMETERIZE),
         (check_elbo, _mistakes.ELBO),
+        (check_iwae_bound, _mistakes.IWAE),
     ],
-    ids=["kl", "log_normal", "log_bernoulli", "reparameterize", "elbo"],
+    ids=["kl", "log_normal", "log_bernoulli", "reparameterize", "elbo", "iwae_bound"],
 )
 def test_every_entry_of_the_catalogue_is_told_from_all_others(check, table):
     """So no two entries agree on the fixtures: the name given is the only one that explains the answers."""
@@ -127,7 +139,9 @@ def test_every_entry_of_the_catalogue_is_told_from_all_others(check, table):
             assert result.passed
 
 
-@pytest.mark.parametrize("check", [check_kl, check_log_normal, check_log_bernoulli, check_reparameterize, check_elbo])
+@pytest.mark.parametrize(
+    "check", [check_kl, check_log_normal, check_log_bernoulli, check_reparameterize, check_elbo, check_iwae_bound]
+)
 def test_what_cannot_be_called_is_the_callers_error(check):
     with pytest.raises(TypeError, match="must be the function to check, got Tensor"):
         check(torch.ones(3))

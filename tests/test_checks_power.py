@@ -9,10 +9,11 @@ from planted import only_gradient
 
 from vae_tutorial import _exact
 from vae_tutorial._diagnosis import _first_row, _numbers, _signed, catalogue, evaluate, max_gap, nan_cured_by, titled
-from vae_tutorial.bounds import elbo
+from vae_tutorial.bounds import elbo, iwae_bound
 from vae_tutorial.checks import (
     _with_positive_log_var,
     check_elbo,
+    check_iwae_bound,
     check_kl,
     check_log_bernoulli,
     check_log_normal,
@@ -73,6 +74,14 @@ SHOWN = {
         "float64",
     ),
     "elbo": (lambda: check_elbo(bound), "bound: ELBO", "function", "linear-Gaussian algebra", "nats", "float64"),
+    "iwae_bound": (
+        lambda: check_iwae_bound(iwae_bound),
+        "iwae_bound: Importance-weighted bound",
+        "function",
+        "decimal arithmetic",
+        "nats",
+        "float64",
+    ),
     "reduction": (
         lambda: check_reduction(kl_standard_normal),
         "One value per example",

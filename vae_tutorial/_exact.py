@@ -4,6 +4,7 @@ The arguments are asymmetric, in float64, and no two axes have one length, so th
 """
 
 import math
+from decimal import Decimal, localcontext
 
 import torch
 from torch import Tensor, nn
@@ -131,3 +132,26 @@ def linear_gaussian(n_examples: int, x_dim: int, latent_dim: int) -> Arguments:
 
 def linear_gaussian_elbo(model: VAE, x: Tensor, eps: Tensor) -> Tensor:
     return LinearGaussian(model.decoder.weight, NOISE_VAR, model.decoder.bias).elbo(x, *model.encode(x))
+
+
+def log_weights() -> list[dict[str, Tensor]]:
+    """Log-weights, differentiable: moderate ones, and some whose exponentials are 0 or infinite in float64.
+
+    The extreme columns are equal weights, or one that outweighs the rest, so that their answer suffers no rounding
+    in float32 either.
+    """
+    moderate = [values(*shape, low=-4.0, high=2.5, seed=14) for shape in ((6, 4), (3, 5))]
+    extreme = torch.full((7, 3), -1000.0, dtype=torch.float64)
+    extreme[:, 1], extreme[2, 2] = 800.0, 0.5
+    return [{"log_w": log_w.requires_grad_()} for log_w in (*moderate, extreme)]
+
+
+def iwae_by_decimals(log_w: Tensor) -> Tensor:
+    """The bound as it is defined, in decimal arithmetic, where no exponential is too small or too large."""
+    with localcontext() as context:
+        context.prec = 50
+        columns = [[Decimal(number).exp() for number in column] for column in log_w.T.tolist()]
+        means = [sum(column) / len(column) for column in columns]
+        bound = log_w.new_tensor([float(mean.ln()) for mean in means])
+        slopes = [[float(w / mean / len(column)) for w in column] for column, mean in zip(columns, means, strict=True)]
+    return bound + (log_w.new_tensor(slopes).T * (log_w - log_w.detach())).sum(0)

@@ -3,7 +3,7 @@ r"""Annealed importance sampling: log p(x) by a path from the prior to the poste
 Between the prior and the joint density lies the path :math:`f_t(z) = p(z) \, p_\theta(x \mid z)^{\beta_t}` with
 :math:`0 = \beta_0 < \beta_1 < \dots < \beta_T = 1`. Chains of Hamiltonian Monte Carlo walk along it, and their weights
 average to the ratio of the normalizers at its ends, p(x) (Neal, *Annealed Importance Sampling*, 2001; for deep models
-Wu, Burda, Salakhutdinov and Grosse, *On the Quantitative Analysis of Decoder-Based Models*, 2017).
+Wu, Burda, Salakhutdinov and Grosse, *On the Quantitative Analysis of Decoder-Based Generative Models*, 2017).
 
 Shapes: K chains, B examples, L latent dimensions.
 """

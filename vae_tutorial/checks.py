@@ -1,10 +1,10 @@
 r"""Checks for functions you wrote yourself: each compares one with an exact answer and names the likely mistake.
 
 Most call your function on fixed, asymmetric arguments in float64 and compare its values and its gradients with those
-of an independent route: quadrature, enumeration, quantiles, or the linear-Gaussian model. A function that computes in
-float32 passes as well. `check_reduction` and `check_numerics` take any function and need no exact answer: they compare
-it with itself. What comes back is a `Check`; where it failed, its ``mistake`` names the formula that gives the same
-wrong answers on all the arguments, or shows the evidence when no known mistake does.
+of an independent route: quadrature, enumeration, quantiles, decimal arithmetic, or the linear-Gaussian model. A
+function that computes in float32 passes as well. `check_reduction` and `check_numerics` take any function and need no
+exact answer: they compare it with itself. What comes back is a `Check`; where it failed, its ``mistake`` names the
+formula that gives the same wrong answers on all the arguments, or shows the evidence when no known mistake does.
 """
 
 import copy
@@ -40,11 +40,13 @@ from vae_tutorial._exact import (
     binary_outcomes,
     encoded_points,
     encodings,
+    iwae_by_decimals,
     kl_by_quadrature,
     linear_gaussian,
     linear_gaussian_elbo,
     log_bernoulli_by_enumeration,
     log_normal_by_quadrature,
+    log_weights,
     noisy_encodings,
     values,
 )
@@ -358,6 +360,51 @@ def check_elbo(fn: Callable[[VAE, Tensor, Tensor], Tensor]) -> Check:
         catalogue(known.ELBO, known.BATCH_REDUCTIONS, {"": 1.0, "is the loss, −ELBO": -1.0}),
         known.ELBO_TERMS,
         clue=_NAN_OF_LOG_VAR,
+    )
+
+
+def check_iwae_bound(fn: Callable[[Tensor], Tensor]) -> Check:
+    r"""Check your importance-weighted bound :math:`\log \frac1K \sum_k w_k`, the log-weights given.
+
+    The exact answer is the definition itself in decimal arithmetic of 50 digits, which has room for
+    :math:`e^{-1000}`.
+
+    Args:
+        fn: ``fn(log_w)`` gives the bounds in nats, shape (B,), for log-weights of shape (K, B). Some of these are
+            -1000 or 800: a function that takes their exponentials gives an infinite bound, in float64, too.
+
+    Returns:
+        The `Check`, of values and of gradients with respect to the log-weights: the normalized weights.
+
+    Raises:
+        TypeError: ``fn`` is not callable.
+
+    Example:
+        >>> from vae_tutorial.bounds import iwae_bound
+        >>> check_iwae_bound(iwae_bound).passed
+        True
+        >>> check_iwae_bound(lambda log_w: torch.logsumexp(log_w, 0)).mistake
+        'It is off by log K: the weights are summed, where they should be averaged.'
+    """
+    return compare(
+        "Importance-weighted bound, values and gradients",
+        ("your function", "decimal arithmetic of 50 digits"),
+        fn,
+        iwae_by_decimals,
+        log_weights(),
+        catalogue(known.IWAE, known.BATCH_REDUCTIONS, {"": 1.0, "is the loss, minus the bound": -1.0}),
+        clue=_right_where_moderate,
+    )
+
+
+def _right_where_moderate(fn: Callable[..., Tensor], fixtures: Sequence[Arguments], came: Sequence[Answer]) -> str:
+    """The clue that a bound goes wrong only where the exponentials of the log-weights leave their range."""
+    for arguments, answer in zip(fixtures[:-1], came[:-1], strict=True):  # the last ones are extreme
+        if not (answer.value - iwae_by_decimals(**arguments)).abs().max() <= TOLERANCE:
+            return ""
+    return (
+        "It is right for log-weights of a few nats, but not for −1000 and 800, whose exponentials are 0 and infinite: "
+        "take the largest log-weight of each example out of them first, as torch.logsumexp does."
     )
 
 

@@ -35,7 +35,8 @@ def marginal_log_likelihood(
         model: the VAE; call ``model.eval()`` first where it has dropout or batch normalization.
         x: examples, shape (B, D), on the device of the model.
         n_samples: K.
-        seed: fixes the noise, which each example has for itself: neither ``chunk`` nor the model's dtype changes it.
+        seed: fixes the noise, which each example has for itself by its place in ``x``: neither ``chunk`` nor the
+            model's dtype changes it.
         chunk: how many samples go through the decoder at a time; it bounds the memory, whatever B and K.
         progress: show a progress bar.
 
@@ -156,7 +157,7 @@ def bits_per_dim(log_px: Tensor, x_dim: int) -> Tensor:
     Generative Models*, 2016).
 
     Args:
-        log_px: log-probabilities, or lower bounds of them, in nats, any shape but an empty one.
+        log_px: log-probabilities, or lower bounds of them, in nats; any shape but an empty one, none for a mean.
         x_dim: D.
 
     Returns:
@@ -171,7 +172,7 @@ def bits_per_dim(log_px: Tensor, x_dim: int) -> Tensor:
         >>> bits_per_dim(fair_coins, 784)
         tensor([1.])
     """
-    require_float(log_px=log_px)
+    require_float(log_px=log_px[None] if isinstance(log_px, Tensor) else log_px)  # a mean has no axes
     require_finite(log_px=log_px)
     require_count(x_dim=x_dim)
     return -log_px / (x_dim * math.log(2))
