@@ -1,0 +1,72 @@
+"""Explorers: figures that come alive in the page, where scripts run, and stay pictures where they do not.
+
+The directive ``{explorer} name`` makes a figure of the explorer's picture, with its content as the caption; the scripts
+of `_static/explorers` put the explorer in the picture's place. Only a page that has one loads them. In a bare notebook
+the directive is a block of code whose text is the caption, so it should say where the explorer lives.
+"""
+
+from docutils import nodes
+from docutils.parsers.rst import directives
+from sphinx.util.docutils import SphinxDirective
+
+FOLDER = "explorers"
+ALT = {  # what the pictures of tools/explorer_model.py show
+    "latent": (
+        "Left, the encoded test images as points in the latent plane, each of the ten classes in its own color around "
+        "its name. Right, the decoder's images at a lattice of points of the same plane: digits that change smoothly."
+    ),
+    "draw": (
+        "A handwritten four in black and white; the latent plane with the encoded test images and a small ellipse "
+        "among the fours; the reconstruction, which could as well be a nine."
+    ),
+    "elbo": (
+        "Left, a gray posterior with two peaks and a blue bell curve over the larger one. Right, two bars of equal "
+        "length: log p(x) followed by the KL divergence, and the ELBO."
+    ),
+    "reparameterization": (
+        "Two panels of forty lines that lead from noise above to draws below. For two values of μ the same noise "
+        "gives two shifted copies of one pattern, fresh noise two unrelated patterns."
+    ),
+}
+WITHOUT_SCRIPTS = (
+    '<noscript><p class="explorer-noscript">Here stands a picture: the explorer needs JavaScript.</p></noscript>'
+)
+
+
+class Explorer(SphinxDirective):
+    """``{explorer} latent``: the picture of the explorer as a figure, its content as the caption."""
+
+    required_arguments = 1
+    has_content = True
+    option_spec = {"name": directives.unchanged}
+
+    def run(self):
+        self.assert_has_content()
+        name = directives.choice(self.arguments[0], tuple(ALT))
+        image = nodes.image(uri=f"/book/_static/{FOLDER}/{name}.png", alt=ALT[name])
+        caption = nodes.caption("", "", *self.state.inline_text(" ".join(self.content), self.lineno)[0])
+        figure = nodes.figure("", image, caption, align="center")
+        self.set_source_info(figure)
+        if "name" in self.options:
+            self.add_name(figure)
+        return [
+            nodes.container(
+                "", figure, nodes.raw("", WITHOUT_SCRIPTS, format="html"), classes=["explorer", f"explorer-{name}"]
+            )
+        ]
+
+
+def add_scripts(app, pagename, templatename, context, doctree) -> None:
+    """What is added here, is added to this page alone."""
+    containers = doctree.findall(nodes.container) if doctree else ()
+    found = {name for node in containers for name in ALT if f"explorer-{name}" in node["classes"]}
+    if found:
+        app.add_css_file(f"{FOLDER}/explorers.css")
+        for script in ("network", "panel", *sorted(found)):
+            app.add_js_file(f"{FOLDER}/{script}.js", loading_method="defer")
+
+
+def setup(app):
+    app.add_directive("explorer", Explorer)
+    app.connect("html-page-context", add_scripts)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,82 @@
+/* The latent explorer: a point in the plane, and what the decoder makes of it. */
+"use strict";
+
+Explorers.panel.mount("latent", "Latent explorer", ["examples", "decoder"], (live) => {
+  const { button, change, element, image, plane, readout, sentence, table } = Explorers.panel;
+  const { limit, codes, labels } = Explorers.examples;
+  const on = plane("The latent plane with the encoded test images, each class gathered around its name");
+  change(on.node, { role: "group" }); // not an image: the point in it can be moved
+  const digit = image("");
+  const shown = [readout(2), readout(2)];
+  const said = sentence();
+  const handle = element("g", { class: "handle", tabindex: 0, role: "slider", "aria-label": "Point in the latent plane",
+    "aria-valuemin": -limit, "aria-valuemax": limit, "aria-roledescription": "point in the plane" },
+    element("circle", { class: "reach", r: 26 }), element("circle", { class: "grip", r: 8 }),
+  );
+  let z;
+
+  function nearest() {
+    const distances = codes.map(([z1, z2]) => Math.hypot(z1 - z[0], z2 - z[1]));
+    return labels[distances.indexOf(Math.min(...distances))];
+  }
+
+  function move(to) {
+    z = to.map((value) => Math.min(Math.max(value, -limit), limit));
+    const place = `z1 ${z[0].toFixed(2)}, z2 ${z[1].toFixed(2)}`;
+    change(handle, { transform: `translate(${on.x(z[0])} ${on.y(z[1])})`, "aria-valuenow": z[0].toFixed(2), "aria-valuetext": place });
+    change(digit.node, { "aria-label": `The decoder's image at ${place}` });
+    digit.show(Explorers.network.decodeMean(z));
+    shown.forEach(({ show }, l) => show(z[l]));
+    said.say(`The nearest encoded test image is a ${nearest()}.`);
+  }
+
+  // Mouse and pen take the point from anywhere; a finger must take hold of it, else it scrolls the page, or taps.
+
+  const place = (event) => {
+    const { x, y } = new DOMPoint(event.clientX, event.clientY).matrixTransform(on.node.getScreenCTM().inverse());
+    const along = (scale, value) => ((value - scale(-limit)) / (scale(limit) - scale(-limit)) * 2 - 1) * limit;
+    return [along(on.x, x), along(on.y, y)];
+  };
+  handle.addEventListener("touchstart", (event) => event.preventDefault(), { passive: false }); // no scrolling
+  on.node.addEventListener("pointerdown", (event) => {
+    if (event.pointerType === "touch" && !handle.contains(event.target)) return;
+    on.node.setPointerCapture(event.pointerId);
+    move(place(event));
+  });
+  on.node.addEventListener("pointermove", (event) => {
+    if (on.node.hasPointerCapture(event.pointerId)) move(place(event));
+  });
+  on.node.addEventListener("click", (event) => {
+    move(place(event));
+    handle.focus({ preventScroll: true });
+  });
+
+  const STEPS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowDown: [0, -1], ArrowUp: [0, 1] };
+  handle.addEventListener("keydown", (event) => {
+    if (!(event.key in STEPS) && event.key !== "Home") return;
+    event.preventDefault();
+    const step = event.shiftKey ? 0.5 : 0.05;
+    move(event.key === "Home" ? [0, 0] : STEPS[event.key].map((sign, l) => z[l] + sign * step));
+  });
+
+  // One class at a time, for eyes to which the colors are alike.
+
+  let only = null;
+  const names = Array.from({ length: 10 }, (_, name) =>
+    button(name, () => {
+      only = only === name ? null : name;
+      on.node.toggleAttribute("data-only", only !== null);
+      on.codes.forEach((node, i) => node.classList.toggle("only", i === only));
+      names.forEach((node, i) => node.setAttribute("aria-pressed", i === only));
+    }, { class: `swatch class-${name}`, "aria-pressed": false, "aria-label": `Show the codes of ${name} alone` }));
+
+  on.layer.append(handle);
+  live.append(
+    element("div", { class: "wide" }, on.node,
+      element("div", { class: "explorer-buttons", role: "group", "aria-label": "Classes" }, ...names)),
+    element("div", { class: "narrow" }, digit.node,
+      table("z", [], { "z₁": [shown[0].node], "z₂": [shown[1].node] }), said.node,
+      element("p", { class: "explorer-hint" }, "Drag the point, or select it and use the arrow keys (with Shift: long steps; Home: the origin).")),
+  );
+  move([-1.2, 0.8]);
+});

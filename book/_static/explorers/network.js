@@ -1,0 +1,108 @@
+/* What the explorers compute: Gaussians, noise, and the encoder and decoder of a VAE with Bernoulli pixels.
+   The names are the book's; every log-probability is in nats. No explorer has a formula of its own for what is here. */
+"use strict";
+
+var Explorers = {};
+
+Explorers.network = (() => {
+  const LOG_2PI = Math.log(2 * Math.PI);
+  const sum = (values) => values.reduce((total, value) => total + value, 0);
+
+  // Gaussians, one dimension each: q(z | x) = N(mu, exp(log_var)).
+
+  const logNormal = (z, mu, logVar) => -0.5 * (LOG_2PI + logVar + (z - mu) ** 2 * Math.exp(-logVar));
+  const klStandardNormal = (mu, logVar) => 0.5 * (mu ** 2 + Math.expm1(logVar) - logVar);
+  const reparameterize = (mu, logVar, eps) => mu + Math.exp(0.5 * logVar) * eps;
+
+  // Noise.
+
+  function uniforms(seed) {
+    // Mulberry32: 32 bits of state, a pass through a mixing function for each number in (0, 1).
+    return () => {
+      seed = (seed + 0x6d2b79f5) | 0;
+      let t = Math.imul(seed ^ (seed >>> 15), seed | 1);
+      t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
+      return (((t ^ (t >>> 14)) >>> 0) + 0.5) / 2 ** 32;
+    };
+  }
+
+  /** n draws from N(0, 1), by the transformation of Box and Muller. */
+  function standardNoise(n, seed) {
+    const uniform = uniforms(seed);
+    return Array.from({ length: n }, () => Math.sqrt(-2 * Math.log(uniform())) * Math.cos(2 * Math.PI * uniform()));
+  }
+
+  /** Black and white pixels: 1 where the uniform number lies below the gray value. */
+  const binarize = (gray, uniform) => Float32Array.from(gray, (value, i) => Number(uniform[i] < value));
+
+  // Weights: base64 of little-endian numbers.
+
+  const bytes = (base64) => Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
+  const float32 = (base64) => new Float32Array(bytes(base64).buffer);
+
+  function float16(base64) {
+    return Float64Array.from(new Uint16Array(bytes(base64).buffer), (half) => {
+      const exponent = (half >> 10) & 31;
+      const fraction = (half & 1023) / 1024;
+      const size = exponent ? (1 + fraction) * 2 ** (exponent - 15) : fraction * 2 ** -14;
+      return half & 0x8000 ? -size : size;
+    });
+  }
+
+  // The forward pass: linear layers with a ReLU between two of them.
+
+  function linear({ weight, bias }, x) {
+    const n = x.length; // weight: one row of n numbers for each output
+    const y = bias.slice();
+    for (let row = 0, at = 0; row < y.length; row++) {
+      let total = 0;
+      for (let i = 0; i < n; i++, at++) total += weight[at] * x[i];
+      y[row] += total;
+    }
+    return y;
+  }
+
+  const relu = (h) => h.map((value) => Math.max(value, 0));
+  const sigmoid = (logit) => 1 / (1 + Math.exp(-logit));
+  const logSigmoid = (logit) => Math.min(logit, 0) - Math.log1p(Math.exp(-Math.abs(logit)));
+
+  const unpacked = {};
+  function layers(name) {
+    const unpack = ({ weight, bias }) => ({ weight: float16(weight), bias: float16(bias) });
+    return (unpacked[name] ??= Explorers[name].map(unpack)); // encoder.js and decoder.js hold them packed
+  }
+
+  function forward(name, x) {
+    const [first, ...rest] = layers(name);
+    return rest.reduce((h, layer) => linear(layer, relu(h)), linear(first, Float64Array.from(x)));
+  }
+
+  /** Mean and log-variance of q(z | x), one number for each latent dimension. */
+  function encode(x) {
+    const heads = forward("encoder", x);
+    return { mu: heads.slice(0, heads.length / 2), logVar: heads.slice(heads.length / 2) };
+  }
+
+  /** The logits of the pixels. */
+  const decode = (z) => forward("decoder", z);
+
+  /** The probabilities that the pixels are black: the mean image. */
+  const decodeMean = (z) => decode(z).map(sigmoid);
+
+  const logLikelihood = (x, z) => sum(decode(z).map((logit, d) => logSigmoid(x[d] ? logit : -logit)));
+
+  /** Both terms of the ELBO: the first averaged over the draws of eps, the second in closed form. */
+  function elboTerms(x, eps) {
+    const { mu, logVar } = encode(x);
+    const draws = eps.map((draw) => mu.map((mean, l) => reparameterize(mean, logVar[l], draw[l])));
+    return {
+      logLikelihood: sum(draws.map((z) => logLikelihood(x, z))) / draws.length,
+      kl: sum(mu.map((mean, l) => klStandardNormal(mean, logVar[l]))),
+    };
+  }
+
+  return {
+    LOG_2PI, binarize, bytes, decode, decodeMean, elboTerms, encode, float16, float32, klStandardNormal, logNormal,
+    reparameterize, standardNoise, sum,
+  };
+})();

@@ -1,0 +1,668 @@
+"""The explorers of the book, driven in a real browser: what a reader sees is what PyTorch and quadrature say.
+
+A page with all four is built with the book's theme, style sheet and extension. It is opened from the disk and from a
+folder of a web site, with mouse, keys and fingers, and without scripts. In the page every number is shown with few
+digits and kept with all of them in `data-value`.
+"""
+
+import base64
+import functools
+import json
+import math
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import CHROMIUM, NO_CHROMIUM
+from playwright.sync_api import Locator, Page, sync_playwright
+from scipy.stats import kstest
+from torch.distributions import Normal
+
+from vae_tutorial import checkpoints
+from vae_tutorial.bounds import elbo_terms
+from vae_tutorial.datasets import binarize
+from vae_tutorial.gaussian import log_normal, log_standard_normal, reparameterize
+from vae_tutorial.likelihoods import normal
+from vae_tutorial.models import VAE
+from vae_tutorial.reference import LinearGaussian, grid, kl_quadrature, log_marginal_quadrature
+
+ROOT = Path(__file__).parents[1]
+FOLDER = ROOT / "book" / "_static" / "explorers"
+AXE = Path(os.environ.get("AXE_CORE", ROOT / "node_modules/axe-core/axe.min.js"))
+NAMES = ("latent", "draw", "elbo", "reparameterization")
+SCREENS = [("light", 1350), ("dark", 1350), ("light", 390), ("dark", 390)]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory) -> Path:
+    """A folder `book` of built pages: index.html with all explorers, plain.html with none."""
+    source = tmp_path_factory.mktemp("explorers")
+    shutil.copytree(ROOT / "book" / "_static", source / "book" / "_static")
+    directives = [
+        f"## The {name} explorer\n\n```{{explorer}} {name}\n:name: fig-{name}\nThis caption.\n```" for name in NAMES
+    ]
+    (source / "index.md").write_text(
+        "# Explorers\n\n" + "\n\n".join(directives) + "\n\n```{toctree}\nplain\n```\n", "utf-8"
+    )
+    (source / "plain.md").write_text("# A page without one\n\n## Nothing\n", "utf-8")
+    settings = dict(extensions=["myst_parser", "explorers"], html_theme="sphinx_book_theme", numfig=True, language="en",
+                    html_static_path=["book/_static"], html_css_files=["book.css"], project="Explorers",
+                    html_favicon="book/_static/favicon.svg",
+                    exclude_patterns=["**/*.safetensors"], html_context=dict(default_mode="auto"))  # fmt: skip
+    path = f"import sys; sys.path.append({str(ROOT / 'book' / '_ext')!r})"
+    (source / "conf.py").write_text("\n".join([path, *(f"{k} = {v!r}" for k, v in settings.items())]), "utf-8")
+    target = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "sphinx", "-W", "-n", "-q", source, target / "book"]
+    run = subprocess.run(command, capture_output=True, text=True)
+    assert (run.returncode, run.stderr) == (0, ""), run.stderr
+    return target
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture(scope="module")
+def server(site):
+    with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(QuietHandler, directory=site)) as httpd:
+        threading.Thread(target=httpd.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{httpd.server_port}"
+        httpd.shutdown()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if CHROMIUM is None:
+        pytest.skip(NO_CHROMIUM)
+    quiet = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+             "--disable-component-update", "--disable-sync"]  # fmt: skip
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=quiet, chromium_sandbox=False)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="module")
+def tab(site, browser) -> Page:
+    """The page, from the disk, with all explorers at work; tests say from where they start."""
+    with browser.new_context(viewport={"width": 1350, "height": 900}) as context:
+        yield opened(context, (site / "book" / "index.html").as_uri())
+
+
+def opened(context, address: str, *names: str) -> Page:
+    """A page with these explorers at work, or with all."""
+    tab = context.new_page()
+    tab.goto(address)
+    for name in names or NAMES:
+        tab.locator(f".explorer-{name}").scroll_into_view_if_needed()
+        tab.wait_for_selector(f".explorer-{name} .explorer-live")
+    return tab
+
+
+@pytest.fixture(scope="module")
+def model() -> VAE:
+    return checkpoints.load(FOLDER / "model.safetensors").double()
+
+
+def explorer(tab: Page, name: str) -> Locator:
+    found = tab.locator(f".explorer-{name}")
+    found.scroll_into_view_if_needed()
+    return found
+
+
+def values(found: Locator) -> list[float]:
+    """All numbers that an explorer shows, with all their digits."""
+    return [
+        float(number) for number in found.locator("[data-value]").evaluate_all("all => all.map(n => n.dataset.value)")
+    ]
+
+
+def pixels(canvas: Locator) -> torch.Tensor:
+    """The opacities of the ink, 0 to 255."""
+    script = "c => Array.from(c.getContext('2d').getImageData(0, 0, 28, 28).data).filter((_, i) => i % 4 === 3)"
+    return torch.tensor(canvas.evaluate(script), dtype=torch.float64)
+
+
+def close(left, right, tolerance: float) -> bool:
+    left, right = (torch.as_tensor(side, dtype=torch.float64) for side in (left, right))
+    assert left.shape == right.shape and left.isfinite().all() and right.isfinite().all()
+    return (left - right).abs().max().item() <= tolerance
+
+
+def rows(tab: Page, script: str, argument=None) -> torch.Tensor:
+    """What the page computes, as float64."""
+    return torch.tensor(tab.evaluate(script, argument), dtype=torch.float64)
+
+
+# The files
+
+
+@pytest.mark.parametrize("name", ["encoder", "decoder"])
+def test_the_script_holds_the_weights_of_the_checkpoint(model, name):
+    text = (FOLDER / f"{name}.js").read_text("utf-8")
+    layers = json.loads(re.search(r"= (\[.*\]);", text, re.DOTALL)[1])
+    linear = [layer for layer in getattr(model, name) if isinstance(layer, torch.nn.Linear)]
+    assert len(layers) == len(linear) == 3
+    for packed, layer in zip(layers, linear, strict=True):
+        for part in ("weight", "bias"):
+            exact = getattr(layer, part).detach()
+            assert torch.equal(unpacked(packed[part], torch.float16).reshape(exact.shape).double(), exact)
+
+
+def unpacked(text: str, dtype: torch.dtype) -> torch.Tensor:
+    return torch.frombuffer(bytearray(base64.b64decode(text)), dtype=dtype)
+
+
+def test_all_files_of_the_explorers_together_are_small():
+    sizes = [path.stat().st_size for path in FOLDER.iterdir() if path.suffix != ".safetensors"]
+    assert len(sizes) > 10 and sum(sizes) < 1_500_000
+
+
+def test_a_page_without_an_explorer_loads_nothing_of_them(site):
+    assert "explorers/" in (site / "book" / "index.html").read_text("utf-8")
+    assert "explorers/" not in (site / "book" / "plain.html").read_text("utf-8")
+
+
+# The page
+
+
+@pytest.mark.parametrize("theme, width, source", [
+    ("light", 1350, "http"), ("dark", 390, "http"), ("light", 390, "file"), ("dark", 1350, "file"),
+])  # fmt: skip
+def test_the_page_opens_without_a_flaw(site, server, browser, theme, width, source):
+    base = f"{server}/book/" if source == "http" else (site / "book").as_uri() + "/"
+    with browser.new_context(color_scheme=theme, viewport={"width": width, "height": 900}) as context:
+        said, requests = [], []
+        context.on("console", lambda m: m.type in ("error", "warning") and said.append(m.text))
+        context.on("weberror", lambda error: said.append(str(error.error)))
+        context.on("requestfailed", lambda request: said.append(f"{request.failure}: {request.url}"))
+        context.on("response", lambda answer: answer.ok or said.append(f"{answer.status}: {answer.url}"))
+        context.on("request", lambda request: requests.append(request.url))
+        tab = opened(context, base + "index.html")
+        assert said == []
+        assert requests and [url for url in requests if not url.startswith((base, "data:"))] == []
+        assert tab.evaluate("document.documentElement.dataset.theme") == theme
+        assert tab.evaluate("document.documentElement.scrollWidth") <= width
+        outside = """width => [...document.querySelectorAll('.explorer-live *')].filter(node => {
+            const box = node.getBoundingClientRect();
+            return box.width && (box.left < 0 || box.right > width);
+        }).map(node => node.outerHTML.slice(0, 99))"""
+        assert tab.evaluate(outside, width) == []
+        assert tab.locator(".explorer img:visible").count() == 0
+
+
+def test_without_scripts_the_picture_stands_with_its_caption(site, browser):
+    with browser.new_context(java_script_enabled=False) as context:
+        tab = context.new_page()
+        tab.goto((site / "book" / "index.html").as_uri())
+        for name in NAMES:
+            found = explorer(tab, name)
+            assert found.locator("img").is_visible() and len(found.locator("img").get_attribute("alt")) > 60
+            assert found.locator("figcaption").inner_text().count("This caption.") == 1
+            assert found.locator(".explorer-noscript").is_visible()
+            assert found.locator(".explorer-live").count() == 0
+
+
+def test_where_the_weights_are_missing_the_picture_stays(site, browser):
+    with browser.new_context() as context:
+        context.route("**/decoder.js", lambda route: route.abort())
+        with context.expect_event("requestfailed"):
+            tab = opened(context, (site / "book" / "index.html").as_uri(), "elbo")
+        assert explorer(tab, "latent").locator("img").is_visible()
+        assert tab.locator(".explorer-latent .explorer-live").count() == 0
+
+
+@pytest.mark.parametrize("theme, width", SCREENS)
+def test_axe_finds_no_violation(site, browser, theme, width):
+    if not AXE.is_file():
+        pytest.skip(f"no axe-core at {AXE}: the explorers were NOT tested for accessibility")
+    with browser.new_context(color_scheme=theme, viewport={"width": width, "height": 900}) as context:
+        tab = opened(context, (site / "book" / "index.html").as_uri())
+        tab.evaluate(AXE.read_text("utf-8"))
+        found = tab.evaluate(
+            "axe.run('.explorer').then(r => [r.passes.length, r.violations.map(v => [v.id, v.nodes.map(n => n.html)])])"
+        )
+    assert found[0] > 10 and found[1] == []
+
+
+# The network
+
+
+def test_the_decoder_is_pytorchs(tab, model):
+    z = 2 * torch.randn(100, 2, generator=torch.Generator().manual_seed(0)).double()
+    shown = rows(tab, "all => all.map(z => Array.from(Explorers.network.decodeMean(z)))", z.tolist())
+    exact = torch.sigmoid(model.decode(z)).detach()
+    assert close(shown, exact, 1e-9)
+    assert close(
+        shown, torch.sigmoid(checkpoints.load(FOLDER / "model.safetensors").float().decode(z.float())).detach(), 1e-5
+    )
+
+
+def test_the_digits_and_the_noise_are_what_the_caption_says(tab):
+    digits, uniform, eps = (
+        rows(tab, f"() => [...Explorers.examples.{name}].map(row => row.length ? [...row] : row)")
+        for name in ("digits", "uniform", "eps")
+    )
+    assert torch.equal(eps[:, None], torch.randn(64, 1, 2, generator=torch.Generator().manual_seed(0)).double())
+    assert torch.equal(uniform, torch.rand(784, generator=torch.Generator().manual_seed(0)).double())
+    x = rows(
+        tab,
+        "() => { const { digits, uniform } = Explorers.examples;"
+        "return digits.map(gray => Array.from(Explorers.network.binarize(gray, uniform))); }",
+    )
+    for gray, black in zip(digits, x, strict=True):
+        assert torch.equal(binarize(gray.float(), torch.Generator().manual_seed(0)).double(), black)
+
+
+def test_the_codes_lie_in_the_plane_and_the_classes_gather(tab):
+    codes = rows(tab, "() => Explorers.examples.codes.map(z => Array.from(z))")
+    labels = rows(tab, "() => Explorers.examples.labels").long()
+    assert codes.shape == (2000, 2) and labels.shape == (2000,) and codes.abs().max() < 4
+    distances = torch.cdist(codes, codes).fill_diagonal_(math.inf)
+    assert (labels[distances.argmin(1)] == labels).double().mean() > 0.5  # by chance, a tenth
+
+
+def test_the_noise_is_standard_normal(tab):
+    draws = rows(tab, "() => Explorers.network.standardNoise(100000, 7)")
+    assert kstest(draws.numpy(), "norm").pvalue > 1e-6
+    assert not torch.equal(draws[:1000], rows(tab, "() => Explorers.network.standardNoise(1000, 8)"))
+
+
+# The latent explorer
+
+
+def drag(tab: Page, start: tuple[float, float], end: tuple[float, float]) -> None:
+    tab.mouse.move(*start)
+    tab.mouse.down()
+    tab.mouse.move(*end, steps=5)
+    tab.mouse.up()
+
+
+def finger(tab: Page, points: list[tuple[float, float]]) -> None:
+    """A finger put down at the first point, moved to the others, and lifted."""
+    session = tab.context.new_cdp_session(tab)
+    for i, (x, y) in enumerate(points):
+        kind = "touchMove" if i else "touchStart"
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x, "y": y}]})
+    session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    painted(tab)
+
+
+def painted(tab: Page) -> None:
+    """Wait until what was done is seen."""
+    tab.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
+def middle(found: Locator) -> tuple[float, float]:
+    box = found.bounding_box()
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+
+def code(found: Locator) -> list[float]:
+    return values(found.locator(".narrow"))
+
+
+def draws_its_code(found: Locator, model: VAE) -> bool:
+    exact = torch.sigmoid(model.decode(torch.tensor([code(found)], dtype=torch.float64)))[0].detach()
+    return close(pixels(found.locator("canvas")), 255 * exact, 0.5 + 1e-9)
+
+
+def test_the_point_is_dragged(tab, model):
+    found = explorer(tab, "latent")
+    found.locator(".handle").press("Home")
+    assert code(found) == [0, 0] and draws_its_code(found, model)
+    grip = found.locator(".grip")
+    x, y = middle(grip)
+    side = (
+        tab.evaluate("() => Number(document.querySelector('.explorer-latent svg').getScreenCTM().a)") * (360 - 48) / 8
+    )
+    drag(tab, (x, y), (x + side, y - 0.5 * side))
+    assert close(code(found), [1, 0.5], 0.03) and draws_its_code(found, model)
+    assert close(middle(grip), (x + side, y - 0.5 * side), 1.5)
+    drag(tab, middle(grip), (x + 3000, y))
+    assert code(found)[0] == 4
+
+
+def test_the_point_follows_the_keys(tab, model):
+    found = explorer(tab, "latent")
+    handle = found.locator(".handle")
+    handle.focus()
+    for key in ["Home", "ArrowRight", "ArrowRight", "ArrowUp", "Shift+ArrowLeft", "Shift+ArrowDown"]:
+        tab.keyboard.press(key)
+    assert close(code(found), [-0.4, -0.45], 1e-12) and draws_its_code(found, model)
+    assert handle.get_attribute("aria-valuetext") == "z1 -0.40, z2 -0.45"
+    scrolled = tab.evaluate("scrollY")
+    tab.keyboard.press("Home")
+    assert code(found) == [0, 0] and tab.evaluate("scrollY") == scrolled
+    tab.keyboard.press("Tab")
+    assert not handle.evaluate("node => node === document.activeElement")  # no trap
+
+
+def test_one_class_alone(tab):
+    found = explorer(tab, "latent")
+    seven = found.get_by_role("button", name="Show the codes of 7 alone")
+    opacity = "all => all.map(node => Number(getComputedStyle(node).strokeOpacity))"
+    before = found.locator(".codes").evaluate_all(opacity)
+    seven.click()
+    shown = found.locator(".codes").evaluate_all(opacity)
+    assert [i for i, value in enumerate(shown) if value > 0.5] == [7] and seven.get_attribute("aria-pressed") == "true"
+    seven.click()
+    assert found.locator(".codes").evaluate_all(opacity) == before
+
+
+def test_fingers_move_the_point(site, browser, model):
+    with browser.new_context(viewport={"width": 390, "height": 800}, has_touch=True) as context:
+        tab = opened(context, (site / "book" / "index.html").as_uri(), "latent")
+        found = explorer(tab, "latent")
+        found.locator(".handle").press("Home")
+        x, y = middle(found.locator(".grip"))
+        scrolled = tab.evaluate("scrollY")
+        finger(tab, [(x, y), (x + 20, y + 20), (x + 60, y + 80)])
+        after = code(found)
+        assert after[0] > 1 and after[1] < -1.5 and draws_its_code(found, model)
+        assert tab.evaluate("scrollY") == scrolled
+        tab.touchscreen.tap(x - 40, y - 40)
+        assert code(found)[0] < 0 < code(found)[1]
+
+
+# Draw a digit
+
+
+def check_numbers(found: Locator, model: VAE) -> torch.Tensor:
+    """The numbers shown are PyTorch's for the black and white image shown; gives that image."""
+    x = (pixels(found.locator(".pair canvas").nth(0)) / 255).reshape(1, 784)
+    assert set(x.unique().tolist()) == {0, 1}
+    mu, log_var = model.encode(x)
+    eps = torch.randn(64, 1, 2, generator=torch.Generator().manual_seed(0)).double()
+    terms = elbo_terms(model, x, eps=eps)
+    sigma = torch.exp(0.5 * log_var)
+    expected = [*torch.stack([mu, sigma], -1).flatten(), terms.log_likelihood, terms.kl, terms.elbo]
+    assert close(values(found), [number.item() for number in expected], 1e-9)
+    mean = torch.sigmoid(model.decode(mu))[0].detach()
+    assert close(pixels(found.locator(".pair canvas").nth(1)), 255 * mean, 0.5 + 1e-9)
+    shape = found.locator("ellipse").evaluate("e => ['cx', 'cy', 'rx', 'ry'].map(name => Number(e.getAttribute(name)))")
+    scale = (350 - 38) / 8  # of the plane's 8 units
+    places = [194 + scale * mu[0, 0], 165 - 310 / 8 * mu[0, 1], 2 * scale * sigma[0, 0], 2 * 310 / 8 * sigma[0, 1]]
+    assert close(shape, [place.item() for place in places], 1e-9)
+    return x.reshape(28, 28)
+
+
+def test_the_ten_digits(tab, model):
+    found = explorer(tab, "draw")
+    images = []
+    for digit in range(10):
+        found.get_by_role("button", name=f"Take our {digit}").click()
+        images.append(check_numbers(found, model))
+        gray = rows(tab, "i => Array.from(Explorers.examples.digits[i])", digit)
+        assert torch.equal(binarize(gray.float(), torch.Generator().manual_seed(0)).double().view(28, 28), images[-1])
+    assert len({tuple(image.flatten().tolist()) for image in images}) == 10
+
+
+STROKE = [(0.2, 0.15), (0.6, 0.1), (0.35, 0.45), (0.6, 0.7), (0.2, 0.85)]  # a three
+
+
+def places(paper: Locator, *, size: float = 1.0, shift: float = 0.0) -> list[tuple[float, float]]:
+    box = paper.bounding_box()
+    return [
+        (box["x"] + (size * x + shift) * box["width"], box["y"] + (size * y + shift) * box["height"]) for x, y in STROKE
+    ]
+
+
+def drawn(tab: Page, found: Locator, **how: float) -> None:
+    found.get_by_role("button", name="Clear").click()
+    first, *others = places(found.locator(".paper"), **how)
+    tab.mouse.move(*first)
+    tab.mouse.down()
+    for place in others:
+        tab.mouse.move(*place, steps=4)
+    tab.mouse.up()
+    painted(tab)
+
+
+def test_a_drawn_stroke(tab, model):
+    found = explorer(tab, "draw")
+    drawn(tab, found)
+    x = check_numbers(found, model)
+    down, across = (x.any(axis).nonzero()[:, 0] for axis in (1, 0))
+    assert 18 <= max(extent.max() - extent.min() + 1 for extent in (down, across)) <= 21  # as MNIST: 20 pixels
+    place = torch.arange(28, dtype=torch.float64) + 0.5
+    assert close([(x.sum(axis) @ place / x.sum()).item() for axis in (0, 1)], [14, 14], 0.6)
+    assert 1.5 < x.sum() / torch.stack([down.max() - down.min(), across.max() - across.min()]).max() < 12
+
+
+def test_a_drawing_is_centered_and_scaled(tab, model):
+    found = explorer(tab, "draw")
+    images = []
+    for how in (dict(), dict(shift=0.1), dict(size=0.99, shift=0.05)):
+        drawn(tab, found, **how)
+        images.append(check_numbers(found, model))
+    assert torch.equal(images[0], images[1])  # 28 points of the paper, a whole number
+    assert (images[0] != images[2]).double().mean() < 0.06
+
+
+def test_a_digit_is_drawn_with_a_finger_and_cleared(site, browser, model):
+    with browser.new_context(viewport={"width": 390, "height": 800}, has_touch=True) as context:
+        tab = opened(context, (site / "book" / "index.html").as_uri(), "draw")
+        found = explorer(tab, "draw")
+        found.locator(".paper").scroll_into_view_if_needed()
+        scrolled = tab.evaluate("scrollY")
+        found.get_by_role("button", name="Clear").tap()
+        assert all(math.isnan(value) for value in values(found)) and found.locator("ellipse").is_hidden()
+        assert set(found.locator("td .explorer-number").all_inner_texts()) == {"–"}
+        finger(tab, places(found.locator(".paper")))
+        tab.wait_for_function("() => document.querySelector('.explorer-draw [data-value]').dataset.value !== 'NaN'")
+        assert 20 < check_numbers(found, model).sum() < 300
+        assert tab.evaluate("scrollY") == scrolled
+        assert found.locator("ellipse").is_visible()
+
+
+# The ELBO by hand
+
+NOISE_VAR = 0.09
+X = torch.tensor([[0.1, 0.8]], dtype=torch.float64)
+MEANS: dict[str, Callable] = {
+    "curved": lambda z: torch.cat([z / 2, z**2 / 2], -1),
+    "straight": lambda z: torch.cat([z / 2, z], -1),
+}
+
+
+def log_joint(decoder: str, z: torch.Tensor) -> torch.Tensor:
+    return log_standard_normal(z) + normal(math.log(NOISE_VAR)).log_prob(X.expand(len(z), 2), MEANS[decoder](z))
+
+
+@pytest.mark.parametrize("decoder", MEANS)
+def test_elbo_and_gap_add_up_and_are_those_of_quadrature(tab, decoder):
+    generator = torch.Generator().manual_seed(0)
+    mu = torch.rand(60, generator=generator).double() * 4 - 2
+    log_var = torch.rand(60, generator=generator).double() * 6 - 5
+    q = torch.stack([mu, log_var], -1)
+    bound, gap = (rows(tab, f"([d, all]) => all.map(q => Explorers.elbo.{name}(d, ...q))", [decoder, q.tolist()])
+                  for name in ("bound", "gap"))  # fmt: skip
+    evidence = tab.evaluate("d => Explorers.elbo.logEvidence(d)", decoder)
+    exact = log_marginal_quadrature(lambda z: log_joint(decoder, z), [-8.0], [8.0], 2001)
+    assert close(evidence, exact, 1e-12)
+    assert close(bound + gap, exact.expand(60), 1e-9)
+
+    def log_posterior(z):
+        return log_joint(decoder, z) - exact
+
+    for (m, s), divergence in zip(q.tolist(), gap, strict=True):
+        reach = 12 * math.exp(s / 2)
+        q = Normal(*torch.tensor([m, math.exp(s / 2)], dtype=torch.float64))
+        divided = kl_quadrature(lambda z, q=q: q.log_prob(z[:, 0]), log_posterior, [m - reach], [m + reach], 2001)
+        assert close(divergence, divided, 1e-9 * max(1, divided.item()))
+
+
+def test_the_straight_decoder_is_linear_gaussian(tab):
+    solved = LinearGaussian(torch.tensor([[0.5], [1.0]], dtype=torch.float64), NOISE_VAR)
+    bound = tab.evaluate("() => Explorers.elbo.bound('straight', 0.3, -1.5)")
+    q = torch.tensor([[0.3]], dtype=torch.float64), torch.tensor([[-1.5]], dtype=torch.float64)
+    assert close(bound, solved.elbo(X, *q)[0], 1e-12)
+    assert close(
+        tab.evaluate("() => Explorers.elbo.gap('straight', 0.3, -1.5)"), solved.kl_to_posterior(X, *q)[0], 1e-12
+    )
+    assert close(tab.evaluate("() => Explorers.elbo.logEvidence('straight')"), solved.log_marginal(X)[0], 1e-12)
+
+
+def move(found: Locator, name: str, value: float) -> None:
+    """Set a slider as a hand does."""
+    found.get_by_role("slider", name=name, exact=True).fill(f"{value:.2f}")
+
+
+def test_the_gap_is_closed_by_hand(tab):
+    found = explorer(tab, "elbo")
+    said = found.get_by_role("status")
+    table = found.locator("table")
+    move(found, "Mean of q", 0)
+    move(found, "Log-variance of q", 0)
+    assert said.inner_text() == "Close the gap."
+    move(found, "Mean of q", 0.82)
+    move(found, "Log-variance of q", -2.1)
+    bound, gap, total, evidence = values(table)
+    assert close(bound + gap, evidence, 1e-9) and total == bound + gap and 0.37 < gap < 0.4
+    assert "no Gaussian comes closer" in said.inner_text()
+    found.get_by_role("combobox").select_option("straight")
+    assert said.inner_text() == "Close the gap."
+    precision = 1 + (0.25 + 1) / NOISE_VAR
+    move(found, "Mean of q", (0.1 * 0.5 + 0.8) / NOISE_VAR / precision)
+    move(found, "Log-variance of q", -math.log(precision))
+    assert "closed" in said.inner_text() and values(table)[1] < 5e-4
+
+
+def test_the_bars_add_up_and_the_keys_move_the_sliders(tab):
+    found = explorer(tab, "elbo")
+    found.get_by_role("combobox").select_option("curved")
+    slider = found.get_by_role("slider", name="Mean of q", exact=True)
+    slider.fill("0")
+    for _ in range(7):
+        slider.press("ArrowRight")
+    assert values(found)[0] == pytest.approx(0.07)
+    move(found, "Log-variance of q", -0.5)
+    bound, gap, _, evidence = values(found.locator("table"))
+    length = lambda name: float(found.locator(f"rect.{name}").get_attribute("width")) / (340 / 8)  # noqa: E731
+    assert close([length("bound"), length("gap"), length("evidence")], [-bound, gap, -evidence], 1e-9)
+    assert close(length("bound"), length("gap") + length("evidence"), 1e-9)
+    shown = [text.strip() for text in found.locator("table td").all_inner_texts()]
+    assert shown == [f"{value:.3f}".replace("-", "−") for value in (bound, gap, bound + gap, evidence)]
+
+
+# Reparameterization
+
+
+def estimates(mu: float, log_var: float, noise: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Contributions of the draws to the derivative with respect to μ, by autograd."""
+
+    def f(z):
+        return ((z + 0.5) ** 2).sum(-1)
+
+    mus = torch.full((len(noise), 1), mu, dtype=torch.float64, requires_grad=True)
+    log_vars = torch.full_like(mus, log_var)
+    (pathwise,) = torch.autograd.grad(f(reparameterize(mus, log_vars, noise[:, None])).sum(), mus)
+    z = reparameterize(mus, log_vars, noise[:, None]).detach()
+    (score,) = torch.autograd.grad((f(z) * log_normal(z, mus, log_vars)).sum(), mus)
+    return dict(pathwise=pathwise[:, 0], score=score[:, 0])
+
+
+@pytest.mark.parametrize("mu, log_var", [(0.7, -0.6), (-1.9, 0.8), (1.3, -3.5), (-0.5, 0.2)])
+def test_both_estimates_are_those_of_autograd_and_their_spread_that_of_quadrature(tab, mu, log_var):
+    noise = rows(tab, "() => Explorers.network.standardNoise(1000, 5)")
+    nodes, cell = grid([-12.0], [12.0], 2401)
+    weights = Normal(0.0, 1.0).log_prob(nodes[:, 0]).exp() * cell
+    exact = tab.evaluate("q => Explorers.reparameterization.exact(...q)", [mu, log_var])
+    for name, draws in estimates(mu, log_var, noise).items():
+        script = "([name, q, noise]) => Explorers.reparameterization.estimate(name, ...q, noise)"
+        shown = tab.evaluate(script, [name, [mu, log_var], noise.tolist()])
+        assert close([shown["mean"], shown["sd"]], [draws.mean(), draws.std()], 1e-9)
+        everywhere = estimates(mu, log_var, nodes[:, 0])[name]
+        mean = weights @ everywhere
+        assert close(exact["gradient"], mean, 1e-9)
+        assert close(exact[name], (weights @ (everywhere - mean) ** 2).sqrt(), 1e-9)
+
+
+def draws_shown(found: Locator, panel: int) -> torch.Tensor:
+    """The coordinates z of the forty draws of a panel."""
+    d = found.locator("svg").nth(panel).locator(".draws:not(.noise)").get_attribute("d")
+    x = torch.tensor([float(place) for place in re.findall(r"M([\d.-]+) ", d)], dtype=torch.float64)
+    return (x - 10) / 340 * 10 - 5
+
+
+def test_the_same_noise_moves_its_draws_and_fresh_noise_does_not(tab):
+    found = explorer(tab, "reparameterization")
+    move(found, "Mean", 0.7)
+    move(found, "Log-variance", -0.6)
+    before = [draws_shown(found, panel) for panel in (0, 1)]
+    assert len(before[0]) == len(before[1]) == 40
+    move(found, "Mean", 1.2)
+    same, fresh = (draws_shown(found, panel) for panel in (0, 1))
+    assert close(same, before[0] + 0.5, 1e-3)
+    assert (fresh - before[1] - 0.5).abs().median() > 0.2
+    noise = rows(tab, "() => Explorers.network.standardNoise(40, 1)")
+    move(found, "Log-variance", -2)
+    q = torch.full((40,), 1.2).double(), torch.full((40,), -2.0).double()
+    assert close(draws_shown(found, 0), reparameterize(*q, noise), 1e-3)
+
+
+def test_the_numbers_shown_are_those_of_the_draws(tab):
+    found = explorer(tab, "reparameterization")
+    move(found, "Mean", -1.2)
+    move(found, "Log-variance", -1.5)
+    shown = torch.tensor(values(found.locator("table"))).view(6, 2)  # mean: same, fresh, exact; sd: same, fresh, exact
+    noise = rows(tab, "() => Explorers.network.standardNoise(1000, 1)")
+    for column, draws in enumerate(estimates(-1.2, -1.5, noise).values()):
+        assert close(shown[[0, 3], column], [draws.mean(), draws.std()], 1e-5)
+    assert shown[2, 0] == shown[2, 1] == pytest.approx(-1.4)
+    assert close(shown[1], shown[2], 5 * shown[5].max().item() / math.sqrt(1000))
+    assert not torch.equal(shown[0], shown[1])
+    found.get_by_role("button", name="Draw again").click()
+    again = torch.tensor(values(found.locator("table"))).view(6, 2)
+    assert torch.equal(again[[0, 2, 3, 5]], shown[[0, 2, 3, 5]]) and not torch.equal(again[1], shown[1])
+
+
+@pytest.mark.parametrize("motion", ["reduce", "no-preference"])
+def test_the_slide_respects_who_wants_no_motion(site, browser, motion):
+    with browser.new_context(reduced_motion=motion) as context:
+        tab = opened(context, (site / "book" / "index.html").as_uri(), "reparameterization")
+        found = explorer(tab, "reparameterization")
+        slider = found.get_by_role("slider", name="Mean", exact=True)
+        found.get_by_role("button", name="Slide μ across").click()
+        if motion == "reduce":
+            assert slider.input_value() == "-2"
+            return
+        tab.wait_for_function("node => node.value > -1.5 && node.value < 0.6", arg=slider.element_handle())
+        tab.wait_for_function("node => node.value === '-2'", arg=slider.element_handle())
+
+
+# Nothing moves that is not moved
+
+
+@pytest.mark.parametrize("width", [1350, 390])
+def test_nothing_is_shifted_by_what_changes(site, browser, width):
+    with browser.new_context(viewport={"width": width, "height": 900}) as context:
+        tab = opened(context, (site / "book" / "index.html").as_uri())
+        layout = """() => [...document.querySelectorAll('.explorer-live, .explorer-live *')].map(node => {
+            if (node.closest('option, g')) return [];
+            const box = node.getBoundingClientRect();
+            return [box.left + scrollX, box.top + scrollY, box.width, box.height].map(Math.round);
+        })"""
+        before = tab.evaluate(layout)
+        for name in ("Mean of q", "Log-variance of q", "Mean", "Log-variance"):
+            for end in ("Home", "End"):
+                tab.get_by_role("slider", name=name, exact=True).focus()
+                tab.keyboard.press(end)
+                assert tab.evaluate(layout) == before, (name, end)
+        move(explorer(tab, "elbo"), "Mean of q", 0.82)
+        move(explorer(tab, "elbo"), "Log-variance of q", -2.1)
+        tab.locator(".explorer-latent .handle").focus()
+        for _ in range(9):
+            tab.keyboard.press("Shift+ArrowLeft")
+        explorer(tab, "draw").get_by_role("button", name="Clear").click()
+        assert tab.evaluate(layout) == before
