@@ -57,8 +57,8 @@ def ais(
         generator: where the noise is drawn from; PyTorch's global one by default.
 
     Returns:
-        Log-weights in nats, shape (K, B), in float64, without gradient. `vae_tutorial.bounds.iwae_bound` makes of them
-        the estimate of log p(x), `vae_tutorial.bounds.effective_sample_size` says how many of the chains count.
+        Log-weights in nats, shape (K, B), in float64, without gradient. `~vae_tutorial.bounds.iwae_bound` makes of them
+        the estimate of log p(x), `~vae_tutorial.bounds.effective_sample_size` says how many of the chains count.
 
     Raises:
         TypeError: ``x`` is not a floating-point tensor, or ``generator`` not a generator.

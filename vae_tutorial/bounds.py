@@ -72,6 +72,7 @@ def elbo_terms(
         >>> torch.equal(terms.elbo, terms.log_likelihood - terms.kl)
         True
     """
+    # q(z|x) = N(mu, diag(exp(log_var))); z, shape (K, B, L), is drawn from it with eps
     mu, log_var, z = _posterior_samples(model, x, n_samples, eps, generator)
     log_likelihood = model.log_likelihood(x, z).mean(0)
     if analytic_kl:
