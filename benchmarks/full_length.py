@@ -19,12 +19,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from objectives import binarized_elbo_terms
 from recording import ROOT, provenance, rows_of, store
 from torch import Tensor
 
 from vae_tutorial import checkpoints, datasets
 from vae_tutorial.architectures import conv_vae, resnet_vae
 from vae_tutorial.bounds import ElboTerms, elbo_terms
+from vae_tutorial.evaluation import bits_per_dim, unit_activity
 from vae_tutorial.history import History
 from vae_tutorial.likelihoods import Likelihood, bernoulli, normal, normal_diag, normal_diag_above
 from vae_tutorial.models import VAE, mlp_vae
@@ -38,11 +40,6 @@ SEED = 0  # of initial weights, order and noise
 SEEDS = dict(train=1, val=2, test=3)  # of the binarizations that are measured
 SEED_NOISE = 4  # of the noise they are measured with
 N_SAMPLES = 10  # noise draws per image in the final measurement
-
-
-def binarized_elbo_terms(model: VAE, x: Tensor, n_samples: int, *, generator: torch.Generator) -> ElboTerms:
-    """`elbo_terms` of black-and-white images drawn anew from gray ones; images of zeros and ones stay as they are."""
-    return elbo_terms(model, datasets.binarize(x, generator), n_samples, generator=generator)
 
 
 def dequantize(x: Tensor, generator: torch.Generator) -> Tensor:
@@ -139,13 +136,6 @@ def measure(model: VAE, x: Tensor) -> dict[str, float]:
     )  # fmt: skip
 
 
-@torch.no_grad()
-def unit_variances(model: VAE, x: Tensor) -> list[float]:
-    """The variance of each unit's posterior mean over the images, largest first."""
-    mu = torch.cat([model.encode(rows)[0] for rows in x.split(1000)])
-    return mu.var(0).sort(descending=True).values.tolist()
-
-
 def run(name: str, runs: Path, device: torch.device) -> dict[str, Any] | None:
     """Train a row, or go on with it, and measure it; None where it was interrupted."""
     row, clock = ROWS[name], runs / f"{name}.cpu_seconds"
@@ -168,16 +158,18 @@ def run(name: str, runs: Path, device: torch.device) -> dict[str, Any] | None:
     measured = {part: measure(model, x[part]) for part in x}
     return record | dict(
         failure="", model=checkpoints._described(model), n_parameters=sum(p.numel() for p in model.parameters()),
-        **measured, bits_per_dim=bits_per_dim(row.pixels, measured["test"]["elbo"]),
-        unit_variances=unit_variances(model, x["test"]),
+        **measured, bits_per_dim=bits_per_pixel(row.pixels, measured["test"]["elbo"]),
+        unit_variances=unit_activity(model, x["test"]).sort(descending=True).values.tolist(),
         wall_seconds=history.seconds[-1], cpu_seconds=cpu_seconds, history=asdict(history),
     )  # fmt: skip
 
 
-def bits_per_dim(pixels: str, elbo: float) -> float | None:
+def bits_per_pixel(pixels: str, elbo: float) -> float | None:
     """What a pixel costs in bits: of black and white, or of the 256 levels; a density of bare levels has no bits."""
-    nats = dict(binary=-elbo, dequantized=784 * math.log(256) - elbo, stored=None)[pixels]
-    return None if nats is None else nats / (784 * math.log(2))
+    if pixels == "stored":
+        return None
+    log_p = torch.tensor(elbo, dtype=torch.float64) - dict(binary=0.0, dequantized=784 * math.log(256))[pixels]
+    return bits_per_dim(log_p, 784).item()
 
 
 def check(names: list[str], epochs: int) -> None:

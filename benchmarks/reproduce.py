@@ -25,14 +25,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from objectives import binarized_elbo_terms, binarized_iwae_terms
 from recording import ROOT, provenance, rows_of, store
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from vae_tutorial import checkpoints, datasets
 from vae_tutorial._files import sha256
-from vae_tutorial.bounds import ElboTerms, elbo_terms, iwae_terms
-from vae_tutorial.evaluation import marginal_log_likelihood, unit_activity
+from vae_tutorial.evaluation import active_units, marginal_log_likelihood, unit_activity
 from vae_tutorial.likelihoods import bernoulli
 from vae_tutorial.models import VAE, mlp_vae
 from vae_tutorial.schedules import linear, warmup_cosine
@@ -94,17 +94,7 @@ RECIPES = [  # compared on held-out images, by --choose
 ]
 
 
-def vae_objective(model: VAE, x: Tensor, n_samples: int, *, generator: torch.Generator) -> ElboTerms:
-    """`elbo_terms` of black-and-white images drawn anew from gray ones."""
-    return elbo_terms(model, datasets.binarize(x, generator), n_samples, generator=generator)
-
-
-def iwae_objective(model: VAE, x: Tensor, n_samples: int, *, generator: torch.Generator) -> ElboTerms:
-    """`iwae_terms` of black-and-white images drawn anew from gray ones."""
-    return iwae_terms(model, datasets.binarize(x, generator), n_samples, generator=generator)
-
-
-OBJECTIVES = dict(VAE=vae_objective, IWAE=iwae_objective)
+OBJECTIVES = dict(VAE=binarized_elbo_terms, IWAE=binarized_iwae_terms)
 
 
 def new_model(x_train: Tensor) -> VAE:
@@ -171,13 +161,13 @@ def run(name: str, budget: str, runs: Path, device: torch.device) -> dict[str, A
     weights = sha256(model.state_dict())[:12]  # in the name: nothing that was measured of another model is taken over
     with clock(runs / f"{stem}.{weights}.seconds.json") as measuring:
         nll = negative_log_likelihood(model, x_test, runs / f"{stem}.{weights}.nll.json")
-        activity = unit_activity(model, x_test)
     return dict(
         row=name, budget=budget, objective=row.objective, k=row.k, epochs=row.epochs[budget],
         recipe=str(RECIPE), seed=SEED, device=str(device),
         n_train=len(data.x_train), n_test=len(x_test), n_samples=N_SAMPLES,
         nll=nll.mean().item(), stderr=(nll.std() / math.sqrt(len(nll))).item(), first_nll=nll[:KEPT].tolist(),
-        active_units=int((activity > 0.01).sum()), unit_activity=activity.sort(descending=True).values.tolist(),
+        active_units=int(active_units(model, x_test).sum()),
+        unit_activity=unit_activity(model, x_test).sort(descending=True).values.tolist(),
         cpu_seconds=training[0], wall_seconds=training[1], measuring_cpu_seconds=measuring[0], **provenance(),
     )  # fmt: skip
 

@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from contestant import N_IMAGES
 from machine import machine
 from tqdm import tqdm
 
@@ -158,7 +159,7 @@ def table_text(records: list[dict], table: str, scenario: str) -> str:
     mine = [r for r in records if (r["table"], r["scenario"]) == (table, scenario)]
     labels = list(dict.fromkeys(r["contestant"] for r in mine))
     clock = {"cpu": "CPU", "wall": "wall"}[SCENARIOS[scenario].clock]
-    what, loss = ("for 40 images", "NLL") if table == "nll" else ("an epoch", "−ELBO")
+    what, loss = (f"for {N_IMAGES[table]} images", "NLL") if table in N_IMAGES else ("an epoch", "−ELBO")
     lines = [
         f"{table}, {scenario}: seconds {what}, ratios of {clock} time",
         f"{'':28}{'wall':>7}{'CPU':>7}{'× floor':>20}{'× ours':>20}{'peak MB':>9}{loss:>8}",

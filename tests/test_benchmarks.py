@@ -1,19 +1,16 @@
 """The benchmark's harness, at a tiny size: contestants run, the floor is the right one, ratios are ratios."""
 
 import json
-import sys
 from pathlib import Path
 
+import contestant
 import numpy as np
 import pytest
+import training
+from peers import floor, ladder, ours, pytorch_example
 from torch.utils.flop_counter import FlopCounterMode
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
-sys.path.append(str(BENCHMARKS))
-
-import contestant  # noqa: E402
-import training  # noqa: E402
-from peers import floor, ladder, ours, pytorch_example  # noqa: E402
 
 IMAGES = (np.random.default_rng(0).random((256, 784)) > 0.8).astype(np.uint8)
 ONE_CORE = training.SCENARIOS["one core"]

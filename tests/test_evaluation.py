@@ -97,12 +97,12 @@ def test_many_samples_agree_with_quadrature():
     assert ((estimate - by_quadrature(model, x)) / error).abs().max() < 5
 
 
-def weights(prior=1.0, q=1.0, plus=0.0, wider=0.0, join=lambda log_w: log_w, rows=lambda x: x):
+def weights(prior=1.0, q=1.0, plus=0.0, wider=0.0, join=lambda log_w: log_w, columns=lambda log_px: log_px):
     """The log-weights with one of their parts replaced."""
 
-    def of_samples(model, x, mu, log_var, z):
+    def of_samples(model, log_likelihood, mu, log_var, z):
         log_q = log_normal(z, mu, log_var + wider)
-        return join(model.log_likelihood(rows(x), z) + prior * model.log_prior(z) - q * log_q + plus)
+        return join(columns(log_likelihood) + prior * model.log_prior(z) - q * log_q + plus)
 
     return of_samples
 
@@ -114,7 +114,7 @@ WRONG = {
     "log q of another variance": weights(wider=1.0),
     "log K forgotten": weights(plus=math.log(20)),
     "mean outside the logarithm": weights(join=lambda log_w: log_w.mean(0).expand_as(log_w)),
-    "rows of other examples": weights(rows=lambda x: x.roll(1, 0)),
+    "rows of other examples": weights(columns=lambda log_px: log_px.roll(1, -1)),
 }
 
 

@@ -1,11 +1,10 @@
 """The recorded long runs are complete, and the shipped model is worth what its record says."""
 
-import importlib.util
 import json
 import math
-import sys
 from pathlib import Path
 
+import full_length
 import pytest
 import torch
 from torch.distributions import Bernoulli, Normal, kl_divergence
@@ -15,17 +14,9 @@ from vae_tutorial.checkpoints import SHIPPED, _described, load
 from vae_tutorial.history import History
 
 ROOT = Path(__file__).parents[1]
-sys.path.append(str(ROOT / "benchmarks"))  # where full_length.py finds what it shares
 ROWS = json.loads((ROOT / "benchmarks" / "results" / "full_length.json").read_text())["rows"]
 BINARY = ["A-bernoulli", "A-bernoulli-0.001", "D", "best"]
 ROUNDING = 0.0005  # nats: float32 sums over 784 pixels, measured 1e-5
-
-
-def full_length():
-    spec = importlib.util.spec_from_file_location("full_length", ROOT / "benchmarks" / "full_length.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def mnist_test_images(n):
@@ -53,7 +44,7 @@ def elbo_by_distributions(model, x, n_samples, seed):
 
 
 def test_every_row_of_the_script_is_recorded_as_it_stands_there():
-    module = full_length()
+    module = full_length
     assert ROWS.keys() == module.ROWS.keys()
     for name, row in module.ROWS.items():
         recorded = ROWS[name]
@@ -109,7 +100,7 @@ def test_unit_variance_stays_below_its_ceiling():
 @pytest.fixture
 def small(monkeypatch):
     """The script, with sixty images in place of MNIST, and one epoch of one row."""
-    module = full_length()
+    module = full_length
     x = torch.rand(60, 784, generator=torch.Generator().manual_seed(0)).mul(255).round() / 255
     data = datasets.Dataset("mnist", x, None, x[:30], None, image_shape=(28, 28))
     monkeypatch.setattr(module.datasets, "mnist", lambda: data)

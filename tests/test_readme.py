@@ -3,9 +3,10 @@
 import contextlib
 import io
 import re
-import sys
 from pathlib import Path
 from textwrap import dedent
+
+from readme_picture import first_figure
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -33,7 +34,4 @@ def test_the_example_gives_the_output_shown():
 
 
 def test_the_picture_is_the_first_figure_of_the_book():
-    sys.path.insert(0, str(ROOT / "tools"))
-    from readme_picture import first_figure
-
     assert (ROOT / "book/_static/cover.png").read_bytes() == first_figure(ROOT / "book/index.ipynb")

@@ -1,7 +1,6 @@
 """The published table, again: its record is complete, its model is worth what the record says, its script resumes."""
 
 import ast
-import importlib.util
 import json
 import math
 import signal
@@ -9,7 +8,9 @@ import statistics
 import sys
 from pathlib import Path
 
+import objectives
 import pytest
+import reproduce
 import torch
 from torch.distributions import Bernoulli, Normal
 
@@ -19,16 +20,8 @@ from vae_tutorial.evaluation import marginal_log_likelihood, unit_activity
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
-sys.path.append(str(ROOT / "benchmarks"))  # where reproduce.py finds what it shares
 ROUNDING = 0.0005  # nats: float32 sums over 784 pixels, measured 2e-5
 CLOCKS = {"cpu_seconds", "wall_seconds", "measuring_cpu_seconds"}
-
-
-def reproduce():
-    spec = importlib.util.spec_from_file_location("reproduce", ROOT / "benchmarks" / "reproduce.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def recorded(name):
@@ -56,7 +49,7 @@ def test_the_record_holds_the_row_whose_model_is_kept():
 
 def test_every_recipe_of_the_script_was_compared_for_as_long():
     choice = recorded("reproduce_choice.json")
-    assert set(choice) == {str(recipe) for recipe in reproduce().RECIPES}
+    assert set(choice) == {str(recipe) for recipe in reproduce.RECIPES}
     assert len({tried["epochs"] for tried in choice.values()}) == 1
     for tried in choice.values():
         assert 80 < tried["nll"] < 120 and 0 < tried["stderr"] < 2 and tried["cpu_seconds"] > 0
@@ -64,7 +57,7 @@ def test_every_recipe_of_the_script_was_compared_for_as_long():
 
 @pytest.mark.parametrize("name", ROWS)
 def test_a_row_is_complete_and_as_the_script_has_it(name):
-    module, row = reproduce(), ROWS[name]
+    module, row = reproduce, ROWS[name]
     ours = module.ROWS[row["row"]]
     assert name == f"{row['row']}, {row['budget']}" and name in module.RUNS
     assert {key: type(value) for key, value in row.items()} == FIELDS
@@ -82,7 +75,7 @@ def test_a_row_is_consistent(name):
     assert 45 < row["nll"] < 206  # the entropy of the binarization, and independent pixels
     assert row["cpu_seconds"] > 0 and row["wall_seconds"] > 0 and row["measuring_cpu_seconds"] > 0
     first = row["first_nll"]
-    assert len(first) == reproduce().KEPT and all(math.isfinite(value) for value in first)
+    assert len(first) == reproduce.KEPT and all(math.isfinite(value) for value in first)
     # The standard error of all 10,000 images, and the mean, from the spread of 100: its own error is some 10 %.
     spread = statistics.stdev(first)
     assert row["stderr"] * math.sqrt(row["n_test"]) == pytest.approx(spread, rel=0.5)
@@ -101,7 +94,7 @@ def test_the_chapter_shows_the_published_values_of_the_script():
     notebook = json.loads((ROOT / "book" / "published_table.ipynb").read_text(encoding="utf-8"))
     (cell,) = [source for cell in notebook["cells"] if (source := "".join(cell["source"])).startswith("published = ")]
     shown = ast.literal_eval(ast.parse(cell).body[0].value)
-    assert shown == {name: (row.nll, row.active_units) for name, row in reproduce().ROWS.items()}
+    assert shown == {name: (row.nll, row.active_units) for name, row in reproduce.ROWS.items()}
 
 
 # The model that is kept
@@ -165,7 +158,7 @@ def test_the_model_has_its_recorded_active_units(model, x_test):
 
 @pytest.fixture
 def small(monkeypatch, tmp_path):
-    module = reproduce()
+    module = reproduce
     x = torch.rand(72, 784, generator=torch.Generator().manual_seed(0)).mul(255).round() / 255
     data = datasets.Dataset("mnist", x[:60], None, x[60:], None, image_shape=(28, 28))
     monkeypatch.setattr(module.datasets, "mnist", lambda: data)
@@ -203,7 +196,7 @@ def rows_of(path):
 
 
 def interrupt_at(monkeypatch, module, name, call):
-    """Ctrl-C within the given call of a function of the script; gives the arguments of all calls before it."""
+    """Ctrl-C within the given call of a function of a script; gives the arguments of all calls before it."""
     function, calls = getattr(module, name), []
 
     def interrupting(*args, **kwargs):
@@ -244,7 +237,7 @@ def test_objective_and_k_reach_the_training(small, command):
 
 
 def test_training_images_are_drawn_anew_each_epoch(small, command, monkeypatch):
-    calls = interrupt_at(monkeypatch, small, "elbo_terms", call=0)
+    calls = interrupt_at(monkeypatch, objectives, "elbo_terms", call=0)
     command("VAE-1", "--budget", "5 min")
     (_, first, _), (_, second, _) = (args for args, _ in calls)
     assert set(first.unique().tolist()) == {0.0, 1.0}
@@ -252,8 +245,8 @@ def test_training_images_are_drawn_anew_each_epoch(small, command, monkeypatch):
     assert (black[0] != black[1]).float().mean() > 0.5
 
 
-@pytest.mark.parametrize("name, call", [("elbo_terms", 2), ("marginal_log_likelihood", 2)])
-def test_an_interrupted_run_goes_on_to_the_same_result(small, command, monkeypatch, tmp_path, name, call):
+@pytest.mark.parametrize("module, name", [(objectives, "elbo_terms"), (reproduce, "marginal_log_likelihood")])
+def test_an_interrupted_run_goes_on_to_the_same_result(small, command, monkeypatch, tmp_path, module, name):
     command("VAE-1", "--budget", "full")
     whole = rows_of(small.RESULTS)["VAE-1, full"]
     small.RESULTS.unlink()
@@ -261,14 +254,14 @@ def test_an_interrupted_run_goes_on_to_the_same_result(small, command, monkeypat
         path.unlink()
 
     with monkeypatch.context() as patch:
-        interrupt_at(patch, small, name, call)
+        interrupt_at(patch, module, name, call=2)
         with pytest.raises((SystemExit, KeyboardInterrupt)) as stopped:
             command("VAE-1", "--budget", "full")
     assert stopped.type is KeyboardInterrupt or "interrupted; the same command goes on" in str(stopped.value)
     assert not small.RESULTS.exists()
     clocks = {path.name: json.loads(path.read_text()) for path in (tmp_path / "runs").glob("*.seconds.json")}
 
-    calls = interrupt_at(monkeypatch, small, name, call=0)
+    calls = interrupt_at(monkeypatch, module, name, call=0)
     command("VAE-1", "--budget", "full")
     assert len(calls) == {"elbo_terms": 1, "marginal_log_likelihood": 2}[name]  # of 2 epochs, of 3 pieces
     resumed = rows_of(small.RESULTS)["VAE-1, full"]

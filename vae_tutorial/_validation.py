@@ -22,6 +22,15 @@ def require_float(**tensors: Tensor) -> None:
             raise ValueError(f"{name} must have at least one axis and no empty one, got shape {tuple(value.shape)}")
 
 
+def require_rows(**tensors: Tensor) -> None:
+    """Each argument holds finite examples, one flat row each."""
+    for name, value in tensors.items():
+        require_float(**{name: value})
+        require_finite(**{name: value})
+        if value.ndim != 2:
+            raise ValueError(f"{name} must have shape (B, D), one flat row an example, got {tuple(value.shape)}")
+
+
 def require_same_shape(**tensors: Tensor) -> None:
     """All arguments have one shape: nothing is broadcast."""
     shapes = {name: tuple(value.shape) for name, value in tensors.items()}

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from vae_tutorial._noise import draw
-from vae_tutorial._validation import require_count, require_finite, require_float
+from vae_tutorial._validation import require_count, require_finite, require_float, require_rows
 from vae_tutorial.gaussian import standard_noise
 from vae_tutorial.models import VAE
 
@@ -77,7 +77,8 @@ def ais(
         >>> bool(abs(iwae_bound(log_w) - exact.log_marginal(x)) < 0.1)
         True
     """
-    _require_arguments(x, n_samples=n_samples, n_steps=n_steps, n_leapfrog=n_leapfrog)
+    require_rows(x=x)
+    require_count(n_samples=n_samples, n_steps=n_steps, n_leapfrog=n_leapfrog)
     betas = _schedule(n_steps)
     step_sizes = _step_sizes(model, x, betas, n_leapfrog, generator)
     z = _from_prior(model, x, n_samples, generator)
@@ -120,7 +121,8 @@ def reverse_ais(
     """
     require_float(z=z)
     require_finite(z=z)
-    _require_arguments(x, n_samples=len(z), n_steps=n_steps, n_leapfrog=n_leapfrog)
+    require_rows(x=x)
+    require_count(n_samples=len(z), n_steps=n_steps, n_leapfrog=n_leapfrog)
     if z.ndim != 3 or z.shape[1:] != (len(x), model.latent_dim):
         raise ValueError(f"z must have shape (K, B, L) = (K, {len(x)}, {model.latent_dim}), got {tuple(z.shape)}")
     betas = _schedule(n_steps)
@@ -249,11 +251,3 @@ def _step_sizes(model: VAE, x: Tensor, betas: Tensor, n_leapfrog: int, generator
 def _from_prior(model: VAE, x: Tensor, n: int, generator: torch.Generator | None) -> Tensor:
     like = next(model.decoder.parameters())
     return standard_noise((n, len(x), model.latent_dim), like=like, generator=generator)
-
-
-def _require_arguments(x: Tensor, **counts: int) -> None:
-    require_float(x=x)
-    require_finite(x=x)
-    if x.ndim != 2:
-        raise ValueError(f"x must have shape (B, D), one flat row an example, got {tuple(x.shape)}")
-    require_count(**counts)

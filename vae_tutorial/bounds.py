@@ -154,12 +154,13 @@ def log_weights(
         >>> bool((log_w - exact.log_marginal(x)).abs().max() < 1e-12)
         True
     """
-    return _log_weights(model, x, *_posterior_samples(model, x, n_samples, eps, generator))
+    mu, log_var, z = _posterior_samples(model, x, n_samples, eps, generator)
+    return _log_weights(model, model.log_likelihood(x, z), mu, log_var, z)
 
 
-def _log_weights(model: VAE, x: Tensor, mu: Tensor, log_var: Tensor, z: Tensor) -> Tensor:
-    """The same, of samples that are at hand."""
-    return model.log_likelihood(x, z) + model.log_prior(z) - log_normal(z, mu, log_var)
+def _log_weights(model: VAE, log_likelihood: Tensor, mu: Tensor, log_var: Tensor, z: Tensor) -> Tensor:
+    """The same, of samples of N(mu, exp(log_var)) that are at hand, with log p(x|z)."""
+    return log_likelihood + model.log_prior(z) - log_normal(z, mu, log_var)
 
 
 def iwae_bound(log_w: Tensor) -> Tensor:
@@ -229,7 +230,7 @@ def iwae_terms(
     """
     mu, log_var, z = _posterior_samples(model, x, n_samples, eps, generator)
     log_likelihood = model.log_likelihood(x, z)
-    log_w = log_likelihood + model.log_prior(z) - log_normal(z, mu, log_var)
+    log_w = _log_weights(model, log_likelihood, mu, log_var, z)
     at_posterior = (torch.softmax(log_w, 0) * log_likelihood).sum(0)
     return ElboTerms(at_posterior, at_posterior - iwae_bound(log_w))
 

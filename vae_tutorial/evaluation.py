@@ -67,7 +67,8 @@ def marginal_log_likelihood(
             noise = zip(*(_noise_blocks(n_samples, mu, s) for s in own_seeds.tolist()), strict=True)
             pieces = (eps for block in noise for eps in torch.stack(block, 1).split(max(1, chunk // len(rows))))
             samples = (reparameterize(mu, log_var, eps) for eps in pieces)
-            parts = [torch.logsumexp(_log_weights(model, rows, mu, log_var, z).double(), 0) for z in samples]
+            weights = (_log_weights(model, model.log_likelihood(rows, z), mu, log_var, z) for z in samples)
+            parts = [torch.logsumexp(log_w.double(), 0) for log_w in weights]
             log_sums.append(torch.logsumexp(torch.stack(parts), 0))
             bar.update(len(rows))
     return torch.cat(log_sums) - math.log(n_samples)

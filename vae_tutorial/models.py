@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from vae_tutorial._description import described
-from vae_tutorial._validation import require_count, require_finite, require_float
+from vae_tutorial._validation import require_count, require_finite, require_float, require_rows
 from vae_tutorial.gaussian import log_standard_normal, standard_noise
 from vae_tutorial.likelihoods import Likelihood
 
@@ -70,10 +70,7 @@ class VAE(nn.Module):
             ValueError: ``x`` is not two-dimensional, empty or not finite, does not fit the encoder in shape or
                 dtype, or the encoder's output is not (B, 2L).
         """
-        require_float(x=x)
-        require_finite(x=x)
-        if x.ndim != 2:
-            raise ValueError(f"x must have shape (B, D), one flat row an example, got {tuple(x.shape)}")
+        require_rows(x=x)
         params = _apply(self.encoder, x=x)
         if params.shape != (len(x), 2 * self.latent_dim):
             raise ValueError(

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from vae_tutorial._files import CheckpointError, sha256
 from vae_tutorial._run import Run, finite_sums
-from vae_tutorial._validation import require_count, require_finite, require_float, require_number, require_positive
+from vae_tutorial._validation import require_count, require_float, require_number, require_positive, require_rows
 from vae_tutorial.bounds import ElboTerms, elbo_terms
 from vae_tutorial.history import History
 from vae_tutorial.models import VAE
@@ -257,10 +257,7 @@ def evaluate(
 def _require_examples(*, x_train: Tensor, x_val: Tensor | None) -> None:
     for name, x in {"x_train": x_train, "x_val": x_val}.items():
         if x is not None or name == "x_train":
-            require_float(**{name: x})
-            require_finite(**{name: x})
-            if x.ndim != 2:
-                raise ValueError(f"{name} must have shape (N, D), one flat row an example, got {tuple(x.shape)}")
+            require_rows(**{name: x})
             if x.shape[1] != x_train.shape[1]:
                 raise ValueError(f"{name} must have the {x_train.shape[1]} columns of x_train, got {tuple(x.shape)}")
 

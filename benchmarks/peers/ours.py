@@ -9,7 +9,6 @@ from vae_tutorial.likelihoods import bernoulli
 from vae_tutorial.models import mlp_vae
 from vae_tutorial.training import evaluate, fit
 
-NLL_IMAGES = 40
 BATCH_SIZE = {"mlp": 128, "conv": 100, "nll": 10}
 
 
@@ -36,7 +35,7 @@ def _fit(model, images, batch_size):
 
 def nll(images):
     model = mlp_vae(784, (200, 200), 50, bernoulli, seed=0, activation=nn.Tanh)
-    x, estimates = torch.from_numpy(images[:NLL_IMAGES]).float(), []
+    x, estimates = torch.from_numpy(images).float(), []
 
     def measure():
         estimates.append(marginal_log_likelihood(model, x, 5000, seed=1, progress=False))

@@ -10,7 +10,6 @@ from pythae.models.nn import BaseDecoder, BaseEncoder
 from pythae.trainers import BaseTrainer, BaseTrainerConfig
 from torch import nn
 
-NLL_IMAGES = 40
 BATCH_SIZE = {"mlp": 128, "nll": 10}
 
 
@@ -71,7 +70,7 @@ def mlp(images):
 
 def nll(images):
     model = _model([200, 200], 50, nn.Tanh).eval()
-    x, estimates = torch.from_numpy(images[:NLL_IMAGES]).float().reshape(-1, 1, 28, 28), []
+    x, estimates = torch.from_numpy(images).float().reshape(-1, 1, 28, 28), []
 
     @torch.no_grad()
     def measure():
