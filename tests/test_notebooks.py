@@ -2,11 +2,17 @@
 
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
 
-NOTEBOOKS = sorted(Path(__file__).parents[1].glob("book/*.ipynb"))
+ROOT = Path(__file__).parents[1]
+sys.path.append(str(ROOT / "tools"))
+
+from first_cell import METADATA, SOURCE  # noqa: E402
+
+NOTEBOOKS = sorted(ROOT.glob("book/*.ipynb"))
 # An absolute path of at least two folders, or what a kernel calls its own files.
 MACHINE_PATH = re.compile(r"(?<![\w.:/<])/(?:[\w.-]+/){2,}|[A-Z]:\\\\\w|ipykernel_\d+|site-packages")
 
@@ -20,6 +26,13 @@ def cells(path, kind="code"):
 
 def source(cell) -> str:
     return "".join(cell["source"])
+
+
+def test_begins_with_the_cell_that_gets_the_package_and_that_the_page_hides(path):
+    first = json.loads(path.read_text(encoding="utf-8"))["cells"][0]
+    assert source(first) == SOURCE, "tools/first_cell.py puts it there"
+    assert (first["cell_type"], first["metadata"], first["outputs"]) == ("code", METADATA, [])
+    assert "remove-cell" in METADATA["tags"]
 
 
 def test_every_cell_was_run_in_order(path):

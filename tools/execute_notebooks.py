@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import nbformat
+from first_cell import put_first
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
@@ -21,7 +22,7 @@ KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
 def execute(path: Path) -> str:
     """Execute one notebook and write it; return what is wrong with it, "" when nothing is."""
-    notebook = nbformat.read(path, as_version=4)
+    notebook = put_first(nbformat.read(path, as_version=4))
     notebook.metadata["kernelspec"] = KERNEL
     # The kernel speaks on the loopback only, but would warn each time that this is not encrypted.
     quiet = ["--IPKernelApp.log_level=ERROR"]

@@ -1,7 +1,6 @@
-"""What every page of the book has, or must do without: description, repository links, no redundant script."""
+"""What every page of the book has, or must do without: description, no redundant script."""
 
 import html
-import os
 import re
 
 from docutils import nodes
@@ -14,22 +13,6 @@ REDUNDANT = re.compile(
     r'|\s*<link rel="preload" as="font"[^>]*>'
 )
 DESCRIPTION_LENGTH = 160
-
-
-def add_repository(app, config) -> None:
-    """Link to the repository where its name is known, as it is on GitHub's own machines; otherwise to none."""
-    repository = os.environ.get("GITHUB_REPOSITORY", "")
-    # No button for a hosted notebook service: a chapter needs the package, which is not installed there.
-    options = {"repository_url": "", "launch_buttons": {}}
-    if repository:
-        options |= {
-            "repository_url": f"https://github.com/{repository}",
-            "repository_branch": os.environ.get("GITHUB_REF_NAME", "main"),
-            "repository_provider": "github",
-            "use_repository_button": True,
-            "use_issues_button": True,
-        }
-    config.html_theme_options.update(options)
 
 
 def add_description(app, pagename, templatename, context, doctree) -> None:
@@ -80,7 +63,6 @@ def drop_redundant(app, exception) -> None:
 
 
 def setup(app):
-    app.connect("config-inited", add_repository)
     app.connect("html-page-context", add_description)
     app.connect("doctree-resolved", unlink_solutions)
     app.connect("build-finished", write_entrance, priority=900)  # after sphinx_external_toc's own
