@@ -24,9 +24,9 @@ serve: $(BUILT)  ## build the book and serve it on this machine
 	@echo "The book: http://127.0.0.1:$(PORT)/ (stop with Ctrl-C)"
 	@$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
 
-execute: $(READY)  ## run all notebooks again, in place, and renew the README's picture
+execute: $(READY)  ## run all notebooks again, in place, and draw the book's card anew
 	$(BIN)/python tools/execute_notebooks.py
-	$(BIN)/python tools/readme_picture.py
+	$(BIN)/python tools/social_card.py
 
 browser:  ## install the Chromium that tests the pages
 	@sh tools/install_chromium.sh
