@@ -5,9 +5,10 @@ PORT ?= 8000
 BIN := .venv/bin
 READY := .venv/ready
 BUILT := _build/ready
-SOURCES := _config.yml _toc.yml references.bib $(wildcard book/*.md book/*.ipynb book/_ext/* book/_static/* book/_static/explorers/* vae_tutorial/*.py)
+PDF := _build/book.pdf
+SOURCES := _config.yml _toc.yml references.bib $(wildcard book/*.md book/*.ipynb book/_ext/* book/_static/* book/_static/explorers/* book/_templates/* book/*.json vae_tutorial/*.py CITATION.cff)
 
-.PHONY: help install book test serve execute browser bench mutants lint clean
+.PHONY: help install book pdf test serve execute browser lighthouse bench mutants lint clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*  ## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -16,6 +17,9 @@ install: $(READY)  ## set up .venv with everything pinned in requirements.txt
 
 book: $(BUILT)  ## build the book and say where it is
 	@echo "The book: $(CURDIR)/_build/html/index.html"
+
+pdf: $(PDF)  ## typeset the book as one PDF and say where it is (TeX: about 400 MB, once)
+	@echo "The book: $(CURDIR)/$(PDF)"
 
 test: $(READY)  ## run every test: package, notebooks, built book
 	$(BIN)/pytest -n 2 --dist loadfile
@@ -31,6 +35,9 @@ execute: $(READY)  ## run all notebooks again, in place, and draw the book's car
 browser:  ## install the Chromium that tests the pages
 	@sh tools/install_chromium.sh
 
+lighthouse: $(BUILT) node_modules  ## judge every page by Lighthouse (npm, node 18 or newer; half an hour), or PAGES="book/elbo.html"
+	@$(BIN)/python tools/lighthouse.py $(PAGES)
+
 bench: .venv-bench/ready  ## compare the speed of training with public peers (needs MNIST; ten quiet minutes)
 	.venv-bench/bin/python benchmarks/training.py --out benchmarks/results/training.json
 
@@ -42,11 +49,16 @@ lint: $(READY)  ## check the code's style
 	$(BIN)/ruff format --check .
 
 clean:  ## remove what was built, and the virtual environment
-	rm -rf _build mutants .venv .venv-bench .pytest_cache .ruff_cache *.egg-info
+	rm -rf _build mutants node_modules .venv .venv-bench .pytest_cache .ruff_cache *.egg-info
 
 $(BUILT): $(READY) $(SOURCES)
 	$(BIN)/jupyter-book build -W --keep-going -n --all .
 	@touch $@
+
+$(PDF): $(READY) $(SOURCES) book/_latex/book.sty tools/typeset.py
+	@sh tools/install_tex.sh
+	$(BIN)/jupyter-book build -W --keep-going -n --all --builder latex .
+	$(BIN)/python tools/typeset.py _build/latex/book.tex $@
 
 $(READY): requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
@@ -54,6 +66,10 @@ $(READY): requirements.txt pyproject.toml
 	@echo "Setting up .venv: this downloads PyTorch and takes some minutes, once."
 	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+node_modules: package.json package-lock.json
+	npm ci --no-audit --no-fund
 	@touch $@
 
 .venv-bench/ready: benchmarks/requirements.txt pyproject.toml

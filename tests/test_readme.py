@@ -19,7 +19,7 @@ def test_the_plain_commands_are_those_of_the_makefile():
 
 def test_every_make_target_it_names_exists():
     named = set(re.findall(r"(?:`| {4})make ([a-z]+)", README))
-    assert {"bench", "book", "browser", "test", "serve", "help", "install"} == named
+    assert {"bench", "book", "browser", "pdf", "test", "serve", "help", "install"} == named
     assert all(re.search(rf"^{name}:", MAKEFILE, flags=re.MULTILINE) for name in named)
 
 

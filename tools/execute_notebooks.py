@@ -3,9 +3,14 @@
     python tools/execute_notebooks.py [notebook ...]        (all of book/ when none is named)
 
 Two runs write the same bytes: times and versions of the machine are dropped, cell ids stay. A notebook whose cell
-raises (unless tagged raises-exception) or writes to standard error is not written, and the exit status is 1.
+raises (unless tagged raises-exception) or writes to standard error is not written, and the exit status is 1. The first
+cell, which gets the package where it is missing, is put there if it is not there yet.
+
+How long a notebook takes is kept in book/running_times.json, from which the book shows it: the processor time of its
+kernel in seconds, which a busy machine does not change much. A time that is about what it was stays as it is.
 """
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -16,7 +21,11 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 BOOK = Path(__file__).resolve().parents[1] / "book"
+TIMES = BOOK / "running_times.json"
 ONE_THREAD = dict.fromkeys(["OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"], "1")
+sys.path.append(str(BOOK.parent / "benchmarks"))
+from machine import machine  # noqa: E402
+
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
 
@@ -59,11 +68,28 @@ def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     return notebook
 
 
+def processor_time() -> float:
+    """Seconds that the processes which this one started, and which have ended, have used."""
+    return os.times().children_user + os.times().children_system
+
+
+def keep_time(name: str, seconds: float) -> None:
+    """Keep the time of a notebook, unless it is the known one within a quarter, or a second, on the same processor."""
+    times = json.loads(TIMES.read_text(encoding="utf-8")) if TIMES.exists() else {}
+    new, old = {"seconds": max(1, round(seconds)), "processor": machine()["cpu"]}, times.get(name)
+    if not old or old["processor"] != new["processor"] or abs(seconds - old["seconds"]) > max(1, old["seconds"] / 4):
+        text = json.dumps(times | {name: new}, indent=1, sort_keys=True, ensure_ascii=False)
+        TIMES.write_text(text + "\n", encoding="utf-8")
+
+
 def main() -> int:
     paths = [Path(argument) for argument in sys.argv[1:]] or sorted(BOOK.glob("*.ipynb"))
     failed = False
     for path in paths:
+        before = processor_time()
         problem = execute(path)
+        if not problem and path.resolve().parent == BOOK:
+            keep_time(path.stem, processor_time() - before)
         print(f"{path.name}: {problem or 'executed'}", flush=True)
         failed |= bool(problem)
     return int(failed)

@@ -170,7 +170,7 @@ def table(app, name, head, widths, groups, cells) -> nodes.table:
     tbody = nodes.tbody()
     for page, checks in groups.items():
         chapter = ". ".join([*chapter_number(app, page), app.env.titles[page].astext()])
-        tbody += nodes.row("", entry(chapter, morecols=len(head) - 1), classes=["evidence-chapter"])
+        tbody += nodes.row("", entry(nodes.strong("", chapter), morecols=len(head) - 1), classes=["evidence-chapter"])
         tbody += [row(cells(check)) for check in checks]
     tgroup += tbody
     return nodes.table("", tgroup, classes=["colwidths-given", "evidence", f"evidence-{name}"])

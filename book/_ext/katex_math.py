@@ -54,6 +54,8 @@ def visit_inline(translator, node: nodes.math) -> None:
 
 def keep_marks(app, doctree, docname) -> None:
     """Put a formula and the punctuation that touches it into one element, in which no line ends between the two."""
+    if app.builder.format != "html":
+        return
     for formula in list(doctree.findall(nodes.math)):
         parent, place = formula.parent, formula.parent.index(formula)
         before, after = parent[place - 1] if place else None, parent[place + 1] if place + 1 < len(parent) else None

@@ -38,14 +38,17 @@ Explorers.panel.mount("latent", "Latent explorer", ["examples", "decoder"], (liv
     return [along(on.x, x), along(on.y, y)];
   };
   handle.addEventListener("touchstart", (event) => event.preventDefault(), { passive: false }); // no scrolling
+  let held = null; // the pointer that moves the point; a finger is captured wherever it was put down
   on.node.addEventListener("pointerdown", (event) => {
     if (event.pointerType === "touch" && !handle.contains(event.target)) return;
-    on.node.setPointerCapture(event.pointerId);
+    held = event.pointerId;
+    on.node.setPointerCapture(held);
     move(place(event));
   });
   on.node.addEventListener("pointermove", (event) => {
-    if (on.node.hasPointerCapture(event.pointerId)) move(place(event));
+    if (event.pointerId === held) move(place(event));
   });
+  on.node.addEventListener("lostpointercapture", () => (held = null));
   on.node.addEventListener("click", (event) => {
     move(place(event));
     handle.focus({ preventScroll: true });

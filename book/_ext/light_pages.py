@@ -1,0 +1,185 @@
+"""Light pages: once all are written, what they load is cut down to what they use.
+
+The theme brings the rules and the icons for every site there could be. A rule stays where the classes and ids that it
+is for occur in any page or script, an icon where such a rule shows it. The style sheets common to all pages become one
+file; scripts move to the end of the page, where they hold up no text; code loses the marks that color nothing; every
+picture has its size, so that nothing moves when it comes, and comes when the reader is near, but for the first one of
+the landing page. Without this extension the pages look the same.
+"""
+
+import posixpath
+import re
+import struct
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+
+from fontTools import subset
+
+BUNDLE = "book.bundle.css"
+STYLE_SHEET = re.compile(r'\s*<link (?=[^>]*rel="stylesheet")(?![^>]*media=)[^>]*href="(?P<href>[^"?]*)[^>]*>')
+SCRIPT = re.compile(r"\s*<script(?P<options>[^>]*)>[^<]*</script>")
+STAYS = re.compile(r"data-cfasync|type=")  # the choice of light or dark, and data
+SEARCH = re.compile(r"(?:searchtools|language_data|searchindex)\.js")  # used by the page of results alone
+PRELOADED_SCRIPT = re.compile(r'\s*<link rel="preload" as="script"[^>]*>')
+IMAGE = re.compile(r'<img (?P<rest>[^>]*?src="(?P<src>[^":?]*\.png)"[^>]*?)\s*/?>')
+PLAIN_TOKEN = re.compile(r'<span class="(?:n|p|w)">([^<]*)</span>')  # names, punctuation, space: colored as the rest
+WRITTEN = re.compile(r'\b(?:class|id)="([^"]*)"')
+NAME = re.compile(r"[\w-]+")
+CLASS_OR_ID = re.compile(r"[.#]((?:\\.|[\w-])+)")
+COMPOSED = re.compile(r"bs-|.*\\")  # names that scripts put together, and names with signs in them
+TOKEN = re.compile(r"""/\*.*?\*/|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|url\([^"')]*\)|.""", re.DOTALL)
+ICON = re.compile(r'"\\(f[0-9a-f]{3})"|([\uf000-\uf8ff])')
+
+
+# Style sheets
+
+
+def rules(css: str) -> Iterator[tuple[str, str | None]]:
+    """What stands before the braces of each rule and what within them, None where there are none."""
+    depth, head, body = 0, "", ""
+    for token in (match[0] for match in TOKEN.finditer(css)):
+        if token.startswith("/*"):
+            continue
+        depth -= token == "}"
+        if depth:
+            body += token
+        elif token in ("}", ";"):
+            yield head.strip(), body.strip() if token == "}" else None
+            head, body = "", ""
+        elif token != "{":
+            head += token
+        depth += token == "{"
+
+
+def selectors(head: str) -> list[str]:
+    """The selectors of a rule, parted at the commas that are in no parentheses."""
+    parts, depth = [""], 0
+    for token in (match[0] for match in TOKEN.finditer(head)):
+        depth += (token == "(") - (token == ")")
+        if token == "," and not depth:
+            parts.append("")
+        else:
+            parts[-1] += token
+    return [part.strip() for part in parts]
+
+
+def is_used(selector: str, names: set[str]) -> bool:
+    """Whether its classes and ids occur; those within parentheses are alternatives or exceptions."""
+    outside = ""
+    while outside != selector:
+        outside, selector = selector, re.sub(r"\([^()]*\)|\[[^]]*\]", "", selector)
+    return all(COMPOSED.match(name) or name in names for name in CLASS_OR_ID.findall(selector))
+
+
+def thinned(css: str, names: set[str]) -> str:
+    kept = []
+    for head, body in rules(css):
+        if body is None:
+            kept.append(f"{head};" if not head.startswith("@charset") else "")
+        elif head.startswith(("@media", "@supports", "@container")):
+            inner = thinned(body, names)
+            kept.append(f"{head}{{{inner}}}" if inner else "")
+        elif head.startswith("@"):
+            kept.append(f"{head}{{{body}}}")
+        else:
+            matching = [selector for selector in selectors(head) if is_used(selector, names)]
+            kept.append(f"{','.join(matching)}{{{body}}}" if matching else "")
+    return "\n".join(filter(None, kept))
+
+
+def read(path: Path, root: Path) -> str:
+    """A style sheet with those that it imports; its addresses are counted from the root."""
+    css = path.read_text(encoding="utf-8")
+    css = re.sub(r'@import "([^"]*)";', lambda match: read((path.parent / match[1]).resolve(), root), css)
+    folder = path.parent.relative_to(root).as_posix()
+    moved = lambda match: f"url({posixpath.normpath(posixpath.join(folder, match[1]))})"  # noqa: E731
+    return re.sub(r"""url\(["']?(?!data:|#)([^"')]+)["']?\)""", moved, css)
+
+
+def with_few_icons(css: str, root: Path) -> str:
+    """Solid icons come from a font with those alone that a rule shows."""
+    icons = [int(code, 16) if code else ord(sign) for code, sign in ICON.findall(css)]
+    font = root / "vendor" / "fontawesome" / "webfonts" / "fa-solid-900.ttf"
+    loaded = subset.load_font(str(font), subset.Options())
+    subsetter = subset.Subsetter(subset.Options(hinting=False, layout_features=[], notdef_outline=True))
+    subsetter.populate(unicodes=icons)
+    subsetter.subset(loaded)
+    loaded.flavor = "woff"
+    loaded.save(root / "icons.woff")
+    return re.sub(r"src:url\([^)]*fa-solid-900\.woff2\)[^;}]*", 'src:url(icons.woff) format("woff")', css)
+
+
+# Pages
+
+
+def style_sheets(page: str) -> list[str]:
+    return [match["href"].split("_static/", 1)[-1] for match in STYLE_SHEET.finditer(page)]
+
+
+def with_bundle(page: str, common: list[str], version: str) -> str:
+    """One style sheet stands for all that are common, where the first of them stood."""
+    first = next(match for match in STYLE_SHEET.finditer(page) if match["href"].split("_static/", 1)[-1] in common)
+    address = first["href"].split("_static/", 1)[0] + f"_static/{BUNDLE}?v={version}"
+    bundle = f'\n    <link rel="stylesheet" href="{address}">'
+
+    def change(match: re.Match) -> str:
+        kept = match["href"].split("_static/", 1)[-1] not in common
+        return match[0] if kept else bundle if match[0] == first[0] else ""
+
+    return STYLE_SHEET.sub(change, page)
+
+
+def with_scripts_last(page: str) -> str:
+    head, body = page.split("</head>", 1)
+    moved = [match for match in SCRIPT.finditer(head) if not STAYS.search(match["options"])]
+    for match in moved:
+        head = head.replace(match[0], "", 1)
+    last = "".join(match[0] for match in moved if not SEARCH.search(match["options"]))
+    before, after = body.rsplit("</body>", 1)
+    return f"{PRELOADED_SCRIPT.sub('', head)}</head>{before}{last}\n  </body>{after}"
+
+
+def with_sized_pictures(page: str, folder: Path, *, first_at_once: bool) -> str:
+    waits = not first_at_once
+
+    def change(match: re.Match) -> str:
+        nonlocal waits
+        width, height = struct.unpack(">II", (folder / match["src"]).read_bytes()[16:24])  # of a PNG file
+        size = "" if re.search(r"\b(width|height|style)=", match["rest"]) else f' width="{width}" height="{height}"'
+        later = ' loading="lazy" decoding="async"' if waits else ""
+        waits = True
+        return f"<img {match['rest']}{size}{later} />"
+
+    return IMAGE.sub(change, page)
+
+
+def lighten(app, exception) -> None:
+    if exception or app.builder.format != "html":
+        return
+    folder = Path(app.outdir)
+    root = folder / "_static"
+    pages = [path for path in folder.rglob("*.html") if root not in path.parents]
+    texts = {path: path.read_text(encoding="utf-8") for path in pages}
+    texts = {path: text for path, text in texts.items() if style_sheets(text) and BUNDLE not in text}
+    if not texts:
+        return
+    names = {name for text in texts.values() for value in WRITTEN.findall(text) for name in value.split()}
+    for script in root.rglob("*.js"):
+        if script.name != "fontawesome.js":  # which names every icon, and is on no page
+            names.update(NAME.findall(script.read_text(encoding="utf-8")))
+    listed = [style_sheets(text) for text in texts.values()]
+    common = [sheet for sheet in listed[0] if all(sheet in others for others in listed)]
+    css = with_few_icons(thinned("\n".join(read(root / sheet, root) for sheet in common), names), root)
+    (root / BUNDLE).write_text(css, encoding="utf-8")
+    version = sha256(css.encode()).hexdigest()[:8]
+    landing = folder / app.builder.get_target_uri(app.config.root_doc)
+    for path, text in texts.items():
+        text = PLAIN_TOKEN.sub(r"\1", with_bundle(text, common, version))
+        text = with_sized_pictures(text, path.parent, first_at_once=path == landing)
+        path.write_text(text if path.name == "search.html" else with_scripts_last(text), encoding="utf-8")
+
+
+def setup(app):
+    app.connect("build-finished", lighten, priority=950)  # after all that read or write pages
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,68 @@
+"""The line under a chapter's title: how long it takes to read and to run, and how many checks it has.
+
+The time to read is the book's own rough estimate, by the rule of ``SECONDS``; the notation page explains it to readers.
+The time to run is measured by ``tools/execute_notebooks.py``, which keeps it in ``book/running_times.json``; a page
+without a measured time shows none.
+"""
+
+import json
+from html import escape
+from pathlib import Path
+
+import evidence_page
+from docutils import nodes
+from sphinx_exercise.nodes import solution_node
+
+RUNNING_TIMES = Path(__file__).parents[1] / "running_times.json"
+SECONDS = {"word": 60 / 200, "formula": 20, "figure": 20, "line of code": 4}
+MINUTES = 5  # the estimate is a multiple of this
+EXPLANATION = "sec-notation-times"
+
+
+def count(doctree: nodes.document) -> dict[str, int]:
+    """What there is to read outside of solutions; a formula in the line is one word, output of cells is not counted."""
+    counted = dict.fromkeys(SECONDS, 0)
+    waiting = [doctree]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, (solution_node, nodes.raw, nodes.comment)):
+            continue
+        if isinstance(node, nodes.container) and node.get("nb_element") == "cell_code_output":
+            counted["figure"] += sum(1 for _ in node.findall(nodes.figure))
+        elif isinstance(node, nodes.literal_block):
+            counted["line of code"] += sum(bool(line.strip()) for line in node.astext().splitlines())
+        elif isinstance(node, nodes.math_block):
+            counted["formula"] += 1
+        elif isinstance(node, nodes.math):
+            counted["word"] += 1
+        elif isinstance(node, nodes.Text):
+            counted["word"] += len(node.split())
+        else:
+            counted["figure"] += isinstance(node, nodes.figure)
+            waiting += node.children
+    return counted
+
+
+def minutes(counted: dict[str, int]) -> int:
+    total = sum(SECONDS[kind] * number for kind, number in counted.items())
+    return max(1, round(total / 60 / MINUTES)) * MINUTES
+
+
+def add_line(app, doctree, docname) -> None:
+    if app.builder.format != "html" or not evidence_page.chapter_number(app, docname):
+        return
+    title = next(doctree.findall(nodes.title))
+    parts = [f"Reading: {minutes(count(doctree))} min"]
+    if run := json.loads(RUNNING_TIMES.read_text(encoding="utf-8")).get(docname.rpartition("/")[2]):
+        parts.append(f"Running: {run['seconds']} s (one core, {run['processor']})")
+    if checks := evidence_page.all_checks(app.env).get(docname):
+        parts.append(f"Checks: {len(checks)}")
+    page, anchor, _ = app.env.get_domain("std").labels[EXPLANATION]
+    address = f"{app.builder.get_relative_uri(docname, page)}#{anchor}"
+    line = f'<p class="chapter-times"><a href="{address}">{escape(" · ".join(parts))}</a></p>'
+    title.parent.insert(title.parent.index(title) + 1, nodes.raw("", line, format="html"))
+
+
+def setup(app):
+    app.connect("doctree-resolved", add_line)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

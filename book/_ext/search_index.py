@@ -1,0 +1,126 @@
+"""The search finds what a reader calls a thing: a symbol by its name, a term, an exercise, a function.
+
+Sphinx's index knows words, headings and the objects of each domain. Here the rows of the notation page become objects,
+`σ_φ (sigma, phi, log_var): …`, each with an anchor, and the glossary's terms too; exercises get their number; what only
+adds weight is dropped, for the index is a script. ``_static/search.js`` cares for what the page of results shows.
+"""
+
+import re
+
+from docutils import nodes
+from sphinx.domains import Domain, ObjType
+from sphinx.util import logging
+
+NOTATION = "notation"  # the page whose tables have the symbols in the first column and, in code, in the third
+GREEK = {
+    "beta": "β", "varepsilon": "ε", "theta": "θ", "mu": "μ", "sigma": "σ", "phi": "φ",
+    "ell": "ℓ", "Lambda": "Λ",
+}  # fmt: skip
+SPOKEN = {"varepsilon": "epsilon", "ell": "ell"}
+SIGNS = {"mid": " | ", "Vert": " ‖ ", "log": "log ", "int": "∫", "dots": "…"}
+EXERCISE = re.compile(r"Solution to (?P<name>Exercise [\d.]+ ?(?P<title>\(.*\))?)")
+logger = logging.getLogger(__name__)
+
+
+class Symbols(Domain):
+    """The rows of the tables of notation: name → page and anchor. And the glossary's terms, which Sphinx leaves out."""
+
+    name = "book"
+    label = "Book"
+    object_types = {"symbol": ObjType("symbol"), "term": ObjType("glossary term")}
+    initial_data = {"symbols": {}}
+
+    def get_objects(self):
+        for name, (docname, anchor) in self.data["symbols"].items():
+            yield name, name, "symbol", docname, anchor, 0
+        for (kind, name), (docname, anchor) in self.env.get_domain("std").objects.items():
+            if kind == "term":
+                yield name, name, "term", docname, anchor, 0
+
+    def get_type_name(self, type: ObjType, primary: bool = False) -> str:
+        return type.lname  # what the page of results calls it: "symbol, in Notation", without the domain's name
+
+    def clear_doc(self, docname: str) -> None:
+        self.data["symbols"] = {name: place for name, place in self.data["symbols"].items() if place[0] != docname}
+
+
+def collect(app, doctree) -> None:
+    """Give each row of the tables of notation an anchor, and remember its name."""
+    docname = app.env.docname
+    if docname.rpartition("/")[2] != NOTATION:
+        return
+    symbols = app.env.get_domain("book").data["symbols"]
+    rows = (row for body in doctree.findall(nodes.tbody) for row in body.findall(nodes.row))
+    for number, row in enumerate(rows, start=1):
+        row["ids"].append(f"symbol-{number}")
+        called = name(*row.children[:3])
+        symbols[called] = docname, row["ids"][0]
+        if "\\" in called:
+            logger.warning("the search has no name for “%s”", called, location=row, type="search")
+
+
+def name(symbol: nodes.entry, meaning: nodes.entry, code: nodes.entry) -> str:
+    """A row as one line of text, such as `ε (epsilon, eps): standard Gaussian noise`."""
+    tex = " ".join(formula.astext() for formula in symbol.findall(nodes.math))
+    spoken = [SPOKEN.get(command, command) for command in re.findall(r"\\([a-zA-Z]+)", tex) if command in GREEK]
+    names = dict.fromkeys([*spoken, *(literal.astext() for literal in code.findall(nodes.literal))])
+    said = re.split(r"[,;:] *(?=\0)", text(meaning))[0]  # up to the formula that spells it out
+    called = f"{text(symbol).strip()} ({', '.join(names)}): {said}".replace("\0", "").replace(" ()", "")
+    return called.strip()
+
+
+def text(node: nodes.Node) -> str:
+    """What a table's cell says, its formulas as plain text; before each stands a mark, \\0."""
+    if isinstance(node, nodes.math):
+        return "\0" + plain(node.astext())
+    return node.astext() if isinstance(node, nodes.Text) else "".join(map(text, node.children))
+
+
+def plain(tex: str) -> str:
+    """A simple formula as text: `\\log \\sigma_\\phi^2(x)` is `log σ_φ²(x)`."""
+    tex = re.sub(r"\\(?:mathcal|mathbb|mathrm|operatorname)\b *(?:\{(\w+)\})?", r"\1", tex)
+    tex = re.sub(r"\\([bB]ig[lr]?|[,;!]|bar|hat)|[{}]", "", tex)
+    tex = re.sub(r"\\([a-zA-Z]+) *", lambda command: (GREEK | SIGNS).get(command[1], command[0]), tex)
+    return " ".join(tex.replace("^2", "²").replace("^*", "*").split())
+
+
+def refine(app) -> list:
+    """Before Sphinx writes its index: pages and exercises under their names, and nothing that nobody looks up."""
+    indexer = getattr(app.builder, "indexer", None)
+    if indexer is None:
+        return []
+    for docname, titles in indexer._all_titles.items():
+        indexer._titles[docname] = app.env.titles[docname].astext()  # without the HTML of the chapter's number
+        named = {found["title"]: found["name"] for title, _ in titles if (found := EXERCISE.match(straight(title)))}
+        indexer._all_titles[docname] = [
+            (named.get(straight(title).strip(), title), anchor) for title, anchor in titles if not EXERCISE.match(title)
+        ]
+    for word in [word for word in indexer._mapping if word.isdigit()]:
+        del indexer._mapping[word]  # the search ignores numbers
+    indexer._index_entries.clear()  # each is an object, too
+    return []
+
+
+def straight(title: str) -> str:
+    return title.replace("’", "'")
+
+
+def part_words(app, doctree, docname) -> None:
+    """Sphinx strips the tags of raw HTML, which joined the last word of an element to the first of the next."""
+    for raw in doctree.findall(nodes.raw):
+        if "</div><div" in raw.astext():
+            raw.children = [nodes.Text(raw.astext().replace("</div><div", "</div>\n<div"))]
+
+
+def add_script(app, pagename, templatename, context, doctree) -> None:
+    if pagename == "search":
+        app.add_js_file("search.js", loading_method="defer")
+
+
+def setup(app):
+    app.add_domain(Symbols)
+    app.connect("doctree-read", collect)
+    app.connect("doctree-resolved", part_words)
+    app.connect("html-page-context", add_script)
+    app.connect("html-collect-pages", refine)
+    return {"version": "1", "env_version": 1, "parallel_read_safe": False, "parallel_write_safe": True}
