@@ -70,6 +70,13 @@ def test_code_comes_in_small_pieces(path):
         assert len(source(cell).splitlines()) <= 25, f"cell {i} has more than 25 lines"
 
 
+def test_code_that_a_page_shows_fits_its_width(path):
+    for i, cell in cells(path):
+        if not {"remove-cell", "remove-input"} & set(cell["metadata"].get("tags", [])):
+            for line in source(cell).splitlines():
+                assert len(line) <= 85, f"cell {i}: {len(line)} characters: {line}"
+
+
 def test_no_cell_ends_in_a_semicolon(path):
     """nbval shows the value that the semicolon hides in Jupyter: end a figure with plt.show() instead."""
     for i, cell in cells(path):

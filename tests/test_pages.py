@@ -56,7 +56,12 @@ def test_the_scripts_for_teachers_print_what_the_page_shows(tmp_path, monkeypatc
     for command, shown in tried:
         assert run(command, tmp_path) == shown, command
     feedback = {path.stem: path.read_text(encoding="utf-8") for path in (tmp_path / "feedback").iterdir()}
-    assert sorted(feedback) == ["ada", "bao", "cy"] and feedback["ada"] == tried[0][1]
+    assert sorted(feedback) == ["ada", "bao", "cy", "dan"] and feedback["ada"] == tried[0][1]
+    # A function that is not there costs its own point alone.
+    half = (tmp_path / "submissions" / "bao.py").read_text(encoding="utf-8").partition("def sample")[0]
+    (tmp_path / "half.py").write_text(half, encoding="utf-8")
+    said = run("python check.py half.py", tmp_path)
+    assert "NameError: the file has no function of this name" in said and said.endswith("1 of 2 right\n")
     # The file that students begin with fails every check, and in pytest says why.
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(AssertionError, match="(?s)FAIL  kl: .*it raised NotImplementedError"):

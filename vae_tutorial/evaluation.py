@@ -34,7 +34,7 @@ def marginal_log_likelihood(
     Args:
         model: the VAE; call ``model.eval()`` first where it has dropout or batch normalization.
         x: examples, shape (B, D), on the device of the model.
-        n_samples: K.
+        n_samples: K, the number of samples.
         seed: fixes the noise, which each example has for itself by its place in ``x``: neither ``chunk`` nor the
             model's dtype changes it.
         chunk: how many samples go through the decoder at a time; it bounds the memory, whatever B and K.
@@ -159,7 +159,7 @@ def bits_per_dim(log_px: Tensor, x_dim: int) -> Tensor:
 
     Args:
         log_px: log-probabilities, or lower bounds of them, in nats; any shape but an empty one, none for a mean.
-        x_dim: D.
+        x_dim: D, the number of dimensions of x.
 
     Returns:
         Bits per dimension, of the shape of ``log_px``; lower is better.

@@ -67,7 +67,7 @@ def linear(start: float, end: float, n_steps: int) -> Schedule:
 
     Args:
         start, end: the values a at step 0 and b from step T on.
-        n_steps: T.
+        n_steps: T, how many steps the line takes.
 
     Returns:
         The schedule.
@@ -96,7 +96,7 @@ def cyclical(n_steps: int, n_cycles: int = 4, *, rising: float = 0.5) -> Schedul
 
     Args:
         n_steps: T, the steps of all cycles; from then on the value is 1.
-        n_cycles: M.
+        n_cycles: M, the number of cycles.
         rising: R, the share of a cycle in which the value rises, above 0 and at most 1.
 
     Returns:

@@ -74,7 +74,7 @@ def fit(
         epochs: passes over ``x_train``.
         seed: fixes the order of the examples and the noise: same seed, same machine, same bits. Layers that draw from
             PyTorch's global state, such as dropout, are not covered.
-        batch_size: M.
+        batch_size: M, the number of examples in a minibatch.
         lr: Adam's learning rate; a positive number, or a function of the step (see `vae_tutorial.schedules`).
         beta: the weight of the KL term; a number of at least 0, or a function of the step.
         n_samples: noise draws per example and step, the paper's L.

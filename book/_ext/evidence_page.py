@@ -110,8 +110,8 @@ def summary(app, docname) -> nodes.Node:
         "",
         nodes.strong("", f"{n_claims} {plural('claim', n_claims)}"),
         nodes.Text(f" on {len(claims)} {plural('page', len(claims))}, each measured, each passed. "),
-        nodes.strong("", f"{n_mistakes} wrong versions and false statements"),
-        nodes.Text(f" on {len(mistakes)} {plural('page', len(mistakes))}, each caught."),
+        nodes.strong("", f"{n_mistakes} wrong formulas, programs and statements"),
+        nodes.Text(f", put to the checks on purpose on {len(mistakes)} {plural('page', len(mistakes))}, each caught."),
         classes=["evidence-summary"],
     )
 
