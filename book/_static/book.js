@@ -1,4 +1,4 @@
-/* What scrolls sideways can be reached and scrolled by keys: formulas and code, also when they are unfolded later. */
+/* What scrolls sideways can be reached and scrolled by keys: formulas, code and figures, also when they are unfolded later. */
 "use strict";
 
 (() => {
@@ -6,5 +6,5 @@
     if (target.scrollWidth > target.clientWidth) target.tabIndex = 0;
     else target.removeAttribute("tabindex");
   }));
-  document.querySelectorAll(".katex-display, .bd-article pre").forEach((node) => stops.observe(node));
+  document.querySelectorAll(".katex-display, .bd-article pre, .bd-article figure").forEach((node) => stops.observe(node));
 })();
