@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 from filelock import FileLock
@@ -57,9 +58,9 @@ def book(tmp_path_factory) -> Path:
     return folder / "book" / "_build" / "html"
 
 
-def build(folder: Path) -> str:
-    """What is wrong with the build: its warnings, or all that it says when it fails without one."""
-    command = re.search(r"\$\(BIN\)/(jupyter-book build .*)", (ROOT / "Makefile").read_text(encoding="utf-8"))[1]
+def build(folder: Path, recipe: str = r"jupyter-book build .*") -> str:
+    """What is wrong with a build by the Makefile's command: its warnings, or all it says when it fails without one."""
+    command = re.search(rf"\$\(BIN\)/({recipe})", (ROOT / "Makefile").read_text(encoding="utf-8"))[1]
     program, *arguments = shlex.split(command)
     run = subprocess.run(
         [Path(sys.executable).with_name(program), *arguments, "--path-output", folder],
@@ -67,6 +68,17 @@ def build(folder: Path) -> str:
     )  # fmt: skip
     warnings = "\n".join(line for line in run.stdout.splitlines() if re.search("WARNING|ERROR", line))
     return warnings or (run.stdout if run.returncode else "")
+
+
+def build_small(
+    folder: Path, settings: dict[str, Any], target: Path | str = "_build", *, builder: str = "html", **how: Any
+) -> subprocess.CompletedProcess:
+    """Build the small book whose pages lie in a folder, with these settings and the book's own extensions."""
+    lines = [f"import sys; sys.path.append({str(ROOT / 'book' / '_ext')!r})"]
+    lines += [f"{name} = {value!r}" for name, value in settings.items()]
+    (folder / "conf.py").write_text("\n".join(lines), encoding="utf-8")
+    command = [sys.executable, "-m", "sphinx", "-b", builder, "-W", "--keep-going", "-n", "-q", ".", target]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, **how)
 
 
 @pytest.fixture(scope="session")

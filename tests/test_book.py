@@ -5,15 +5,13 @@ The last tests plant errors: each must break the build of a small book made with
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import nbformat
 import pytest
 from bs4 import BeautifulSoup
-from conftest import ROOT, listen
+from conftest import ROOT, build_small, listen
 from fontTools.ttLib import TTFont
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
@@ -268,6 +266,13 @@ def test_mathematics_needs_no_script(book, pages, browser):
 
 GOOD = Check("one is one", ("counting", "looking"), gap=0.0, bound=1e-12)
 BAD = Check("one is two", ("counting", "looking"), gap=1.0, bound=1e-12)
+SETTINGS = {
+    "extensions": ["myst_nb", "katex_math", "evidence_page"],
+    "nb_execution_mode": "off",
+    "html_math_renderer": "katex",
+    "myst_enable_extensions": ["dollarmath"],
+    "html_theme": "basic",
+}
 
 
 def chapter(folder: Path, *, text: str = "One formula, $x^2$.", check: Check | None = GOOD, tags: tuple = ()) -> None:
@@ -280,22 +285,11 @@ def chapter(folder: Path, *, text: str = "One formula, $x^2$.", check: Check | N
     kernel = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
     nbformat.write(new_notebook(cells=cells, metadata=kernel), folder / "chapter.ipynb")
     (folder / "index.md").write_text("# Book\n\n```{toctree}\nchapter\n```\n\n```{evidence} claims\n```\n", "utf-8")
-    extensions = ["myst_nb", "katex_math", "evidence_page"]
-    settings = {"extensions": extensions, "nb_execution_mode": "off", "html_math_renderer": "katex",
-                "myst_enable_extensions": ["dollarmath"], "html_theme": "basic"}  # fmt: skip
-    lines = [f"{name} = {value!r}" for name, value in settings.items()]
-    path = f"import sys; sys.path.append({str(ROOT / 'book' / '_ext')!r})"
-    (folder / "conf.py").write_text("\n".join([path, *lines]), "utf-8")
-
-
-def build(folder: Path) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-n", "-q", ".", "_build"]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True)
 
 
 def test_a_sound_chapter_builds(tmp_path):
     chapter(tmp_path)
-    run = build(tmp_path)
+    run = build_small(tmp_path, SETTINGS)
     assert (run.returncode, run.stderr) == (0, "")
     page = (tmp_path / "_build" / "chapter.html").read_text("utf-8")
     assert 'id="check-1"' in page and 'class="katex"' in page and "<math" in page
@@ -311,14 +305,14 @@ def test_a_sound_chapter_builds(tmp_path):
 ], ids=["unbalanced TeX", "unknown TeX", "failed check", "mistake not caught", "no check"])  # fmt: skip
 def test_a_planted_error_breaks_the_build(tmp_path, planted, message):
     chapter(tmp_path, **planted)
-    run = build(tmp_path)
+    run = build_small(tmp_path, SETTINGS)
     assert run.returncode != 0
     assert re.search(message, re.sub(r"\x1b\[[\d;]*m", "", run.stderr)), run.stderr
 
 
 def test_a_caught_mistake_builds(tmp_path):
     chapter(tmp_path, check=BAD, tags=("planted-mistake",))
-    assert build(tmp_path).returncode == 0
+    assert build_small(tmp_path, SETTINGS).returncode == 0
 
 
 def test_the_data_of_a_check_survive_the_page():

@@ -10,15 +10,13 @@ import json
 import math
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from axe import violations
-from conftest import ROOT, listen, serving
+from conftest import ROOT, build_small, listen, serving
 from playwright.sync_api import Locator, Page
 from scipy.stats import kstest
 from torch.distributions import Normal
@@ -52,11 +50,8 @@ def site(tmp_path_factory) -> Path:
                     html_static_path=["book/_static"], html_css_files=["book.css"], project="Explorers",
                     html_favicon="book/_static/favicon.svg",
                     exclude_patterns=["**/*.safetensors"], html_context=dict(default_mode="auto"))  # fmt: skip
-    path = f"import sys; sys.path.append({str(ROOT / 'book' / '_ext')!r})"
-    (source / "conf.py").write_text("\n".join([path, *(f"{k} = {v!r}" for k, v in settings.items())]), "utf-8")
     target = tmp_path_factory.mktemp("site")
-    command = [sys.executable, "-m", "sphinx", "-W", "-n", "-q", source, target / "book"]
-    run = subprocess.run(command, capture_output=True, text=True)
+    run = build_small(source, settings, target / "book")
     assert (run.returncode, run.stderr) == (0, ""), run.stderr
     return target
 

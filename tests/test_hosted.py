@@ -21,13 +21,13 @@ import nbformat
 import pytest
 import yaml
 from bs4 import BeautifulSoup
+from conftest import build_small
+from first_cell import SOURCE, put_first
+from hosted import BRANCH, fill_in
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, writes
 
 ROOT = Path(__file__).parents[1]
-sys.path += [str(ROOT / "tools"), str(ROOT / "book" / "_ext")]
 
-from first_cell import SOURCE, put_first  # noqa: E402
-from hosted import BRANCH, fill_in  # noqa: E402
 
 NOTEBOOKS = sorted(ROOT.glob("book/*.ipynb"))
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -208,16 +208,15 @@ def small_book(tmp_path):
     notebook = put_first(new_notebook(cells=[new_markdown_cell("# A chapter\n\nText.")], metadata=kernel))
     (tmp_path / "book" / "chapter.ipynb").write_text(writes(notebook), encoding="utf-8")
     (tmp_path / "index.md").write_text("# Book\n\n```{toctree}\nbook/chapter\n```\n", encoding="utf-8")
-    (tmp_path / "conf.py").write_text(
-        f"import sys; sys.path.append({str(ROOT / 'book' / '_ext')!r})\n"
-        "extensions = ['myst_nb', 'sphinx_book_theme', 'hosted']\n"
-        "html_theme, nb_execution_mode, html_theme_options = 'sphinx_book_theme', 'off', {}\n",
-        encoding="utf-8",
-    )
+    settings = {
+        "extensions": ["myst_nb", "sphinx_book_theme", "hosted"],
+        "html_theme": "sphinx_book_theme",
+        "html_theme_options": {},
+        "nb_execution_mode": "off",
+    }
 
     def build(**variables: str) -> dict[str, BeautifulSoup]:
-        command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-n", "-q", ".", "html"]
-        run = subprocess.run(command, cwd=tmp_path, env=environment(**variables), capture_output=True, text=True)
+        run = build_small(tmp_path, settings, "html", env=environment(**variables))
         assert (run.returncode, run.stderr) == (0, "")
         pages = {name: tmp_path / "html" / f"{name}.html" for name in ("index", "book/chapter")}
         return {name: BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser") for name, page in pages.items()}

@@ -5,7 +5,6 @@ Without TeX the second half is skipped, loudly; `make pdf` installs it.
 
 import pickle
 import re
-import shlex
 import shutil
 import subprocess
 import sys
@@ -15,11 +14,10 @@ from pathlib import Path
 import nbformat
 import pytest
 import yaml
-from conftest import NO_TEX
+from conftest import NO_TEX, build, build_small
+from typeset import FLAW, MARGIN, TOO_WIDE
 
 ROOT = Path(__file__).parents[1]
-sys.path.append(str(ROOT / "tools"))
-from typeset import FLAW, MARGIN, TOO_WIDE  # noqa: E402
 
 PROGRAMS = ("latexmk", "xelatex", "pdfinfo", "pdftotext")
 with_tex = pytest.mark.skipif(not all(map(shutil.which, PROGRAMS)), reason=NO_TEX)
@@ -53,16 +51,9 @@ def outputs(cell, mime: str) -> list[str]:
 @pytest.fixture(scope="module")
 def built(tmp_path_factory) -> Path:
     """The folder of the LaTeX source, made by the Makefile's own command."""
-    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    command = re.search(r"\$\(BIN\)/(jupyter-book build .*--builder latex.*)", makefile)[1]
     folder = tmp_path_factory.mktemp("paper")
-    program, *arguments = shlex.split(command)
-    run = subprocess.run(
-        [Path(sys.executable).with_name(program), *arguments, "--path-output", folder],
-        cwd=ROOT, capture_output=True, text=True,
-    )  # fmt: skip
-    warnings = [line for line in (run.stdout + run.stderr).splitlines() if re.search("WARNING|ERROR", line)]
-    assert (run.returncode, warnings) == (0, []), "\n".join(warnings) or run.stderr
+    flaws = build(folder, r"jupyter-book build .*--builder latex.*")
+    assert flaws == "", flaws
     return folder / "_build" / "latex"
 
 
@@ -167,24 +158,22 @@ Why?
 See the theorem.
 ```
 """
-SETTINGS = """
-import sys; sys.path.append({path!r})
-extensions = ["myst_nb", "sphinx_proof", "sphinx_exercise", "sphinx_design", "evidence_page", "latex_book"]
-project, author = "A book", "A_B & C"
-html_title = "A book: with a subtitle"
-myst_enable_extensions = ["dollarmath", "colon_fence"]
-"""
+SETTINGS = {
+    "extensions": ["myst_nb", "sphinx_proof", "sphinx_exercise", "sphinx_design", "evidence_page", "latex_book"],
+    "project": "A book",
+    "author": "A_B & C",
+    "html_title": "A book: with a subtitle",
+    "myst_enable_extensions": ["dollarmath", "colon_fence"],
+}
 
 
 def test_a_theorem_becomes_a_box_with_its_number(tmp_path):
-    (tmp_path / "conf.py").write_text(SETTINGS.format(path=str(ROOT / "book" / "_ext")), "utf-8")
     contents = "```{toctree}\n:caption: A part\n:numbered:\nchapter\n```\n"
     (tmp_path / "index.md").write_text(f"# Book\n\nA foreword.\n\n## More\n\nOf it.\n\n{contents}", "utf-8")
     (tmp_path / "chapter.md").write_text(CHAPTER, "utf-8")
     (tmp_path / "book" / "_latex").mkdir(parents=True)
     shutil.copy(ROOT / "book/_latex/book.sty", tmp_path / "book/_latex")
-    command = [sys.executable, "-m", "sphinx", "-b", "latex", "-W", "--keep-going", "-n", "-q", ".", "_build"]
-    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    run = build_small(tmp_path, SETTINGS, builder="latex")
     assert (run.returncode, run.stderr) == (0, "")
     tex = (tmp_path / "_build" / "book.tex").read_text("utf-8")
     assert r"\begin{bookstatement}{\sphinxstylestrong{Theorem 1.1 (Of \(x^2\))}}" in re.sub(r"\s*\n\s*", "", tex)
@@ -231,7 +220,6 @@ def test_the_pdf_says_what_it_is(pdf):
 @with_tex
 def test_numbers_are_those_of_the_pages(built, pdf):
     """Equations and figures: Sphinx numbers them for the pages, LaTeX for the PDF."""
-    sys.path.append(str(ROOT / "book" / "_ext"))
     with (built.parent / ".doctrees" / "environment.pickle").open("rb") as file:
         environment = pickle.load(file)
     auxiliary = (built / "book.aux").read_text(encoding="utf-8")

@@ -2,18 +2,15 @@
 
 import json
 import re
-import sys
 from pathlib import Path
 
 import pytest
 from bs4 import BeautifulSoup
 from docutils import nodes
+from reading_time import MINUTES, SECONDS, count, minutes
 from sphinx_exercise.nodes import solution_node
 
 ROOT = Path(__file__).parents[1]
-sys.path.append(str(ROOT / "book" / "_ext"))
-
-from reading_time import MINUTES, SECONDS, count, minutes  # noqa: E402
 
 
 @pytest.fixture(scope="module")

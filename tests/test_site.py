@@ -7,10 +7,8 @@ one at a sub-path of a local server, which answers with 404.html as GitHub's doe
 import json
 import os
 import re
-import subprocess
-import sys
 import threading
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -18,19 +16,17 @@ import numpy as np
 import pytest
 import yaml
 from bs4 import BeautifulSoup
-from conftest import CHROMIUM, NO_CHROMIUM
+from conftest import QuietHandler, build_small
 from docutils.core import publish_doctree
 from PIL import Image
-from playwright.sync_api import sync_playwright
 from pybtex.database import parse_string
+from site_address import site_address
+from site_head import DESCRIPTION_LENGTH, description
 
 import vae_tutorial
 
 ROOT = Path(__file__).parents[1]
-sys.path += [str(ROOT / "book" / "_ext"), str(ROOT / "tools")]
 
-from site_address import site_address  # noqa: E402
-from site_head import DESCRIPTION_LENGTH, description  # noqa: E402
 
 CITATION = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
 TITLE = 'Bounds & "gaps" < 1'
@@ -57,12 +53,8 @@ def build(folder: Path, **environment: str) -> Path:
     for name, text in PAGES.items():
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / f"{name}.md").write_text(text, "utf-8")
-    lines = [f"{name} = {value!r}" for name, value in SETTINGS.items()]
-    path = f"import sys; sys.path.append({str(ROOT / 'book' / '_ext')!r})"
-    (folder / "conf.py").write_text("\n".join([path, *lines]), "utf-8")
     bare = {name: value for name, value in os.environ.items() if name not in ("GITHUB_REPOSITORY", "SITE_URL")}
-    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-n", "-q", ".", "out"]
-    run = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=bare | environment)
+    run = build_small(folder, SETTINGS, "out", env=bare | environment)
     assert (run.returncode, run.stderr) == (0, "")
     return folder / "out"
 
@@ -209,7 +201,7 @@ def test_every_address_of_the_sitemap_exists_and_no_page_is_missing(published):
     assert "Sitemap: https://ada.github.io/sitemap.xml\n" in (published / "robots.txt").read_text()
 
 
-class LikeGitHub(SimpleHTTPRequestHandler):
+class LikeGitHub(QuietHandler):
     """Serves a folder at /vae/, and its 404.html where there is nothing."""
 
     def translate_path(self, path):
@@ -224,9 +216,6 @@ class LikeGitHub(SimpleHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, *args):
-        pass
-
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
@@ -237,16 +226,6 @@ def site(tmp_path_factory):
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield address
         server.shutdown()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    if CHROMIUM is None:
-        pytest.skip(NO_CHROMIUM)
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--disable-gpu"], chromium_sandbox=False)
-        yield chromium
-        chromium.close()
 
 
 @pytest.mark.parametrize("theme, width", [("light", 1350), ("dark", 390)])

@@ -9,6 +9,7 @@ import html
 import json
 import re
 
+from contents import chapter_number, numbered_title, reading_order
 from docutils import nodes
 from docutils.parsers.rst import directives
 from sphinx.util import logging
@@ -81,11 +82,6 @@ def numbered(app, docname) -> list[dict]:
     ]
 
 
-def chapter_number(app, docname) -> list[str]:
-    """The number in the table of contents, or nothing for a page without one."""
-    return [str(n) for n in app.env.toc_secnumbers.get(docname, {}).get("", ())[:1]]
-
-
 def resolve(app, doctree, docname) -> None:
     for check in numbered(app, docname):
         label_checks(doctree, check)
@@ -156,21 +152,14 @@ def link(app, docname, check) -> nodes.reference:
     return nodes.reference("", check["claim"], refuri=uri, internal=True)
 
 
-def reading_order(app) -> list[str]:
-    order = [app.config.root_doc]
-    for page in order:  # grows while we walk it
-        order += [child for child in app.env.toctree_includes.get(page, []) if child not in order]
-    return order
-
-
 def table(app, name, head, widths, groups, cells) -> nodes.table:
     """A table with a spanning row for each chapter, followed by the chapter's rows."""
     tgroup = nodes.tgroup("", *(nodes.colspec(colwidth=w) for w in widths), cols=len(head))
     tgroup += nodes.thead("", row(head))
     tbody = nodes.tbody()
     for page, checks in groups.items():
-        chapter = ". ".join([*chapter_number(app, page), app.env.titles[page].astext()])
-        tbody += nodes.row("", entry(nodes.strong("", chapter), morecols=len(head) - 1), classes=["evidence-chapter"])
+        chapter = nodes.strong("", numbered_title(app, page))
+        tbody += nodes.row("", entry(chapter, morecols=len(head) - 1), classes=["evidence-chapter"])
         tbody += [row(cells(check)) for check in checks]
     tgroup += tbody
     return nodes.table("", tgroup, classes=["colwidths-given", "evidence", f"evidence-{name}"])

@@ -2,7 +2,7 @@
 
 The directive ``{explorer} name`` makes a figure of the explorer's picture, with its content as the caption; the scripts
 of `_static/explorers` put the explorer in the picture's place. Only a page that has one loads them. In a bare notebook
-the directive is a block of code whose text is the caption, so it should say where the explorer lives.
+the directive is a block of code whose text is the caption.
 """
 
 from docutils import nodes

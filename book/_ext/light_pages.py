@@ -22,6 +22,12 @@ SCRIPT = re.compile(r"\s*<script(?P<options>[^>]*)>[^<]*</script>")
 STAYS = re.compile(r"data-cfasync|type=")  # the choice of light or dark, and data
 SEARCH = re.compile(r"(?:searchtools|language_data|searchindex)\.js")  # used by the page of results alone
 PRELOADED_SCRIPT = re.compile(r'\s*<link rel="preload" as="script"[^>]*>')
+# The theme's icons come from its web font: 1.5 MB of script for the same icons, and its preloading of the font, which
+# fails on pages opened from the disk, are not needed.
+REDUNDANT = re.compile(
+    r'\s*<script[^>]*src="[^"]*(?:scripts/fontawesome|fontawesome/[^"]*/all\.min)\.js[^"]*"></script>'
+    r'|\s*<link rel="preload" as="font"[^>]*>'
+)
 IMAGE = re.compile(r'<img (?P<rest>[^>]*?src="(?P<src>[^":?]*\.png)"[^>]*?)\s*/?>')
 PLAIN_TOKEN = re.compile(r'<span class="(?:n|p|w)">([^<]*)</span>')  # names, punctuation, space: colored as the rest
 WRITTEN = re.compile(r'\b(?:class|id)="([^"]*)"')
@@ -175,7 +181,7 @@ def lighten(app, exception) -> None:
     version = sha256(css.encode()).hexdigest()[:8]
     landing = folder / app.builder.get_target_uri(app.config.root_doc)
     for path, text in texts.items():
-        text = PLAIN_TOKEN.sub(r"\1", with_bundle(text, common, version))
+        text = PLAIN_TOKEN.sub(r"\1", with_bundle(REDUNDANT.sub("", text), common, version))
         text = with_sized_pictures(text, path.parent, first_at_once=path == landing)
         path.write_text(text if path.name == "search.html" else with_scripts_last(text), encoding="utf-8")
 

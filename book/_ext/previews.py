@@ -14,7 +14,7 @@ import re
 from functools import partial
 from pathlib import Path
 
-from evidence_page import chapter_number
+from contents import numbered_title
 
 LINK = re.compile(r'<a class="reference internal"(?: data-preview)? href="(?P<page>[^"#:]*)#(?P<anchor>[^"]+)"')
 KINDS = re.compile(r'<figure\b|\bid="term-|\bclass="(?:math|proof|exercise|citation|check)\b')
@@ -69,7 +69,7 @@ def write_previews(app, exception) -> None:
     for uri, targets in elsewhere.items():
         if targets:
             name = uri.removesuffix(".html")
-            title = html.escape(". ".join([*chapter_number(app, name), app.env.titles[name].astext()]))
+            title = html.escape(numbered_title(app, name))
             data = json.dumps({"title": title, "targets": targets}, ensure_ascii=False)
             write(app.outdir / "_static" / "previews" / f"{name}.js", f"Previews.add({json.dumps(name)}, {data});\n")
 

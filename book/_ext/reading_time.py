@@ -9,8 +9,9 @@ import json
 from html import escape
 from pathlib import Path
 
-import evidence_page
+from contents import chapter_number
 from docutils import nodes
+from evidence_page import all_checks
 from sphinx_exercise.nodes import solution_node
 
 RUNNING_TIMES = Path(__file__).parents[1] / "running_times.json"
@@ -49,13 +50,13 @@ def minutes(counted: dict[str, int]) -> int:
 
 
 def add_line(app, doctree, docname) -> None:
-    if app.builder.format != "html" or not evidence_page.chapter_number(app, docname):
+    if app.builder.format != "html" or not chapter_number(app, docname):
         return
     title = next(doctree.findall(nodes.title))
     parts = [f"Reading: {minutes(count(doctree))} min"]
     if run := json.loads(RUNNING_TIMES.read_text(encoding="utf-8")).get(docname.rpartition("/")[2]):
         parts.append(f"Running: {run['seconds']} s (one core, {run['processor']})")
-    if checks := evidence_page.all_checks(app.env).get(docname):
+    if checks := all_checks(app.env).get(docname):
         parts.append(f"Checks: {len(checks)}")
     page, anchor, _ = app.env.get_domain("std").labels[EXPLANATION]
     address = f"{app.builder.get_relative_uri(docname, page)}#{anchor}"

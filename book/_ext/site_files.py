@@ -6,7 +6,7 @@ Addresses are relative where the site's own (`site_address`) is not known, so th
 import html
 from urllib.parse import quote, urlsplit
 
-from evidence_page import reading_order
+from contents import reading_order
 from site_address import site_address
 from site_head import description, meta, preview_tags
 

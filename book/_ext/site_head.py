@@ -8,8 +8,8 @@ import json
 import re
 
 from citation import author_names, cited
+from contents import chapter_number
 from docutils import nodes
-from evidence_page import chapter_number
 from site_address import site_address
 
 CARD, CARD_SIZE = "_static/card.png", (1200, 630)  # drawn by tools/social_card.py
