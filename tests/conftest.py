@@ -124,6 +124,11 @@ def browser() -> Iterator[Browser]:
         chromium.close()
 
 
+def lay_out(tab) -> None:
+    """All of the page that is open in the browser, not only what lies near the window."""
+    tab.add_style_tag(content="article section { content-visibility: visible !important }")
+
+
 def listen(context) -> tuple[list[str], list[str]]:
     """What the pages of a browser context will complain of, and what they will ask for: two lists that grow."""
     said, requests = [], []

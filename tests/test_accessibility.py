@@ -2,6 +2,7 @@
 
 import pytest
 from axe import violations
+from conftest import lay_out
 
 OPEN = """async () => {
     document.querySelectorAll('details').forEach(details => { details.open = true; });
@@ -39,6 +40,7 @@ def test_axe_finds_no_violation_by_day_or_night(book, pages, browser, width):
             tab.goto((book / name).as_uri())
             if name == "index.html":
                 tab.wait_for_url("**/book/index.html")
+            lay_out(tab)
             tab.evaluate(OPEN)
             assert tab.locator(".toggle-hidden").count() == 0
             tab.evaluate(SIMPLIFY)

@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 import nbformat
 import pytest
 from bs4 import BeautifulSoup
-from conftest import ROOT, build_small, listen
+from conftest import ROOT, build_small, lay_out, listen
 from fontTools.ttLib import TTFont
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
@@ -139,6 +139,7 @@ STATE = """() => {
     };
     return {
         theme: document.documentElement.dataset.theme,
+        height: document.documentElement.scrollHeight,
         wider: document.documentElement.scrollWidth - document.documentElement.clientWidth,
         math: math.length,
         set: math.filter(node => node.querySelector('.katex .katex-html') && node.querySelector('math')).length,
@@ -196,6 +197,8 @@ def test_pages_open_without_a_flaw(book, pages, server, browser, theme, width, s
                 tab.wait_for_url("**/book/index.html")
             own = [url.removeprefix(base) for url in requests if url.startswith(base)]
             weight = sum((book / unquote(urlsplit(url).path)).stat().st_size for url in set(own))
+            guessed = tab.evaluate("document.documentElement.scrollHeight")
+            lay_out(tab)
             tab.evaluate(FETCH_PICTURES)
             state = tab.evaluate(STATE)
         found = {
@@ -204,6 +207,7 @@ def test_pages_open_without_a_flaw(book, pages, server, browser, theme, width, s
             "theme": state["theme"] != theme,
             "wider than the window": max(state["wider"], 0),
             "formulas not set": state["math"] - state["set"] + state["errors"],
+            "badly guessed height": guessed / state["height"] if not 0.85 < guessed / state["height"] < 1.3 else 0,
             "pale": [ratio for ratio in state["contrast"] if ratio < 4.5],
             "heavy": weight if weight > LIGHT.get(name, CHAPTER) else 0,
             **{key: state[key] for key in ("raw", "images", "uncued", "numbers", "stray")},
@@ -219,6 +223,7 @@ def test_pages_open_without_a_flaw(book, pages, server, browser, theme, width, s
 def test_every_cell_of_the_evidence_is_in_view(book, browser, width):
     tab = browser.new_page(viewport={"width": width, "height": 900})
     tab.goto((book / "book" / "evidence.html").as_uri())
+    lay_out(tab)
     boxes = tab.evaluate("""() => [...document.querySelectorAll('table.evidence td')]
         .map(node => [node.getBoundingClientRect(), node.scrollWidth - node.clientWidth])
         .map(([box, hidden]) => [box.left, box.right, box.width, box.height, hidden])""")
@@ -236,6 +241,35 @@ def test_every_cell_of_the_evidence_is_in_view(book, browser, width):
     assert width > 600 or all(head in content for head, content in heads.items()), heads
 
 
+LAID_OUT = """() => [...document.querySelectorAll('article > section > section > h2')]
+    .map(head => head.checkVisibility({contentVisibilityAuto: true}))"""
+STOPS = """() => [...document.querySelectorAll('.katex-display, article :is(pre, figure)')]
+    .filter(box => box.scrollWidth > box.clientWidth).map(box => box.tabIndex)"""
+
+
+def test_a_long_page_is_laid_out_as_it_is_read(book, browser):
+    address = (book / "book" / "gaussian_kl.html").as_uri()
+    tab = browser.new_page(viewport={"width": 390, "height": 900})
+    tab.goto(address)
+    first, *_, last = tab.evaluate(LAID_OUT)
+    assert first and not last
+    while tab.evaluate("document.documentElement.scrollHeight - innerHeight - scrollY") > 1:
+        tab.mouse.wheel(0, 700)
+        tab.wait_for_timeout(50)
+    lay_out(tab)
+    tab.evaluate("document.querySelectorAll('details').forEach(details => { details.open = true; })")
+    tab.wait_for_timeout(200)
+    stops = tab.evaluate(STOPS)
+    assert len(stops) > 5 and set(stops) == {0}  # the keyboard reaches what scrolls
+    for target in ("#check-40", "#exercises", "#pitfalls"):
+        tab.goto("about:blank")
+        tab.goto(address + target)
+        assert not all(tab.evaluate(LAID_OUT))
+        tab.wait_for_function("target => {const {top, bottom} = document.querySelector(target).getBoundingClientRect();"
+                              " return bottom > 0 && top < innerHeight / 2}", arg=target)  # fmt: skip
+    tab.close()
+
+
 def test_the_bar_of_a_solution_opens_it(book, browser):
     tab = browser.new_page()
     tab.goto((book / "book" / "gaussian_kl.html").as_uri())
@@ -247,6 +281,8 @@ def test_the_bar_of_a_solution_opens_it(book, browser):
         bar.click(position={"x": 130, "y": 20})  # on the name of the exercise
         assert "toggle-hidden" not in solution.get_attribute("class")
         assert bar.locator("a").count() == 0
+        name = bar.locator("button").get_attribute("aria-label")
+        assert re.fullmatch(r"Solution to Exercise 4\.\d \(.+\)", name), name
     assert tab.url == address
     tab.close()
 

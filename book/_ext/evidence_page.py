@@ -24,7 +24,8 @@ class evidence_part(nodes.General, nodes.Element):
 
 
 class Evidence(SphinxDirective):
-    """``{evidence} summary`` counts; ``{evidence} claims`` and ``{evidence} mistakes`` are the two tables."""
+    """``{evidence} summary`` counts; ``{evidence} chapters`` links to the rows of each chapter in the first of the two
+    tables, ``{evidence} claims`` and ``{evidence} mistakes``."""
 
     required_arguments = 1
 
@@ -112,6 +113,15 @@ def summary(app, docname) -> nodes.Node:
     )
 
 
+def chapters(app, docname) -> nodes.Node:
+    """A link to the rows of each chapter."""
+    lines = []
+    for page, checks in by_page(app, planted=False).items():
+        link = nodes.reference("", numbered_title(app, page), refid=rows_id("claims", page), internal=True)
+        lines.append(nodes.paragraph("", "", link, nodes.Text(f" ({len(checks)})")))
+    return nodes.bullet_list("", *(nodes.list_item("", line) for line in lines), classes=["evidence-contents"])
+
+
 def claims_table(app, docname) -> nodes.Node:
     def cells(check):
         routes = " against ".join(check["routes"])
@@ -138,7 +148,7 @@ def required(check) -> str:
     return f"{relation} {check['bound']:g}"
 
 
-PARTS = {"summary": summary, "claims": claims_table, "mistakes": mistakes_table}
+PARTS = {"summary": summary, "chapters": chapters, "claims": claims_table, "mistakes": mistakes_table}
 
 
 def by_page(app, *, planted: bool) -> dict[str, list[dict]]:
@@ -158,11 +168,16 @@ def table(app, name, head, widths, groups, cells) -> nodes.table:
     tgroup += nodes.thead("", row(head))
     tbody = nodes.tbody()
     for page, checks in groups.items():
-        chapter = nodes.strong("", numbered_title(app, page))
+        here = nodes.target("", "", ids=[rows_id(name, page)])
+        chapter = nodes.inline("", "", here, nodes.strong("", numbered_title(app, page)))
         tbody += nodes.row("", entry(chapter, morecols=len(head) - 1), classes=["evidence-chapter"])
         tbody += [row(cells(check)) for check in checks]
     tgroup += tbody
     return nodes.table("", tgroup, classes=["colwidths-given", "evidence", f"evidence-{name}"])
+
+
+def rows_id(name: str, page: str) -> str:
+    return f"{name}-{nodes.make_id(page.rpartition('/')[2])}"
 
 
 def row(cells) -> nodes.row:

@@ -1,10 +1,20 @@
-/* What scrolls sideways can be reached and scrolled by keys: formulas, code and figures, also when they are unfolded later. */
+/* A folded solution's button is named as its bar is. What scrolls can be reached and scrolled by keys: formulas, code,
+   tables and figures, also when they are unfolded or laid out later. */
 "use strict";
 
+addEventListener("DOMContentLoaded", () => {  // the buttons are there
+  for (const button of document.querySelectorAll(".admonition-title > .toggle-button")) {
+    const bar = button.parentElement.cloneNode(true);
+    bar.querySelectorAll("button, .katex-html, annotation").forEach((node) => node.remove());
+    button.setAttribute("aria-label", bar.textContent.replace(/\s+/g, " ").trim());
+  }
+});
+
 (() => {
+  const boxes = ".katex-display, .bd-article :is(pre, figure, .cell_output > .output, .pst-scrollable-table-container)";
   const stops = new ResizeObserver((entries) => entries.forEach(({ target }) => {
-    if (target.scrollWidth > target.clientWidth) target.tabIndex = 0;
+    if (target.scrollWidth > target.clientWidth || target.scrollHeight > target.clientHeight) target.tabIndex = 0;
     else target.removeAttribute("tabindex");
   }));
-  document.querySelectorAll(".katex-display, .bd-article pre, .bd-article figure").forEach((node) => stops.observe(node));
+  document.querySelectorAll(boxes).forEach((node) => stops.observe(node));
 })();
