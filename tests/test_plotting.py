@@ -95,6 +95,17 @@ def test_latent_scatter_draws_every_point_and_names_each_class_at_its_center(ax)
     assert ax.get_aspect() == 1 and (ax.get_xlabel(), ax.get_ylabel()) == ("$z_1$", "$z_2$")
 
 
+def test_latent_scatter_keeps_labels_apart(ax):
+    mu = np.array([[0.0, 0.0], [0.01, 0.0], [0.0, 0.02], [0.02, 0.01], [0.0, 0.02], [9.0, 10.0]])
+    latent_scatter(mu, np.arange(6), ax)
+    places = np.array([text.xyann for text in ax.texts])
+    apart = np.linalg.norm(places[:, None] - places, axis=-1)[~np.eye(6, dtype=bool)]
+    assert sorted(apart)[2] > 0.78  # of 0.08 times the range; two that coincide have no direction to part in
+    assert [text.get_text() for text in ax.texts] == list("012345") and tuple(places[-1]) == (9, 10)
+    for (x, y), line, place in zip(mu, ax.lines, places, strict=True):
+        assert line.get_xydata().tolist() == [[x, y], place.tolist()]
+
+
 def test_density_contours_lie_where_the_density_is_half_to_two_and_a_half_deviations_below_its_peak(ax):
     density_contours(DENSITY, X1, X2, ax, color=VERMILION)
     (contours,) = ax.collections

@@ -104,6 +104,9 @@ def plot_history(history: History, ax: Axes, *, label: str = "") -> None:
 def latent_scatter(mu: ArrayLike, labels: ArrayLike, ax: Axes) -> None:
     """Draw two-dimensional latent means, each class in its own color and named at its center.
 
+    A class is named at the median of its points; names that would cover each other move apart, each tied to its median
+    by a line.
+
     Args:
         mu: means, shape (N, 2).
         labels: whole numbers 0 to 9, shape (N,).
@@ -123,10 +126,13 @@ def latent_scatter(mu: ArrayLike, labels: ArrayLike, ax: Axes) -> None:
         raise ValueError(f"mu must have shape (N, 2) and labels (N,), got {mu.shape} and {labels.shape}")
     colors = ListedColormap(plt.get_cmap("tab10").colors)
     ax.scatter(*mu.T, c=labels, cmap=colors, vmin=-0.5, vmax=9.5, s=4, alpha=0.5, linewidths=0, rasterized=True)
-    for label in np.unique(labels):
-        center = np.median(mu[labels == label], axis=0)
-        box = dict(boxstyle="circle,pad=0.15", facecolor="white", edgecolor=GRAY, alpha=0.85)
-        ax.annotate(str(label), center, ha="center", va="center", fontweight="bold", bbox=box)
+    names = np.unique(labels)
+    centers = np.stack([np.median(mu[labels == name], axis=0) for name in names])
+    places = _pushed_apart(centers, 0.08 * np.ptp(mu, axis=0).max())
+    box = dict(boxstyle="circle,pad=0.15", facecolor="white", edgecolor=GRAY, alpha=0.85)
+    for name, center, place in zip(names, centers, places, strict=True):
+        ax.plot(*np.stack([center, place], axis=1), color="black", linewidth=0.8)
+        ax.annotate(str(name), place, ha="center", va="center", fontweight="bold", bbox=box)
     ax.set(xlabel=r"$z_1$", ylabel=r"$z_2$", aspect="equal")
 
 
@@ -153,6 +159,16 @@ def density_contours(density: ArrayLike, x1: ArrayLike, x2: ArrayLike, ax: Axes,
         raise ValueError(f"density must have shape (len(x2), len(x1)) = {(len(x2), len(x1))}, got {density.shape}")
     levels = density.max() * np.exp(-0.5 * np.array([2.5, 2.0, 1.5, 1.0, 0.5]) ** 2)
     ax.contour(x1, x2, density, levels=levels, colors=color, linewidths=1.2)
+
+
+def _pushed_apart(points: np.ndarray, distance: float) -> np.ndarray:
+    """Points moved until none is much closer to another than the distance, so that labels there can be read."""
+    for _ in range(100):
+        difference = points[:, None] - points
+        norm = np.linalg.norm(difference, axis=-1, keepdims=True)
+        push = np.where(norm > 0, np.clip(distance - norm, 0, None) / 2, 0)  # no direction leads away from itself
+        points = points + (push * difference / np.where(norm > 0, norm, 1)).sum(axis=1)
+    return points
 
 
 def _finite_array(name: str, values: ArrayLike | Sequence[float]) -> np.ndarray:
