@@ -10,11 +10,13 @@ the landing page. Without this extension the pages look the same.
 import posixpath
 import re
 import struct
-from collections.abc import Iterator
 from hashlib import sha256
+from itertools import groupby
 from pathlib import Path
 
+import tinycss2
 from fontTools import subset
+from tinycss2.ast import AtRule, Node
 
 BUNDLE = "book.bundle.css"
 STYLE_SHEET = re.compile(r'\s*<link (?=[^>]*rel="stylesheet")(?![^>]*media=)[^>]*href="(?P<href>[^"?]*)[^>]*>')
@@ -32,66 +34,41 @@ IMAGE = re.compile(r'<img (?P<rest>[^>]*?src="(?P<src>[^":?]*\.png)"[^>]*?)\s*/?
 PLAIN_TOKEN = re.compile(r'<span class="(?:n|p|w)">([^<]*)</span>')  # names, punctuation, space: colored as the rest
 WRITTEN = re.compile(r'\b(?:class|id)="([^"]*)"')
 NAME = re.compile(r"[\w-]+")
-CLASS_OR_ID = re.compile(r"[.#]((?:\\.|[\w-])+)")
-COMPOSED = re.compile(r"bs-|.*\\")  # names that scripts put together, and names with signs in them
-TOKEN = re.compile(r"""/\*.*?\*/|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|url\([^"')]*\)|.""", re.DOTALL)
-ICON = re.compile(r'"\\(f[0-9a-f]{3})"|([\uf000-\uf8ff])')
+COMPOSED = re.compile(r"bs-|.*[^\w-]")  # names that scripts put together, and names with signs in them
+ICON = re.compile("[\uf000-\uf8ff]")
 
 
 # Style sheets
 
 
-def rules(css: str) -> Iterator[tuple[str, str | None]]:
-    """What stands before the braces of each rule and what within them, None where there are none."""
-    depth, head, body = 0, "", ""
-    for token in (match[0] for match in TOKEN.finditer(css)):
-        if token.startswith("/*"):
-            continue
-        depth -= token == "}"
-        if depth:
-            body += token
-        elif token in ("}", ";"):
-            yield head.strip(), body.strip() if token == "}" else None
-            head, body = "", ""
-        elif token != "{":
-            head += token
-        depth += token == "{"
-
-
-def selectors(head: str) -> list[str]:
-    """The selectors of a rule, parted at the commas that are in no parentheses."""
-    parts, depth = [""], 0
-    for token in (match[0] for match in TOKEN.finditer(head)):
-        depth += (token == "(") - (token == ")")
-        if token == "," and not depth:
-            parts.append("")
-        else:
-            parts[-1] += token
-    return [part.strip() for part in parts]
-
-
-def is_used(selector: str, names: set[str]) -> bool:
+def is_used(selector: list[Node], names: set[str]) -> bool:
     """Whether its classes and ids occur; those within parentheses are alternatives or exceptions."""
-    outside = ""
-    while outside != selector:
-        outside, selector = selector, re.sub(r"\([^()]*\)|\[[^]]*\]", "", selector)
-    return all(COMPOSED.match(name) or name in names for name in CLASS_OR_ID.findall(selector))
+    classes = [after.value for before, after in zip(selector, selector[1:], strict=False) if before == "."]
+    ids = [node.value for node in selector if node.type == "hash"]
+    return all(COMPOSED.match(name) or name in names for name in classes + ids)
 
 
-def thinned(css: str, names: set[str]) -> str:
+def thinned(rules: list[Node], names: set[str]) -> str:
     kept = []
-    for head, body in rules(css):
-        if body is None:
-            kept.append(f"{head};" if not head.startswith("@charset") else "")
-        elif head.startswith(("@media", "@supports", "@container")):
-            inner = thinned(body, names)
-            kept.append(f"{head}{{{inner}}}" if inner else "")
-        elif head.startswith("@"):
-            kept.append(f"{head}{{{body}}}")
+    for rule in rules:
+        if isinstance(rule, AtRule):
+            if rule.lower_at_keyword in ("media", "supports", "container"):
+                inner = thinned(parsed(rule.content), names)
+                kept.append(f"@{rule.at_keyword}{tinycss2.serialize(rule.prelude)}{{{inner}}}" if inner else "")
+            elif rule.lower_at_keyword != "charset":
+                kept.append(rule.serialize())
         else:
-            matching = [selector for selector in selectors(head) if is_used(selector, names)]
-            kept.append(f"{','.join(matching)}{{{body}}}" if matching else "")
+            parts = [list(part) for comma, part in groupby(rule.prelude, lambda node: node == ",") if not comma]
+            matching = [tinycss2.serialize(part).strip() for part in parts if is_used(part, names)]
+            kept.append(f"{','.join(matching)}{{{tinycss2.serialize(rule.content).strip()}}}" if matching else "")
     return "\n".join(filter(None, kept))
+
+
+def parsed(css: str | list[Node]) -> list[Node]:
+    rules = tinycss2.parse_rule_list(css, skip_comments=True, skip_whitespace=True)
+    if wrong := [rule.message for rule in rules if rule.type == "error"]:
+        raise ValueError(f"in a style sheet: {wrong}")
+    return rules
 
 
 def read(path: Path, root: Path) -> str:
@@ -105,11 +82,10 @@ def read(path: Path, root: Path) -> str:
 
 def with_few_icons(css: str, root: Path) -> str:
     """Solid icons come from a font with those alone that a rule shows."""
-    icons = [int(code, 16) if code else ord(sign) for code, sign in ICON.findall(css)]
     font = root / "vendor" / "fontawesome" / "webfonts" / "fa-solid-900.ttf"
     loaded = subset.load_font(str(font), subset.Options())
     subsetter = subset.Subsetter(subset.Options(hinting=False, layout_features=[], notdef_outline=True))
-    subsetter.populate(unicodes=icons)
+    subsetter.populate(text="".join(ICON.findall(css)))
     subsetter.subset(loaded)
     loaded.flavor = "woff"
     loaded.save(root / "icons.woff")
@@ -176,8 +152,8 @@ def lighten(app, exception) -> None:
             names.update(NAME.findall(script.read_text(encoding="utf-8")))
     listed = [style_sheets(text) for text in texts.values()]
     common = [sheet for sheet in listed[0] if all(sheet in others for others in listed)]
-    css = with_few_icons(thinned("\n".join(read(root / sheet, root) for sheet in common), names), root)
-    (root / BUNDLE).write_text(css, encoding="utf-8")
+    css = with_few_icons(thinned(parsed("\n".join(read(root / sheet, root) for sheet in common)), names), root)
+    (root / BUNDLE).write_text(f'@charset "utf-8";\n{css}', encoding="utf-8")
     version = sha256(css.encode()).hexdigest()[:8]
     landing = folder / app.builder.get_target_uri(app.config.root_doc)
     for path, text in texts.items():
