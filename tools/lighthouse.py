@@ -81,7 +81,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("pages", nargs="*", help="addresses within the book; all where none is named")
     pages = parser.parse_args().pages or sorted(
-        path.relative_to(BOOK).as_posix() for path in BOOK.rglob("*.html") if "_static" not in path.parts
+        path.relative_to(BOOK).as_posix()
+        for path in BOOK.rglob("*.html")
+        if "_static" not in path.parts and path.name != "404.html"  # which asks search engines to pass by
     )
     os.environ.setdefault("CHROME_PATH", chromium())
     missed = 0
