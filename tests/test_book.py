@@ -119,21 +119,21 @@ STATE = """() => {
     const math = [...document.querySelectorAll('.math.notranslate')];
     const prose = document.querySelector('main, body').cloneNode(true);
     prose.querySelectorAll('pre, code, script, style, .katex').forEach(node => node.remove());
+    const numbers = color => color.match(/[\\d.]+/g).map(Number);
     const luminance = color => {
-        const [r, g, b] = color.match(/[\\d.]+/g).slice(0, 3).map(v => v / 255)
+        const [r, g, b] = color.slice(0, 3).map(v => v / 255)
             .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
         return 0.2126 * r + 0.7152 * g + 0.0722 * b;
     };
-    const ground = node => {  // the nearest color that lies under it
-        for (; node; node = node.parentElement) {
-            const color = getComputedStyle(node).backgroundColor;
-            if (color !== 'rgba(0, 0, 0, 0)') return color;
-        }
-        return 'rgb(255, 255, 255)';
+    const ground = node => {  // the color under it: of what is nearest, and of what shows through that
+        if (!node) return [255, 255, 255];
+        const [r, g, b, opacity = 1] = numbers(getComputedStyle(node).backgroundColor);
+        if (opacity === 1) return [r, g, b];
+        return ground(node.parentElement).map((under, i) => opacity * [r, g, b][i] + (1 - opacity) * under);
     };
     const scrolls = node => /auto|scroll/.test(getComputedStyle(node).overflowX);
     const contrast = node => {
-        const pair = [getComputedStyle(node).color, ground(node)];
+        const pair = [numbers(getComputedStyle(node).color), ground(node)];
         const [dark, light] = pair.map(luminance).sort((a, b) => a - b);
         return (light + 0.05) / (dark + 0.05);
     };

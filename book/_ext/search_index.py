@@ -18,6 +18,7 @@ GREEK = {
 }  # fmt: skip
 SPOKEN = {"varepsilon": "epsilon", "ell": "ell"}
 SIGNS = {"mid": " | ", "Vert": " ‖ ", "log": "log ", "int": "∫", "dots": "…"}
+STATEMENT = re.compile(r"^ \((.*)\)$")  # the title of a theorem, which its number would precede
 EXERCISE = re.compile(r"Solution to (?P<name>Exercise [\d.]+ ?(?P<title>\(.*\))?)")
 logger = logging.getLogger(__name__)
 
@@ -93,7 +94,9 @@ def refine(app) -> list:
         indexer._titles[docname] = app.env.titles[docname].astext()  # without the HTML of the chapter's number
         named = {found["title"]: found["name"] for title, _ in titles if (found := EXERCISE.match(straight(title)))}
         indexer._all_titles[docname] = [
-            (named.get(straight(title).strip(), title), anchor) for title, anchor in titles if not EXERCISE.match(title)
+            (named.get(straight(title).strip(), STATEMENT.sub(r"\1", title)), anchor)
+            for title, anchor in titles
+            if not EXERCISE.match(title)
         ]
     for word in [word for word in indexer._mapping if word.isdigit()]:
         del indexer._mapping[word]  # the search ignores numbers
