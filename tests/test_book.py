@@ -207,7 +207,7 @@ def test_pages_open_without_a_flaw(book, pages, server, browser, theme, width, s
             "theme": state["theme"] != theme,
             "wider than the window": max(state["wider"], 0),
             "formulas not set": state["math"] - state["set"] + state["errors"],
-            "badly guessed height": guessed / state["height"] if not 0.85 < guessed / state["height"] < 1.3 else 0,
+            "badly guessed height": ratio if not 0.85 < (ratio := guessed / state["height"]) < 1.3 else 0,
             "pale": [ratio for ratio in state["contrast"] if ratio < 4.5],
             "heavy": weight if weight > LIGHT.get(name, CHAPTER) else 0,
             **{key: state[key] for key in ("raw", "images", "uncued", "numbers", "stray")},

@@ -21,13 +21,10 @@ import nbformat
 import pytest
 import yaml
 from bs4 import BeautifulSoup
-from conftest import build_small
+from conftest import ROOT, build_small
 from first_cell import SOURCE, put_first
 from hosted import BRANCH, fill_in
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, writes
-
-ROOT = Path(__file__).parents[1]
-
 
 NOTEBOOKS = sorted(ROOT.glob("book/*.ipynb"))
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

@@ -14,10 +14,8 @@ from pathlib import Path
 import nbformat
 import pytest
 import yaml
-from conftest import NO_TEX, build, build_small
+from conftest import NO_TEX, ROOT, build, build_small
 from typeset import FLAW, MARGIN, TOO_WIDE
-
-ROOT = Path(__file__).parents[1]
 
 PROGRAMS = ("latexmk", "xelatex", "pdfinfo", "pdftotext")
 with_tex = pytest.mark.skipif(not all(map(shutil.which, PROGRAMS)), reason=NO_TEX)

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import yaml
 from bs4 import BeautifulSoup
-from conftest import QuietHandler, build_small
+from conftest import ROOT, QuietHandler, build_small
 from docutils.core import publish_doctree
 from PIL import Image
 from pybtex.database import parse_string
@@ -24,9 +24,6 @@ from site_address import site_address
 from site_head import DESCRIPTION_LENGTH, description
 
 import vae_tutorial
-
-ROOT = Path(__file__).parents[1]
-
 
 CITATION = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
 TITLE = 'Bounds & "gaps" < 1'

@@ -166,8 +166,9 @@ def _pushed_apart(points: np.ndarray, distance: float) -> np.ndarray:
     for _ in range(100):
         difference = points[:, None] - points
         norm = np.linalg.norm(difference, axis=-1, keepdims=True)
-        push = np.where(norm > 0, np.clip(distance - norm, 0, None) / 2, 0)  # no direction leads away from itself
-        points = points + (push * difference / np.where(norm > 0, norm, 1)).sum(axis=1)
+        norm[norm == 0] = np.inf  # no direction leads away from itself
+        push = np.clip(distance - norm, 0, None) / 2
+        points = points + (push * difference / norm).sum(axis=1)
     return points
 
 

@@ -11,7 +11,7 @@ import posixpath
 import re
 import struct
 from hashlib import sha256
-from itertools import groupby
+from itertools import groupby, pairwise
 from pathlib import Path
 
 import tinycss2
@@ -43,7 +43,7 @@ ICON = re.compile("[\uf000-\uf8ff]")
 
 def is_used(selector: list[Node], names: set[str]) -> bool:
     """Whether its classes and ids occur; those within parentheses are alternatives or exceptions."""
-    classes = [after.value for before, after in zip(selector, selector[1:], strict=False) if before == "."]
+    classes = [after.value for before, after in pairwise(selector) if before == "."]
     ids = [node.value for node in selector if node.type == "hash"]
     return all(COMPOSED.match(name) or name in names for name in classes + ids)
 
