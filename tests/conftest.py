@@ -15,11 +15,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from filelock import FileLock
-from playwright.sync_api import Browser, sync_playwright
+
+if TYPE_CHECKING:  # the package's own tests run without the tools of the book's
+    from playwright.sync_api import Browser
 
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[variable] = "1"  # notebook kernels inherit it
@@ -29,12 +30,13 @@ CHROMIUM = os.environ.get("CHROMIUM") or next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
 NO_CHROMIUM = "no Chromium: the pages were NOT opened in a browser; `make browser` installs it"
+NO_PLAYWRIGHT = "no Playwright: the pages were NOT opened in a browser; `make install` installs it"
 NO_TEX = "no TeX: the book was NOT typeset as a PDF; `make pdf` installs it, or says what to install"
 
 
 def pytest_terminal_summary(terminalreporter):
     reasons = [str(report.longrepr) for report in terminalreporter.stats.get("skipped", [])]
-    if missing := [said for said in (NO_CHROMIUM, NO_TEX) if any(said in reason for reason in reasons)]:
+    if missing := [said for said in (NO_CHROMIUM, NO_PLAYWRIGHT, NO_TEX) if any(said in reason for reason in reasons)]:
         terminalreporter.section("NOT TESTED", sep="!", red=True, bold=True)
         for said in missing:
             terminalreporter.line(said, red=True, bold=True)
@@ -46,6 +48,8 @@ def pytest_terminal_summary(terminalreporter):
 @pytest.fixture(scope="session")
 def book(tmp_path_factory) -> Path:
     """The folder of the built pages, made by the Makefile's own command: once, whatever the number of workers."""
+    from filelock import FileLock
+
     folder = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         folder = folder.parent  # of all workers
@@ -113,7 +117,11 @@ class QuietHandler(SimpleHTTPRequestHandler):
 
 
 @pytest.fixture(scope="module")  # not of the session: its event loop would run beside those of the notebooks
-def browser() -> Iterator[Browser]:
+def browser() -> Iterator["Browser"]:
+    try:
+        from playwright.sync_api import sync_playwright
+    except ModuleNotFoundError:
+        pytest.skip(NO_PLAYWRIGHT)
     if CHROMIUM is None:
         pytest.skip(NO_CHROMIUM)
     quiet = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",

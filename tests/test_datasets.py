@@ -385,7 +385,7 @@ def test_mnist_forced(mirrors, monkeypatch, capsys):
     assert load_images().name == "mnist"
     mirrors(REFUSED)
     for name in NAMES:
-        (datasets.pooch.os_cache("") / name).unlink()
+        (pooch.os_cache("") / name).unlink()
     capsys.readouterr()
     with pytest.raises(DatasetError, match="Connection refused"):
         load_images()

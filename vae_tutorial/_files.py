@@ -10,10 +10,14 @@ import os
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
+
+from vae_tutorial._extra import of_the_chapters
+
+with of_the_chapters():
+    import safetensors.torch
+    from safetensors import SafetensorError, safe_open
 
 
 class CheckpointError(RuntimeError):

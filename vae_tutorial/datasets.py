@@ -19,17 +19,14 @@ import uuid
 import warnings
 import zlib
 from pathlib import Path
+from types import ModuleType
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import TqdmWarning
 
-with warnings.catch_warnings():  # pooch imports tqdm.auto, which warns in a notebook without ipywidgets
-    warnings.simplefilter("ignore", TqdmWarning)
-    import pooch
-
+from vae_tutorial._extra import of_the_chapters
 from vae_tutorial._validation import require_count, require_finite, require_float, require_generator
 
 MIRRORS = (
@@ -207,7 +204,7 @@ def binarize(x: Tensor, generator: torch.Generator) -> Tensor:
 def _mnist_file(name: str) -> bytes:
     """The verified, decompressed content of one file of MNIST, downloaded where it is missing."""
     user_folder = os.environ.get("VAE_TUTORIAL_DATA", "")
-    folder = Path(user_folder).expanduser() if user_folder else pooch.os_cache("vae_tutorial")
+    folder = Path(user_folder).expanduser() if user_folder else _pooch().os_cache("vae_tutorial")
     path, reasons = folder / name, []
     try:
         return _verified(path.read_bytes(), SHA256[name])
@@ -228,7 +225,7 @@ def _mnist_file(name: str) -> bytes:
     try:
         for mirror in MIRRORS:
             try:
-                download = pooch.HTTPDownloader(progressbar=True, chunk_size=2**16, timeout=TIMEOUT)
+                download = _pooch().HTTPDownloader(progressbar=True, chunk_size=2**16, timeout=TIMEOUT)
                 download(mirror + name, str(partial), None)
                 content = _verified(partial.read_bytes(), SHA256[name])
                 os.replace(partial, path)
@@ -238,6 +235,16 @@ def _mnist_file(name: str) -> bytes:
     finally:
         partial.unlink(missing_ok=True)
     raise _error(path, reasons)
+
+
+def _pooch() -> ModuleType:
+    """The library that downloads, imported only where there is something to download, or a folder to look it up in."""
+    with of_the_chapters(), warnings.catch_warnings():
+        from tqdm import TqdmWarning
+
+        warnings.simplefilter("ignore", TqdmWarning)  # pooch imports tqdm.auto, which warns without ipywidgets
+        import pooch
+    return pooch
 
 
 def _verified(data: bytes, expected: str) -> bytes:

@@ -8,12 +8,15 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
+from vae_tutorial._extra import of_the_chapters
 from vae_tutorial._validation import require_count, require_finite, require_float, require_positive
 from vae_tutorial.bounds import _log_weights
 from vae_tutorial.gaussian import reparameterize
 from vae_tutorial.models import VAE
+
+with of_the_chapters():
+    from tqdm import tqdm
 
 NOISE_BLOCK = 1000
 """How many samples of an example have their noise drawn at once; fixed, or the noise would depend on ``chunk``."""

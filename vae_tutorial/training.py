@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
+from vae_tutorial._extra import of_the_chapters
 from vae_tutorial._files import CheckpointError, sha256
 from vae_tutorial._run import Run, finite_sums
 from vae_tutorial._validation import require_count, require_float, require_number, require_positive, require_rows
@@ -19,6 +19,9 @@ from vae_tutorial.bounds import ElboTerms, elbo_terms
 from vae_tutorial.history import History
 from vae_tutorial.models import VAE
 from vae_tutorial.schedules import Schedule
+
+with of_the_chapters():
+    from tqdm import tqdm
 
 
 def best_device() -> torch.device:
