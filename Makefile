@@ -8,7 +8,7 @@ BUILT := _build/ready
 PDF := _build/book.pdf
 SOURCES := _config.yml _toc.yml references.bib $(wildcard book/*.md book/*.ipynb book/_ext/* book/_static/* book/_static/explorers/* book/_templates/* book/*.json vae_tutorial/*.py CITATION.cff)
 
-.PHONY: help install book pdf test serve execute browser lighthouse bench mutants lint clean
+.PHONY: help install book pdf test serve execute browser lighthouse bench mutants lint lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*  ## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -48,8 +48,15 @@ lint: $(READY)  ## check the code's style
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
+lock:  ## settle which versions of all the rest go with the pins of requirements.txt (UPGRADE=--upgrade: the newest)
+	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	grep -v '^-' requirements.txt | $(BIN)/uv pip compile --quiet --universal --python-version 3.10 --no-annotate $(UPGRADE) \
+	    --custom-compile-command "make lock" --output-file requirements-lock.txt -
+
 clean:  ## remove what was built, and the virtual environment
-	rm -rf _build mutants node_modules .venv .venv-bench .pytest_cache .ruff_cache *.egg-info
+	rm -rf _build build dist mutants node_modules .venv .venv-bench .mypy_cache .pytest_cache .ruff_cache *.egg-info
+	find benchmarks book tests tools vae_tutorial -name __pycache__ -exec rm -rf {} +
 
 $(BUILT): $(READY) $(SOURCES)
 	$(BIN)/jupyter-book build -W --keep-going -n --all .
@@ -60,9 +67,9 @@ $(PDF): $(READY) $(SOURCES) book/_latex/book.sty tools/typeset.py
 	$(BIN)/jupyter-book build -W --keep-going -n --all --builder latex .
 	$(BIN)/python tools/typeset.py _build/latex/book.tex $@
 
-$(READY): requirements.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
-	    { echo "Python 3.10 or newer is needed; this is `$(PYTHON) --version 2>&1`. Name another: make PYTHON=python3.12"; exit 1; }
+$(READY): requirements.txt requirements-lock.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 15))' || \
+	    { echo "Python 3.10 to 3.14 is needed; this is `$(PYTHON) --version 2>&1`. Name another: make PYTHON=python3.12"; exit 1; }
 	@echo "Setting up .venv: this downloads PyTorch and takes some minutes, once."
 	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
