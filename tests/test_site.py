@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import yaml
 from bs4 import BeautifulSoup
+from citation import published as published_on
 from conftest import ROOT, QuietHandler, build_small
 from docutils.core import publish_doctree
 from PIL import Image
@@ -26,6 +27,8 @@ from site_head import DESCRIPTION_LENGTH, description
 import vae_tutorial
 
 CITATION = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+COPYRIGHT = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))["copyright"]
+DATE = str(CITATION.get("date-released", COPYRIGHT))
 TITLE = 'Bounds & "gaps" < 1'
 PAGES = {  # names of the small book's pages, and their text
     "book/index": "# A book\n\nWhat it is.\n\n```{citation} bibtex\n```\n\n"
@@ -167,7 +170,7 @@ def test_reference_managers_find_the_book_and_its_chapters(nowhere):
     assert meta(chapter, "citation_title") == [TITLE] and meta(book, "citation_inbook_title") == []
     for page in book, chapter:
         assert meta(page, "citation_author") == [author["name"] for author in CITATION["authors"]]
-        assert meta(page, "citation_publication_date") == [CITATION["date-released"].strftime("%Y/%m/%d")]
+        assert meta(page, "citation_publication_date") == [DATE.replace("-", "/")]
     assert meta(notes, "citation_title") == []
 
 
@@ -283,12 +286,23 @@ def test_the_citation_is_that_of_the_package_and_the_book():
     assert CITATION["title"] == yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))["title"]
 
 
+def test_the_version_is_released_on_one_day_or_on_none():
+    newest = re.search("^## (.*)$", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), flags=re.MULTILINE)[1]
+    assert newest == f"{CITATION['version']} ({CITATION.get('date-released', 'unreleased')})"
+
+
+@pytest.mark.parametrize("file, date", [("{}", COPYRIGHT), ("date-released: 2031-02-03", "2031-02-03")])
+def test_the_date_is_that_of_the_release_or_the_year_of_the_copyright(monkeypatch, file, date):
+    monkeypatch.setattr("citation.cited", lambda: yaml.load(file, Loader=yaml.BaseLoader))
+    assert published_on() == date
+
+
 @pytest.mark.parametrize("book, url", [("nowhere", None), ("published", "https://ada.github.io/")])
 def test_the_bibtex_entry_says_what_the_file_says(request, book, url):
     text = soup(request.getfixturevalue(book), "book/index").find("div", class_="highlight-bibtex").get_text()
     (entry,) = parse_string(text, "bibtex").entries.values()
     assert re.sub("[{}]", "", entry.fields["title"]) == CITATION["title"]
-    assert entry.fields["year"] == str(CITATION["date-released"].year)
+    assert entry.fields["year"] == DATE[:4]
     assert entry.fields["note"] == f"Version {CITATION['version']}"
     assert entry.fields.get("url") == url
     (author,) = CITATION["authors"]

@@ -12,13 +12,20 @@ from docutils.parsers.rst import directives
 from site_address import site_address
 from sphinx.util.docutils import SphinxDirective
 
-SOURCE = Path(__file__).parents[2] / "CITATION.cff"
+ROOT = Path(__file__).parents[2]
+SOURCE = ROOT / "CITATION.cff"
 
 
 @cache
 def cited() -> dict:
     """What CITATION.cff says, with its dates as text."""
     return yaml.load(SOURCE.read_text(encoding="utf-8"), Loader=yaml.BaseLoader)
+
+
+def published() -> str:
+    """The date of the release, "2026-01-31"; as long as there is none, the year of the copyright."""
+    config = yaml.load((ROOT / "_config.yml").read_text(encoding="utf-8"), Loader=yaml.BaseLoader)
+    return cited().get("date-released") or config["copyright"]
 
 
 def author_names() -> list[str]:
@@ -33,7 +40,7 @@ def bibtex() -> str:
     fields = {
         "author": " and ".join(authors).replace("_", r"\_"),
         "title": f"{{{citation['title']}}}",
-        "year": citation["date-released"][:4],
+        "year": published()[:4],
         "note": f"Version {citation['version']}",
     }
     if address := site_address():

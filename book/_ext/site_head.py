@@ -7,7 +7,7 @@ import html
 import json
 import re
 
-from citation import author_names, cited
+from citation import author_names, cited, published
 from contents import chapter_number
 from docutils import nodes
 from site_address import site_address
@@ -84,7 +84,7 @@ def citation_tags(app, pagename: str, title: str) -> list[str]:
     tags = [("citation_title", cited()["title"] if is_book else title)]
     tags += [] if is_book else [("citation_inbook_title", cited()["title"])]
     tags += [("citation_author", name) for name in author_names()]
-    tags += [("citation_publication_date", cited()["date-released"].replace("-", "/"))]
+    tags += [("citation_publication_date", published().replace("-", "/"))]
     tags += [("citation_language", app.config.language)]
     if address := site_address():
         tags.append(("citation_public_url", address + app.builder.get_target_uri(pagename)))
@@ -98,7 +98,7 @@ def linked_data(app, pagename: str, title: str, text: str) -> str:
         "@type": "Book",
         "name": citation["title"],
         "author": [{"@type": "Person" if ", " in name else "Organization", "name": name} for name in author_names()],
-        "datePublished": citation["date-released"],
+        "datePublished": published(),
         "version": citation["version"],
         "inLanguage": app.config.language,
         "license": [f"https://spdx.org/licenses/{name}" for name in citation["license"]],
