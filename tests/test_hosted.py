@@ -14,7 +14,6 @@ import sys
 import sysconfig
 import venv
 import zipfile
-from importlib.metadata import requires
 from pathlib import Path
 
 import nbformat
@@ -24,6 +23,7 @@ from bs4 import BeautifulSoup
 from conftest import ROOT, build_small
 from first_cell import SOURCE, put_first
 from hosted import BRANCH, fill_in
+from metadata import NEEDED
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, writes
 
 NOTEBOOKS = sorted(ROOT.glob("book/*.ipynb"))
@@ -122,7 +122,7 @@ def test_a_chapter_runs_where_there_is_nothing_but_its_notebook(bare, tmp_path):
 def test_without_an_address_it_says_how_to_install_the_package(bare):
     run = bare(SOURCE)
     assert run.returncode == 1
-    message = "vae_tutorial is not installed: in the folder of the book, run `pip install . scipy mpmath`"
+    message = 'vae_tutorial is not installed: in the folder of the book, run `pip install ".[chapters]"`'
     assert run.stderr.splitlines()[-1] == f"ModuleNotFoundError: {message}"
 
 
@@ -144,8 +144,8 @@ def test_where_the_package_is_it_does_nothing(tmp_path):
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_chapter_imports_what_is_installed_with_the_package(path):
-    named = {re.match(r"[\w-]+", line)[0] for line in requires("vae_tutorial") if "extra ==" not in line}
-    also = {"vae_tutorial", "IPython", "PIL", "scipy", "mpmath", "planted"}  # PIL by Matplotlib, IPython by the kernel
+    named = {re.match(r"[\w-]+", line)[0] for line in NEEDED}
+    also = {"vae_tutorial", "IPython", "PIL", "planted"}  # PIL by Matplotlib, IPython by the kernel
     for cell in code(path):
         for node in ast.walk(ast.parse(cell)):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
@@ -171,10 +171,8 @@ def bound(tree: ast.Module) -> set[str]:
 def test_binder_installs_what_the_package_and_the_chapters_need():
     environment = yaml.safe_load((ROOT / ".binder" / "environment.yml").read_text(encoding="utf-8"))
     conda_names = {"torch": "pytorch-cpu", "matplotlib": "matplotlib-base"}
-    needed = {line.split(";")[0].strip() for line in requires("vae_tutorial") if "extra ==" not in line}
-    needed |= {"scipy>=1.11", "mpmath>=1.3"}
     python, *others = environment["dependencies"]
-    named = {re.match(r"[\w-]+", line)[0]: line for line in needed}
+    named = {re.match(r"[\w-]+", line)[0]: line for line in NEEDED}
     assert set(others) == {line.replace(name, conda_names.get(name, name), 1) for name, line in named.items()}
     assert python == "python=3.12"
     assert "pip install --no-deps .\n" in (ROOT / ".binder" / "postBuild").read_text(encoding="utf-8")

@@ -29,11 +29,11 @@ BOOK = Path("book-" + Path(BOOK_FILES).stem[:7])
 if not importlib.util.find_spec("vae_tutorial"):
     if not BOOK_FILES:
         raise ModuleNotFoundError("vae_tutorial is not installed: in the folder of "
-                                  "the book, run `pip install . scipy mpmath`")
+                                  'the book, run `pip install ".[chapters]"`')
     print(f"Installing the book's package: {BOOK_FILES}")
     unpack_archive(urlretrieve(BOOK_FILES)[0], BOOK, "zip")
-    pip = [sys.executable, "-m", "pip", "install", "scipy", "mpmath"]
-    done = subprocess.run([*pip, *BOOK.iterdir()], capture_output=True, text=True)
+    pip = sys.executable, "-m", "pip", "install", f"{next(BOOK.iterdir())}[chapters]"
+    done = subprocess.run(pip, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(done.stdout + done.stderr)
     importlib.invalidate_caches()
