@@ -44,7 +44,12 @@ esac
 """
 
 
-@pytest.mark.skipif(not (shutil.which("make") and os.name == "posix"), reason="no make: the Makefile was NOT tested")
+needs_make = pytest.mark.skipif(
+    not (shutil.which("make") and os.name == "posix"), reason="no make: the Makefile was NOT tested"
+)
+
+
+@needs_make
 @pytest.mark.parametrize("version", ["3.9.18", "3.10.0", "3.12.1", "3.14.2", "3.15.0", "4.0.0"])
 def test_make_takes_the_pythons_that_all_pins_have_wheels_for_and_refuses_others_at_once(tmp_path, version):
     for name in ("Makefile", "requirements.txt", "requirements-lock.txt", "pyproject.toml"):
@@ -61,6 +66,23 @@ def test_make_takes_the_pythons_that_all_pins_have_wheels_for_and_refuses_others
         assert run.returncode != 0 and not asked.exists() and not (tmp_path / ".venv").exists()
         said = "Python 3.10 to 3.14 is needed; this is Python {}. Name another: make PYTHON=python3.12\n"
         assert run.stdout == said.format(version)
+
+
+@needs_make
+def test_make_clean_leaves_nothing_that_git_ignores(tmp_path):
+    for name in ("Makefile", "book/elbo.ipynb", "vae_tutorial/checks.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    for name in ("benchmarks", "tests", "tools"):
+        (tmp_path / name).mkdir()
+    kept = {*tmp_path.rglob("*")}
+    ignored = (ROOT / ".gitignore").read_text(encoding="utf-8").replace("*", "vae_tutorial").split()
+    for name in ignored:
+        (tmp_path / name).mkdir()
+    for name in ("__pycache__", ".ipynb_checkpoints"):
+        (tmp_path / name).rename(tmp_path / "book" / name)
+    subprocess.run(["make", "clean"], cwd=tmp_path, check=True, capture_output=True)
+    assert len(ignored) > 8 and {*tmp_path.rglob("*")} == kept
 
 
 def test_the_pythons_are_the_same_everywhere():
