@@ -151,7 +151,8 @@ def agree(
     check = Check(claim, routes, gap.max().item(), tolerance, unit, dtype=dtype)
     if check.passed:
         return check
-    worst = gap.nan_to_num(nan=math.inf).argmax()
+    gaps = gap.nan_to_num(nan=math.inf).flatten()
+    worst = (gaps >= gaps.max() * (1 - 1e-4)).nonzero()[0]  # the first of equal gaps, however they were rounded
     one, other = _told_apart(left.flatten()[worst].item(), right.flatten()[worst].item())
     where = "Where the gap is largest, the" if gap.numel() > 1 else "The"
     return replace(check, mistake=f"{where} first gives {one}, the second {other}.")
