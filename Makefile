@@ -8,7 +8,7 @@ BUILT := _build/ready
 PDF := _build/book.pdf
 SOURCES := _config.yml _toc.yml references.bib $(wildcard book/*.md book/*.ipynb book/_ext/* book/_static/* book/_static/explorers/* book/_templates/* book/*.json vae_tutorial/*.py CITATION.cff)
 
-.PHONY: help install book pdf test portable serve execute browser lighthouse bench mutants lint clean
+.PHONY: help install book pdf test quick portable serve execute browser lighthouse bench mutants lint clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*  ## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -23,6 +23,9 @@ pdf: $(PDF)  ## typeset the book as one PDF and say where it is (TeX: about 400 
 
 test: $(READY)  ## run every test: package, notebooks, built book
 	$(BIN)/pytest -n 2 --dist loadfile
+
+quick: $(READY)  ## run the unit tests of the package only: no notebook, no browser
+	$(BIN)/pytest -n 2 --dist loadfile vae_tutorial tests/package
 
 portable: $(READY)  ## run notebooks and unit tests as other processors would, and record it (an hour)
 	$(BIN)/python tools/portable.py

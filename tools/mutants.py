@@ -106,7 +106,7 @@ def called_at_import() -> set[str]:
 def survives(mutant: str) -> bool:
     """Whether the tests of the mutant's module pass in a fresh process."""
     module = mutant.split(".")[1]
-    tests = MUTANTS.glob(f"tests/test_{TESTS.get(module, module.strip('_'))}*.py")
+    tests = MUTANTS.glob(f"tests/package/test_{TESTS.get(module, module.strip('_'))}*.py")
     return python(mutant, "-m", "pytest", "-x", *map(str, tests), *config().pytest_add_cli_args).returncode == 0
 
 

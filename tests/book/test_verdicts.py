@@ -12,10 +12,10 @@ from xml.etree.ElementTree import fromstring
 import nbformat
 import numpy as np
 import pytest
-from conftest import ROOT
 from kernel_sets import NUMPY_1, kernel_sets, turn
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 from portable import row, summary
+from sites import ROOT
 from verdicts import checks_of, flaw
 
 from vae_tutorial.evidence import Check

@@ -8,8 +8,8 @@ import re
 import pytest
 from axe import violations
 from bs4 import BeautifulSoup
-from conftest import listen
 from playwright.sync_api import Browser, Locator, Page, expect
+from sites import listen
 
 LINKS = {  # page: links of it, one to each kind of target that it has
     "book/elbo.html": [

@@ -7,8 +7,8 @@ from urllib.parse import quote
 
 import pytest
 from bs4 import BeautifulSoup
-from conftest import listen
 from playwright.sync_api import BrowserContext, Page, expect
+from sites import listen
 
 ANSWERS = {  # what a reader asks: the first result, or one of the first three, what it is and where it stands
     "ELBO": ("glossary term", "ELBO", "glossary.html#term-ELBO"),

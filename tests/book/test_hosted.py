@@ -21,10 +21,10 @@ import nbformat
 import pytest
 import yaml
 from bs4 import BeautifulSoup
-from conftest import ROOT, build_small
 from first_cell import SOURCE, put_first
 from hosted import BRANCH, fill_in
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, writes
+from sites import ROOT, build_small
 
 NOTEBOOKS = sorted(ROOT.glob("book/*.ipynb"))
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

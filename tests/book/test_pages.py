@@ -18,7 +18,7 @@ import pytest
 import vae_tutorial
 from vae_tutorial import checks
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 RUNNING, TEACHING = (ROOT / "book" / f"{name}.md" for name in ("running", "teaching"))
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 BLOCK = re.compile(
