@@ -13,7 +13,7 @@ MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 
 def test_the_plain_commands_are_those_of_the_makefile():
     plain = re.search(r"Without make:\n\n((?: {4}.*\n)+)", README)[1]
-    for recipe in re.findall(r"^\t(\$\(BIN\)/(?:jupyter-book .*|pytest [^/]*))$", MAKEFILE, flags=re.MULTILINE):
+    for recipe in re.findall(r"^\t(\$\(BIN\)/(?:jupyter-book .*|pytest [^/\n]*))$", MAKEFILE, flags=re.MULTILINE):
         assert f"    {recipe.replace('$(BIN)', '.venv/bin')}\n" in plain
 
 
