@@ -56,6 +56,7 @@ def environment(notebook: IPyNbFile) -> tuple[str, dict[str, str]]:
 def pytest_runtest_setup(item):
     """Start the kernel of a notebook, which its first cell does, in the right environment."""
     name, variables = environment(item.parent)
+    item.output_timeout = 600  # nbval's five seconds for what is shown are too few on a busy machine
     item.add_report_section("call", "kernels", f"KERNEL_SET={name!r}")
     with patch.dict(os.environ, variables):
         return (yield)

@@ -2,18 +2,20 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from filelock import FileLock
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 from sites import build, serving
 
 CHROMIUM = os.environ.get("CHROMIUM") or next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
 NO_CHROMIUM = "no Chromium: the pages were NOT opened in a browser; `make browser` installs it"
+PATIENCE = 300_000  # milliseconds: what a machine that others keep busy may take for what a quiet one does at once
 
 
 # The built book
@@ -59,5 +61,18 @@ def browser() -> Iterator[Browser]:
              "--disable-component-update", "--disable-sync"]  # fmt: skip
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=quiet, chromium_sandbox=False)
+        chromium.new_context, chromium.new_page = patient(chromium.new_context), patient(chromium.new_page)
+        expect.set_options(timeout=PATIENCE)
         yield chromium
         chromium.close()
+
+
+def patient(opens: Callable[..., Any]) -> Callable[..., Any]:
+    """What opens a context or a page, with time for a busy machine."""
+
+    def opened(**settings: Any) -> Any:
+        context = opens(**settings)
+        context.set_default_timeout(PATIENCE)
+        return context
+
+    return opened
