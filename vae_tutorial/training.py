@@ -87,8 +87,9 @@ def fit(
         patience: stop after so many epochs in a row without a better validation ELBO; the model ends with the weights
             of the best epoch.
         checkpoint: a file that holds, after every epoch, all that is needed to go on.
-        resume: go on from ``checkpoint`` where it exists, to the bits of an uninterrupted run. The data and the
-            arguments must be the same, except for ``epochs``, ``device``, ``threads`` and ``progress``.
+        resume: go on from ``checkpoint`` where it exists: on the same machine, with as many ``threads``, to the bits of
+            an uninterrupted run. The data and the arguments must be the same, except for ``epochs``, ``device``,
+            ``threads`` and ``progress``.
         bfloat16: let the networks compute in bfloat16, for large ones on GPUs that are made for it. Weights, noise,
             the terms of the ELBO and validation stay in the precision they have.
         threads: how many CPU threads PyTorch uses meanwhile. Two or more wait for each other at every operation, and
