@@ -5,7 +5,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 import typed_user
 
 ROOT = Path(__file__).parents[1]
@@ -44,22 +43,16 @@ WRONG = {  # a call, and the code of mypy's complaint
 }
 
 
-@pytest.fixture(scope="module")
-def mypy(pytestconfig):
-    cache = pytestconfig.cache.mkdir("mypy")  # kept from run to run: PyTorch's annotations take ten seconds to read
-
-    def run(*files) -> str:
-        command = [sys.executable, "-m", "mypy", "--cache-dir", cache, *files]
-        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout
-
-    return run
+def mypy(*files) -> str:
+    """What mypy says to these files, by default those that pyproject.toml names."""
+    return subprocess.run([sys.executable, "-m", "mypy", *files], cwd=ROOT, capture_output=True, text=True).stdout
 
 
-def test_nothing_is_wrong_in_the_package_and_in_a_users_program(mypy):
+def test_nothing_is_wrong_in_the_package_and_in_a_users_program():
     assert mypy().startswith("Success")
 
 
-def test_every_wrong_call_is_found(mypy, tmp_path):
+def test_every_wrong_call_is_found(tmp_path):
     script = tmp_path / "wrong.py"
     script.write_text("\n".join([IMPORTS, *WRONG]), encoding="utf-8")
     found = re.findall(r"wrong\.py:(\d+): error: .*\[([a-z-]+)\]", mypy(script))
