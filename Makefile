@@ -50,12 +50,13 @@ bench: .venv-bench/ready  ## compare the speed of training with public peers (ne
 mutants: $(READY)  ## break the code in every small way and count what no test notices (long)
 	$(BIN)/python tools/mutants.py
 
-lint: $(READY)  ## check the code's style
+lint: $(READY)  ## check the code's style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 clean:  ## remove what was built, and the virtual environment
-	rm -rf _build mutants node_modules .venv .venv-bench .pytest_cache .ruff_cache *.egg-info
+	rm -rf _build mutants node_modules .venv .venv-bench .mypy_cache .pytest_cache .ruff_cache *.egg-info
 
 $(BUILT): $(READY) $(SOURCES)
 	$(BIN)/jupyter-book build -W --keep-going -n --all .

@@ -138,6 +138,7 @@ def load_images() -> Dataset:
         if choice == "mnist":
             raise
         dataset, why = digits(), " MNIST can't be had: datasets.mnist() says why."
+    assert dataset.image_shape is not None  # both are images
     n_train, n_test, (height, width) = len(dataset.x_train), len(dataset.x_test), dataset.image_shape
     print(f"Images: {dataset.name}, {n_train:,} for training, {n_test:,} for testing, {height}×{width} pixels.{why}")
     return dataset

@@ -160,6 +160,7 @@ def agree(
 
 def _told_apart(*values: float) -> list[str]:
     """The numbers, with as few digits as it takes to see that they differ, and at least four."""
+    shown: list[str] = []
     for digits in range(4, 18):
         shown = [f"{value:.{digits}g}" for value in values]
         if len(set(shown)) > 1:
