@@ -12,10 +12,14 @@ from dataclasses import asdict, dataclass, replace
 import torch
 from torch import Tensor
 
+from vae_tutorial._printing import printable
+
 
 @dataclass(frozen=True)
 class Check:
     """A claim and the measurement that decides it. True in a condition exactly when it passed.
+
+    Where standard output can't take the symbols of a claim, the printed check has words for them: "sigma^2" for "σ²".
 
     Attributes:
         claim: what is asserted, in one line.
@@ -76,7 +80,7 @@ class Check:
             f"{'PASS' if self.passed else 'FAIL'}  {self.claim}",
             f"{self.routes[0]} against {self.routes[1]}: {self.measurement}",
         ]
-        return "\n      ".join(lines + ([self.mistake] if self.mistake else []))
+        return printable("\n      ".join(lines + ([self.mistake] if self.mistake else [])))
 
     def _repr_html_(self) -> str:
         # The data attribute is what the book's page of evidence reads.
