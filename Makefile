@@ -11,7 +11,7 @@ SOURCES := _config.yml _toc.yml references.bib $(wildcard book/*.md book/*.ipynb
 .PHONY: help install book pdf test quick portable serve execute browser lighthouse bench mutants lint clean
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z]*\):.*  ## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
+	@awk -F ':.*  ## ' '/^[a-z]+:.*  ## / { printf "  make %-11s%s\n", $$1, $$2 }' Makefile
 
 install: $(READY)  ## set up .venv with everything pinned in requirements.txt
 
