@@ -1,19 +1,16 @@
 """For the tests of the pages: the built book, and a browser to open it with."""
 
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from chromium import chromium as find_chromium
 from filelock import FileLock
 from playwright.sync_api import Browser, expect, sync_playwright
 from sites import build, serving
 
-CHROMIUM = os.environ.get("CHROMIUM") or next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
 NO_CHROMIUM = "no Chromium: the pages were NOT opened in a browser; `make browser` installs it"
 PATIENCE = 300_000  # milliseconds: what a machine that others keep busy may take for what a quiet one does at once
 
@@ -55,12 +52,13 @@ def server(book) -> Iterator[str]:
 
 @pytest.fixture(scope="module")  # not of the session: its event loop would run beside those of the notebooks
 def browser() -> Iterator[Browser]:
-    if CHROMIUM is None:
+    program = find_chromium()
+    if program is None:
         pytest.skip(NO_CHROMIUM)
     quiet = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
              "--disable-component-update", "--disable-sync"]  # fmt: skip
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=quiet, chromium_sandbox=False)
+        chromium = playwright.chromium.launch(executable_path=program, args=quiet, chromium_sandbox=False)
         chromium.new_context, chromium.new_page = patient(chromium.new_context), patient(chromium.new_page)
         expect.set_options(timeout=PATIENCE)
         yield chromium
