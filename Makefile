@@ -8,10 +8,10 @@ BUILT := _build/ready
 PDF := _build/book.pdf
 SOURCES := _config.yml _toc.yml references.bib $(wildcard book/*.md book/*.ipynb book/_ext/* book/_static/* book/_static/explorers/* book/_templates/* book/*.json vae_tutorial/*.py CITATION.cff)
 
-.PHONY: help install book pdf test serve execute browser lighthouse bench mutants lint lock clean
+.PHONY: help install book pdf test quick portable serve execute browser lighthouse bench mutants lint lock clean
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z]*\):.*  ## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
+	@awk -F ':.*  ## ' '/^[a-z]+:.*  ## / { printf "  make %-11s%s\n", $$1, $$2 }' Makefile
 
 install: $(READY)  ## set up .venv with everything pinned in requirements.txt
 
@@ -23,6 +23,12 @@ pdf: $(PDF)  ## typeset the book as one PDF and say where it is (TeX: about 400 
 
 test: $(READY)  ## run every test: package, notebooks, built book
 	$(BIN)/pytest -n 2 --dist loadfile
+
+quick: $(READY)  ## run the unit tests of the package only: no notebook, no browser
+	$(BIN)/pytest -n 2 --dist loadfile vae_tutorial tests/package
+
+portable: $(READY)  ## run notebooks and unit tests as other processors would, and record it (an hour)
+	$(BIN)/python tools/portable.py
 
 serve: $(BUILT)  ## build the book and serve it on this machine
 	@echo "The book: http://127.0.0.1:$(PORT)/ (stop with Ctrl-C)"
@@ -44,9 +50,10 @@ bench: .venv-bench/ready  ## compare the speed of training with public peers (ne
 mutants: $(READY)  ## break the code in every small way and count what no test notices (long)
 	$(BIN)/python tools/mutants.py
 
-lint: $(READY)  ## check the code's style
+lint: $(READY)  ## check the code's style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 lock:  ## settle which versions of all the rest go with the pins of requirements.txt (UPGRADE=--upgrade: the newest)
 	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv

@@ -2,11 +2,11 @@
 
     .venv/bin/python benchmarks/full_length.py                  # every row that is not finished yet
     .venv/bin/python benchmarks/full_length.py A-identity D     # these rows
-    .venv/bin/python benchmarks/full_length.py --check 1        # does this code still give the first epoch of each?
+    .venv/bin/python benchmarks/full_length.py --check 1        # is the first epoch of each still the same?
 
 A row that was interrupted, by Ctrl-C, by SIGTERM or by a loss of power, goes on with the next epoch when the command is
 given again. Finished rows are written to benchmarks/results/full_length.json, their models and checkpoints to the
-folder of --runs. Needs MNIST.
+folder of --runs. On the machine of the record --check finds the same bits, on another nearly the same. Needs MNIST.
 """
 
 import argparse

@@ -19,9 +19,12 @@ import nbformat
 from first_cell import put_first
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
+from nbformat.v4 import new_code_cell
 
 BOOK = Path(__file__).resolve().parents[1] / "book"
 TIMES = BOOK / "running_times.json"
+# Seconds that the kernel has used, and the processes which it started and which have ended.
+PROCESSOR_TIME = 'sum(__import__("os").times()[:4])'
 ONE_THREAD = dict.fromkeys(["OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"], "1")
 sys.path.append(str(BOOK.parent / "benchmarks"))
 from machine import machine  # noqa: E402
@@ -29,10 +32,11 @@ from machine import machine  # noqa: E402
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
 
-def execute(path: Path) -> str:
-    """Execute one notebook and write it; return what is wrong with it, "" when nothing is."""
+def execute(path: Path) -> tuple[str, float]:
+    """Execute one notebook and write it; return what is wrong with it, "" when nothing is, and the time it took."""
     notebook = put_first(nbformat.read(path, as_version=4))
     notebook.metadata["kernelspec"] = KERNEL
+    notebook.cells.append(new_code_cell(PROCESSOR_TIME))
     # The kernel speaks on the loopback only, but would warn each time that this is not encrypted.
     quiet = ["--IPKernelApp.log_level=ERROR"]
     client = NotebookClient(
@@ -45,13 +49,14 @@ def execute(path: Path) -> str:
     try:
         client.execute(env=os.environ | ONE_THREAD)
     except CellExecutionError as error:
-        return str(error)
+        return str(error), 0.0
+    seconds = float(notebook.cells.pop().outputs[0].data["text/plain"])
     for number, cell in enumerate(notebook.cells, start=1):
         for output in cell.get("outputs", []):
             if output.get("name") == "stderr":
-                return f"cell {number} writes to standard error:\n{output.text}"
+                return f"cell {number} writes to standard error:\n{output.text}", seconds
     nbformat.write(clean(notebook), path)
-    return ""
+    return "", seconds
 
 
 def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
@@ -68,11 +73,6 @@ def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     return notebook
 
 
-def processor_time() -> float:
-    """Seconds that the processes which this one started, and which have ended, have used."""
-    return os.times().children_user + os.times().children_system
-
-
 def keep_time(name: str, seconds: float) -> None:
     """Keep the time of a notebook, unless it is the known one within a quarter, or a second, on the same processor."""
     times = json.loads(TIMES.read_text(encoding="utf-8")) if TIMES.exists() else {}
@@ -86,10 +86,9 @@ def main() -> int:
     paths = [Path(argument) for argument in sys.argv[1:]] or sorted(BOOK.glob("*.ipynb"))
     failed = False
     for path in paths:
-        before = processor_time()
-        problem = execute(path)
+        problem, seconds = execute(path)
         if not problem and path.resolve().parent == BOOK:
-            keep_time(path.stem, processor_time() - before)
+            keep_time(path.stem, seconds)
         print(f"{path.name}: {problem or 'executed'}", flush=True)
         failed |= bool(problem)
     return int(failed)

@@ -4,8 +4,16 @@ set -eu
 
 complete() {
     command -v xelatex && command -v latexmk && kpsewhich tcolorbox.sty && kpsewhich polyglossia.sty &&
-        fc-list | grep "TeX Gyre Pagella Math" && fc-list | grep "DejaVu Sans Mono"
+        has_font "TeX Gyre Pagella Math" && has_font "DejaVu Sans Mono"
 } >/dev/null 2>&1
+
+# XeTeX itself is asked: where it looks differs between systems, and macOS has no fc-list.
+has_font() (
+    folder=$(mktemp -d)
+    trap 'rm -r "$folder"' EXIT
+    cd "$folder"
+    xetex -interaction=batchmode -halt-on-error "\\font\\asked=\"$1\" \\end"
+)
 
 if complete; then
     exit 0
@@ -17,6 +25,6 @@ elif [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
 else
     echo "The PDF needs XeLaTeX, latexmk, and the fonts TeX Gyre Pagella, TeX Gyre Pagella Math and DejaVu Sans Mono." >&2
     echo "Install them with your system's package manager, for instance: sudo sh tools/install_tex.sh" >&2
-    echo "A full TeX Live has all but the DejaVu fonts." >&2
+    echo "A full TeX Live has all but the DejaVu fonts; on macOS, XeTeX finds them in the folder ~/Library/Fonts." >&2
     exit 1
 fi

@@ -19,6 +19,8 @@ import threading
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+from chromium import chromium
+
 ROOT = Path(__file__).parents[1]
 BOOK = ROOT / "_build" / "html"
 CATEGORIES = ("performance", "accessibility", "best-practices", "seo")
@@ -49,17 +51,20 @@ class Host(SimpleHTTPRequestHandler):
 
 def report(address: str, device: str, categories: tuple[str, ...]) -> dict:
     """The scores from 0 to 100, what was sent in kB, and what is amiss."""
-    with tempfile.NamedTemporaryFile(suffix=".json") as file:
-        options = {"output": "json", "output-path": file.name, "only-categories": ",".join(categories),
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "report.json"
+        options = {"output": "json", "output-path": file, "only-categories": ",".join(categories),
                    "chrome-flags": "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run",
                    "throttling-method": "simulate"}  # fmt: skip
         options |= {"preset": "desktop"} if device == "desktop" else {}
-        program = ROOT / "node_modules" / ".bin" / "lighthouse"
+        program = shutil.which("lighthouse", path=ROOT / "node_modules" / ".bin")  # on Windows lighthouse.cmd
+        if program is None:
+            sys.exit("no Lighthouse; `npm ci` installs it")
         command = [program, address, "--quiet", *(f"--{name}={value}" for name, value in options.items())]
         run = subprocess.run(command, capture_output=True, text=True)
         if run.returncode:
             sys.exit(run.stderr or run.stdout)
-        found = json.loads(Path(file.name).read_text(encoding="utf-8"))
+        found = json.loads(file.read_text(encoding="utf-8"))
     audits = found["audits"]
     amiss = [name for category in found["categories"].values() for name in failed(category, audits)]
     sent = sum(item.get("transferSize", 0) for item in audits["network-requests"]["details"]["items"])
@@ -85,7 +90,7 @@ def main() -> None:
         for path in BOOK.rglob("*.html")
         if "_static" not in path.parts and path.name != "404.html"  # which asks search engines to pass by
     )
-    os.environ.setdefault("CHROME_PATH", chromium())
+    os.environ.setdefault("CHROME_PATH", chromium() or sys.exit("no Chromium; `make browser` installs it"))
     missed = 0
     print("| page | performance, desktop | accessibility | best practices | SEO | performance, mobile | kB sent |")
     print("|:-|-:|-:|-:|-:|-:|-:|")
@@ -103,12 +108,6 @@ def main() -> None:
                     print(f"  {page}, {device}: {'; '.join(found['amiss'])}", file=sys.stderr)
         server.shutdown()
     sys.exit(f"{missed} of {2 * len(pages)} reports miss a goal" if missed else 0)
-
-
-def chromium() -> str:
-    names = ("chromium", "chromium-browser", "google-chrome")
-    found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
-    return found or sys.exit("no Chromium; `make browser` installs it")
 
 
 if __name__ == "__main__":

@@ -60,7 +60,7 @@ class Blanked(ast.NodeTransformer):
 
 def read_mutants(path: Path) -> tuple[dict[str, str], set[str]]:
     """The change that each mutant in a module makes, and the mutants that only reword."""
-    source = path.read_text()
+    source = path.read_text(encoding="utf-8")
     functions = {node.name: node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef)}
     rows = source.splitlines()
     lines = {name: rows[node.lineno - 1 : node.end_lineno] for name, node in functions.items()}
@@ -85,7 +85,7 @@ def mutmut(*names: str) -> None:
 
 def metas() -> dict[Path, dict]:
     """What mutmut knows of each module's mutants."""
-    return {path: json.loads(path.read_text()) for path in sorted(MUTANTS.glob("vae_tutorial/*.meta"))}
+    return {path: json.loads(path.read_text(encoding="utf-8")) for path in sorted(MUTANTS.glob("vae_tutorial/*.meta"))}
 
 
 def python(mutant: str, *command: str) -> subprocess.CompletedProcess[str]:
@@ -106,7 +106,7 @@ def called_at_import() -> set[str]:
 def survives(mutant: str) -> bool:
     """Whether the tests of the mutant's module pass in a fresh process."""
     module = mutant.split(".")[1]
-    tests = MUTANTS.glob(f"tests/test_{TESTS.get(module, module.strip('_'))}*.py")
+    tests = MUTANTS.glob(f"tests/package/test_{TESTS.get(module, module.strip('_'))}*.py")
     return python(mutant, "-m", "pytest", "-x", *map(str, tests), *config().pytest_add_cli_args).returncode == 0
 
 
@@ -121,7 +121,7 @@ def main() -> int:
             change[name] = changes[name.rpartition(".")[2]]
             if name.rpartition(".")[2] in rewording:
                 meta["exit_code_by_key"][name] = SKIPPED
-        path.write_text(json.dumps(meta))
+        path.write_text(json.dumps(meta), encoding="utf-8")
     mutmut()
 
     at_import = called_at_import()
@@ -138,7 +138,7 @@ def main() -> int:
     rows.append(["together", *map(sum, zip(*(row[1:] for row in rows), strict=True))])
 
     listed = MUTANTS / "survivors.diff"
-    listed.write_text("\n".join(f"# {name}\n{change[name]}\n" for name in survivors))
+    listed.write_text("\n".join(f"# {name}\n{change[name]}\n" for name in survivors), encoding="utf-8")
     print(f"\n{'module':14}{'mutants':>9}{'only reword':>13}{'killed':>8}{'survive':>9}{'share killed':>14}")
     shares = []
     for module, mutants, reword, survive in rows:

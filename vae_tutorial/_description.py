@@ -4,11 +4,20 @@ import inspect
 from collections.abc import Callable
 from functools import wraps
 from numbers import Integral
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 from vae_tutorial.likelihoods import Likelihood
 
-Arguments, Model = ParamSpec("Arguments"), TypeVar("Model")
+
+class Described(Protocol):
+    """What has a place for its description, such as a VAE."""
+
+    description: dict[str, Any] | None
+
+
+# One assignment each: type checkers take no other form, and would lose the factories' signatures.
+Arguments = ParamSpec("Arguments")
+Model = TypeVar("Model", bound=Described)
 
 
 def described(factory: Callable[Arguments, Model]) -> Callable[Arguments, Model]:

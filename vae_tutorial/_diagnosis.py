@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import product
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from vae_tutorial.evidence import Check
 
 Function = Callable[..., Tensor]
-Arguments = Mapping[str, Tensor | nn.Module]  # in the order of the call; gradients are taken where they are required
+Arguments = Mapping[str, Any]  # tensors and modules in the order of the call; gradients are taken where required
 
 TOLERANCE = 1e-5
 """The largest gap allowed, in values and gradients. The fixed arguments are in float64 and the exact answers good to
@@ -48,7 +48,7 @@ def evaluate(fn: Function, arguments: Arguments) -> Answer:
         raise Unusable(f"{type(value).__name__}, where a torch.Tensor is expected.")
     if not value.is_floating_point():
         raise Unusable(f"{value.dtype} numbers, where floating-point numbers are expected.")
-    leaves = {}
+    leaves: dict[str, Tensor] = {}
     for name, argument in arguments.items():
         if isinstance(argument, nn.Module):
             leaves |= dict(argument.named_parameters())
@@ -59,7 +59,7 @@ def evaluate(fn: Function, arguments: Arguments) -> Answer:
         inputs = tuple(leaves.values())
         found = torch.autograd.grad((weights * value).sum(), inputs, materialize_grads=True)
     else:
-        found = [torch.zeros_like(leaf) for leaf in leaves.values()]
+        found = tuple(torch.zeros_like(leaf) for leaf in leaves.values())
     return Answer(value.detach().double(), dict(zip(leaves, found, strict=True)))
 
 

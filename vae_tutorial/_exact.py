@@ -131,7 +131,8 @@ def linear_gaussian(n_examples: int, x_dim: int, latent_dim: int) -> Arguments:
 
 
 def linear_gaussian_elbo(model: VAE, x: Tensor, eps: Tensor) -> Tensor:
-    return LinearGaussian(model.decoder.weight, NOISE_VAR, model.decoder.bias).elbo(x, *model.encode(x))
+    weight, bias = (model.decoder.get_parameter(name) for name in ("weight", "bias"))
+    return LinearGaussian(weight, NOISE_VAR, bias).elbo(x, *model.encode(x))
 
 
 def log_weights() -> list[dict[str, Tensor]]:
@@ -151,7 +152,7 @@ def iwae_by_decimals(log_w: Tensor) -> Tensor:
     with localcontext() as context:
         context.prec = 50
         columns = [[Decimal(number).exp() for number in column] for column in log_w.T.tolist()]
-        means = [sum(column) / len(column) for column in columns]
+        means = [sum(column, Decimal(0)) / len(column) for column in columns]
         bound = log_w.new_tensor([float(mean.ln()) for mean in means])
         slopes = [[float(w / mean / len(column)) for w in column] for column, mean in zip(columns, means, strict=True)]
     return bound + (log_w.new_tensor(slopes).T * (log_w - log_w.detach())).sum(0)

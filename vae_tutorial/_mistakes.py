@@ -5,7 +5,7 @@ Each table is keyed by that clause; the right version stands under "".
 
 import math
 from collections.abc import Callable
-from types import SimpleNamespace
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -248,11 +248,26 @@ REPARAMETERIZE: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
 }
 
 
-def elbo_parts(model: VAE, x: Tensor, eps: Tensor, scale: Callable[[Tensor], Tensor] = lambda t: (0.5 * t).exp()):
-    """The quantities an ELBO is made of, and those it is mistakenly made of; ``scale`` turns log_var into z's scale."""
+class ElboParts(NamedTuple):
+    """The quantities an ELBO is made of, and those it is mistakenly made of."""
+
+    mu: Tensor
+    log_var: Tensor
+    z: Tensor
+    log_likelihood: Tensor
+    squares: Tensor
+    log_prior: Tensor
+    log_q: Tensor
+    kl: Tensor
+
+
+def elbo_parts(
+    model: VAE, x: Tensor, eps: Tensor, scale: Callable[[Tensor], Tensor] = lambda t: (0.5 * t).exp()
+) -> ElboParts:
+    """The parts for this noise; ``scale`` turns log_var into z's scale."""
     mu, log_var = model.encode(x)
     z = mu + scale(log_var) * eps
-    return SimpleNamespace(
+    return ElboParts(
         mu=mu,
         log_var=log_var,
         z=z,
@@ -269,12 +284,12 @@ def _from_parts(formula: Callable[..., Tensor]) -> Callable[[VAE, Tensor, Tensor
     return lambda model, x, eps: formula(elbo_parts(model, x, eps), model, x, eps)
 
 
-def _sampled(t: SimpleNamespace) -> Tensor:
+def _sampled(t: ElboParts) -> Tensor:
     """The terms of estimator A, every one of them sampled, shape (K, B)."""
     return t.log_likelihood + t.log_prior - t.log_q
 
 
-def _rows_mixed(t: SimpleNamespace, model: VAE, x: Tensor, eps: Tensor) -> Tensor:
+def _rows_mixed(t: ElboParts, model: VAE, x: Tensor, eps: Tensor) -> Tensor:
     """The K·B latent points in the order of x.repeat(K, 1), beside x.repeat_interleave(K, 0)."""
     n_samples = len(eps)
     log_likelihood = model.log_likelihood(x.repeat_interleave(n_samples, 0), t.z.flatten(0, 1))

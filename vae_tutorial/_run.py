@@ -65,6 +65,7 @@ class Run:
 
     @torch.no_grad()
     def _update_average(self) -> None:
+        assert self.average is not None
         # The same as d a + (1 - d) θ, divided by 1 - d^t in the end, but correct at every step.
         weight = (1 - self.decay) / (1 - self.decay**self.n_steps)
         for averaged, parameter in zip(self.average.parameters(), self.parameters, strict=True):

@@ -175,7 +175,8 @@ def _anneal(
     generator: torch.Generator | None,
 ) -> Tensor:
     """Log-weights of chains that start at ``z``; ``step_sizes`` holds one number for each inner temperature and x."""
-    state, log_w = _at(model.log_likelihood, x, z), 0.0
+    state = _at(model.log_likelihood, x, z)
+    log_w = torch.zeros_like(state.log_likelihood, dtype=torch.float64)
     inner = zip(betas[1:-1].tolist(), step_sizes, strict=True)
     for difference in betas.diff().tolist():
         log_w = log_w + difference * state.log_likelihood.double()  # float32 would round as often as there are steps

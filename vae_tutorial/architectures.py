@@ -5,7 +5,7 @@ samples, B examples, D dimensions of x, L latent dimensions.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from numbers import Integral
 
 import torch
@@ -32,9 +32,12 @@ class FlatRows(nn.Sequential):
     def __init__(self, *layers: nn.Module) -> None:
         super().__init__(*layers)
 
-    def forward(self, rows: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """The layers' output for each row."""
-        return super().forward(rows.reshape(-1, rows.shape[-1])).reshape(*rows.shape[:-1], -1)
+        rows = input.reshape(-1, input.shape[-1])
+        for layer in self:
+            rows = layer(rows)
+        return rows.reshape(*input.shape[:-1], -1)
 
 
 class ResidualBlock(nn.Module):
@@ -60,7 +63,8 @@ class ResidualBlock(nn.Module):
 
     def forward(self, h: Tensor) -> Tensor:
         """``h`` and its correction, added."""
-        return h + self.correction(h)
+        correction: Tensor = self.correction(h)
+        return h + correction
 
 
 @described
@@ -178,7 +182,12 @@ def resnet_vae(image_shape: tuple[int, int], latent_dim: int, likelihood: Likeli
 
 
 def _strided_vae(
-    sides: tuple[int, ...], latent_dim: int, likelihood: Likelihood, seed: int, conv: type, conv_transpose: type
+    sides: tuple[int, ...],
+    latent_dim: int,
+    likelihood: Likelihood,
+    seed: int,
+    conv: Callable[..., nn.Module],
+    conv_transpose: Callable[..., nn.Module],
 ) -> VAE:
     """`conv_vae` for any number of axes."""
     require_count(latent_dim=latent_dim)

@@ -5,6 +5,7 @@ header also holds the model's description and a SHA-256 of everything, so that a
 model. The checkpoints of `vae_tutorial.training.fit` are files of the same kind.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,12 @@ from vae_tutorial._validation import require_finite
 from vae_tutorial.architectures import conv1d_vae, conv_vae, resnet_vae
 from vae_tutorial.models import VAE, mlp_vae
 
-FACTORIES = {factory.__name__: factory for factory in (mlp_vae, conv_vae, conv1d_vae, resnet_vae)}
+FACTORIES: dict[str, Callable[..., VAE]] = {
+    "mlp_vae": mlp_vae,
+    "conv_vae": conv_vae,
+    "conv1d_vae": conv1d_vae,
+    "resnet_vae": resnet_vae,
+}
 SHIPPED = Path(__file__).parent / "data"
 
 
@@ -81,7 +87,7 @@ def load(path: str | Path) -> VAE:
 
 def _described(model: VAE) -> dict[str, Any]:
     """The model's description, with the likelihood as its name and arguments."""
-    description = getattr(model, "description", None)
+    description: dict[str, Any] | None = getattr(model, "description", None)
     if description is None:
         raise CheckpointError(
             "only a model that mlp_vae or another function of the package built says how to build it again; "

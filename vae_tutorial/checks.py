@@ -10,7 +10,7 @@ formula that gives the same wrong answers on all the arguments, or shows the evi
 import copy
 import inspect
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import wraps
 
@@ -23,6 +23,8 @@ from vae_tutorial._diagnosis import (
     TOLERANCE,
     Answer,
     Arguments,
+    Clue,
+    Function,
     catalogue,
     compare,
     evaluate,
@@ -564,26 +566,37 @@ def _named_batches(names: Sequence[str], arguments: Sequence[Tensor]) -> dict[st
 
 
 def _compare_spread(
-    spread: Callable[[Tensor], Tensor], position: int, claim: str, routes: tuple[str, str], fn: Callable, *rest, **more
+    spread: Callable[[Tensor], Tensor],
+    position: int,
+    claim: str,
+    routes: tuple[str, str],
+    fn: Function,
+    exact: Function,
+    fixtures: Sequence[Arguments],
+    mistakes: Mapping[str, Function],
+    terms: Mapping[str, tuple[float, Function]] | None = None,
+    unit: str = "nats",
+    *,
+    clue: Clue,
 ) -> Check:
     """Compare a function that takes a spread in the place of log_var; where another spread is right, say so."""
 
-    def taking(convention: Callable[[Tensor], Tensor]) -> Callable:
+    def taking(convention: Callable[[Tensor], Tensor]) -> Function:
         if convention is log_variance or not callable(fn):
             return fn
 
         @wraps(fn)
-        def converted(*arguments: Tensor) -> Tensor:
-            arguments = list(arguments)
+        def converted(*given: Tensor) -> Tensor:
+            arguments = list(given)
             arguments[position] = convention(arguments[position])
             return fn(*arguments)
 
         return converted
 
-    check = compare(claim, routes, taking(spread), *rest, **more)
+    check = compare(claim, routes, taking(spread), exact, fixtures, mistakes, terms, unit, clue)
     if not check.passed:
         for other in (log_variance, variance, standard_deviation):
-            if other is not spread and compare(claim, routes, taking(other), *rest[:2], {}).passed:
+            if other is not spread and compare(claim, routes, taking(other), exact, fixtures, {}).passed:
                 words = other.__name__.replace("_", "-" if other is log_variance else " ")
                 hint = f"It is right where it is given the {words}: if that is meant, add spread={other.__name__}."
                 return replace(check, mistake=f"{check.mistake} {hint}")

@@ -14,26 +14,32 @@ All tensors are on the CPU. Two environment variables matter:
 
 import gzip
 import hashlib
+import io
 import os
+import tempfile
+import time
 import uuid
 import warnings
 import zlib
+from contextlib import suppress
 from pathlib import Path
-from types import ModuleType
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from vae_tutorial._download import fetch
 from vae_tutorial._extra import of_the_chapters
+from vae_tutorial._printing import printable
 from vae_tutorial._validation import require_count, require_finite, require_float, require_generator
 
 MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
 )
-TIMEOUT = (3.0, 10.0)  # seconds to connect, and to wait for the next bytes
+WAIT, LONG_WAIT = 5.0, 30.0  # seconds for the mirrors' answers together: of load_images, and of whoever insists
+LARGEST = 47_040_016  # bytes of the largest file, decompressed: of no file is more taken
 SHA256 = {  # of the decompressed content
     "train-images-idx3-ubyte.gz": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
     "train-labels-idx1-ubyte.gz": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
@@ -43,6 +49,8 @@ SHA256 = {  # of the decompressed content
 
 GAUSSIAN_2D_MEAN = (1.0, 0.5)
 GAUSSIAN_2D_COV = ((1.0, 0.5), (0.5, 1.0))
+
+_in_vain = False  # whether the last search of the network was; load_images then waits for no other
 
 
 class Dataset(NamedTuple):
@@ -98,25 +106,32 @@ def mnist() -> Dataset:
     content. A file of the user's own folder is never overwritten: a wrong one is an error. In the cache folder it
     is replaced by a fresh download. Any number of processes may do this at once.
 
+    A printed line says so before the network is asked. The mirrors have 30 seconds to answer, look-up of their names
+    included; a download may then pause for 10 seconds, and take 10 minutes a file.
+
     Returns:
         The `Dataset`, with D = 784 and pixels divided by 255.
 
     Raises:
-        DatasetError: a file can't be had, or a wrong one lies in the user's folder.
+        DatasetError: a file can't be had or stored, or a wrong one lies in the user's folder.
 
     Example:
         >>> mnist().x_train.shape  # doctest: +SKIP
         torch.Size([60000, 784])
     """
-    x_train, y_train, x_test, y_test = (_parse_idx(_mnist_file(name)) for name in SHA256)
-    x_train, x_test = (pixels.flatten(1).float().div_(255) for pixels in (x_train, x_test))
-    return Dataset("mnist", x_train, y_train.long(), x_test, y_test.long(), image_shape=(28, 28))
+    return _mnist(LONG_WAIT)
 
 
 def load_images() -> Dataset:
     """MNIST when it can be had, otherwise the digits; one printed line says which.
 
-    ``VAE_TUTORIAL_DATASET=digits`` or ``VAE_TUTORIAL_DATASET=mnist`` forces one of the two.
+    Where MNIST is not on this machine, a line says so before the network is asked, and the mirrors have 5 seconds to
+    answer; a download that has begun may take longer. If none succeeds, the digits are taken, and later calls in the
+    same process don't ask again: `mnist` does. Nothing of this is kept on the disk, so another notebook's kernel asks
+    anew.
+
+    ``VAE_TUTORIAL_DATASET=digits`` or ``VAE_TUTORIAL_DATASET=mnist`` forces one of the two, the latter with the 30
+    seconds of `mnist`.
 
     Returns:
         What `mnist` or `digits` returns.
@@ -128,15 +143,17 @@ def load_images() -> Dataset:
     choice = os.environ.get("VAE_TUTORIAL_DATASET", "")
     if choice not in ("", "digits", "mnist"):
         raise ValueError(f"VAE_TUTORIAL_DATASET must be digits or mnist, or not set, got {choice!r}")
-    why = ""
+    patience, why = LONG_WAIT if choice == "mnist" else 0 if _in_vain else WAIT, ""
     try:
-        dataset = digits() if choice == "digits" else mnist()
+        dataset = digits() if choice == "digits" else _mnist(patience)
     except DatasetError:
         if choice == "mnist":
             raise
         dataset, why = digits(), " MNIST can't be had: datasets.mnist() says why."
+    assert dataset.image_shape is not None  # both are images
     n_train, n_test, (height, width) = len(dataset.x_train), len(dataset.x_test), dataset.image_shape
-    print(f"Images: {dataset.name}, {n_train:,} for training, {n_test:,} for testing, {height}×{width} pixels.{why}")
+    what = f"{dataset.name}, {n_train:,} for training, {n_test:,} for testing, {height}×{width} pixels."
+    print(printable(f"Images: {what}{why}"))
     return dataset
 
 
@@ -201,50 +218,92 @@ def binarize(x: Tensor, generator: torch.Generator) -> Tensor:
     return (uniform < x).to(x.dtype)
 
 
-def _mnist_file(name: str) -> bytes:
-    """The verified, decompressed content of one file of MNIST, downloaded where it is missing."""
+def _mnist(patience: float) -> Dataset:
+    """MNIST, where the mirrors may take ``patience`` seconds to answer; with 0, the network is not asked."""
     user_folder = os.environ.get("VAE_TUTORIAL_DATA", "")
-    folder = Path(user_folder).expanduser() if user_folder else _pooch().os_cache("vae_tutorial")
-    path, reasons = folder / name, []
     try:
-        return _verified(path.read_bytes(), SHA256[name])
-    except FileNotFoundError:
-        pass
-    except (OSError, ValueError) as error:
-        if user_folder:
-            raise _error(path, [f"the file there: {error}"]) from error
-        reasons.append(f"the file there: {error}")
-
-    # A name of its own for every download, and the final one only for verified content: nobody can see half a file.
-    partial = path.with_name(f"{name}.{uuid.uuid4().hex}.part")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        partial.touch(exist_ok=False)
-    except OSError as error:
-        raise _error(path, [*reasons, f"nothing can be stored in the folder: {error}"]) from error
-    try:
-        for mirror in MIRRORS:
-            try:
-                download = _pooch().HTTPDownloader(progressbar=True, chunk_size=2**16, timeout=TIMEOUT)
-                download(mirror + name, str(partial), None)
-                content = _verified(partial.read_bytes(), SHA256[name])
-                os.replace(partial, path)
-                return content
-            except (OSError, ValueError) as error:  # what requests raises is an OSError too
-                reasons.append(f"{mirror}: {error}")
-    finally:
-        partial.unlink(missing_ok=True)
-    raise _error(path, reasons)
+        folder = Path(user_folder).expanduser() if user_folder else _cache_folder()
+    except RuntimeError as error:
+        raise DatasetError(f"the folder VAE_TUTORIAL_DATA={user_folder}: {error}") from error
+    contents: dict[str, bytes] = {}
+    missing: dict[str, list[str]] = {}
+    for name in SHA256:
+        try:
+            contents[name] = _verified((folder / name).read_bytes(), SHA256[name])
+        except FileNotFoundError:
+            missing[name] = []
+        except (OSError, ValueError) as error:
+            missing[name] = [f"the file there: {error}"]
+            if user_folder:
+                raise _error(folder / name, missing[name]) from error
+    if missing:
+        first = next(iter(missing))
+        _require_writable(folder / first, missing[first])
+        if patience:
+            print(f"MNIST is not on this machine: looking for it on the network, {patience:g} s at most.", flush=True)
+        for name, reasons in missing.items():
+            contents[name] = _downloaded(folder / name, reasons, patience)
+    x_train, y_train, x_test, y_test = (_parse_idx(contents[name]) for name in SHA256)
+    x_train, x_test = (pixels.flatten(1).float().div_(255) for pixels in (x_train, x_test))
+    return Dataset("mnist", x_train, y_train.long(), x_test, y_test.long(), image_shape=(28, 28))
 
 
-def _pooch() -> ModuleType:
-    """The library that downloads, imported only where there is something to download, or a folder to look it up in."""
+def _cache_folder() -> Path:
+    """The folder of this user, on this system, for what can be downloaded again."""
     with of_the_chapters(), warnings.catch_warnings():
         from tqdm import TqdmWarning
 
         warnings.simplefilter("ignore", TqdmWarning)  # pooch imports tqdm.auto, which warns without ipywidgets
         import pooch
-    return pooch
+    return Path(pooch.os_cache("vae_tutorial"))
+
+
+def _require_writable(path: Path, reasons: list[str]) -> None:
+    """Make the folder of a file, try to write there, and remove what killed processes left half written."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise _error(path, [*reasons, f"nothing can be stored in the folder: {error}"]) from error
+    for left in path.parent.glob(f"*-ubyte.gz.{'[0-9a-f]' * 32}.part"):
+        with suppress(OSError):  # another process may be as quick
+            if time.time() - left.stat().st_mtime > 3600:  # nobody writes, or downloads, for an hour
+                left.unlink()
+
+
+def _downloaded(path: Path, reasons: list[str], patience: float) -> bytes:
+    """The verified content of a file from the first mirror that serves it; the file is then there."""
+    global _in_vain
+    for mirror in MIRRORS if patience else ():
+        try:
+            data = fetch(mirror + path.name, patience=patience / len(MIRRORS), limit=LARGEST)
+            content = _verified(data, SHA256[path.name])
+        except (OSError, ValueError) as error:  # what requests raises is an OSError too
+            reasons.append(f"{mirror}: {error}")
+        else:
+            _in_vain = False
+            _store(path, data)
+            return content
+    _in_vain = True
+    raise _error(path, reasons)
+
+
+def _store(path: Path, data: bytes) -> None:
+    """Write a file under a name of its own, then rename it: nobody can see half of it."""
+    partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
+    try:
+        partial.write_bytes(data)
+        os.replace(partial, path)
+    except OSError as error:
+        # Windows replaces no file that another process reads. Where that one has stored the right file, all is well.
+        try:
+            _verified(path.read_bytes(), SHA256[path.name])
+        except (OSError, ValueError):
+            raise _error(path, [f"it can't be stored: {error}"]) from error
+    finally:
+        with suppress(OSError):  # it is there no longer, as a rule
+            partial.unlink()
 
 
 def _verified(data: bytes, expected: str) -> bytes:
@@ -252,12 +311,14 @@ def _verified(data: bytes, expected: str) -> bytes:
     # A server that declares "Content-Encoding: gzip" makes requests unpack the file: the content itself is as good.
     packed = data.startswith(b"\x1f\x8b")
     try:
-        content = gzip.decompress(data) if packed else data
+        content = gzip.GzipFile(fileobj=io.BytesIO(data)).read(LARGEST + 1) if packed else data
     except (OSError, EOFError, zlib.error) as error:
         raise ValueError(f"found {len(data)} bytes of damaged gzip data ({error})") from error
+    form = "after decompression" if packed else "that are no gzip data"
+    if len(content) > LARGEST:
+        raise ValueError(f"found more than {LARGEST} bytes {form}")
     found = hashlib.sha256(content).hexdigest()
     if found != expected:
-        form = "after decompression" if packed else "that are no gzip data"
         raise ValueError(f"found {len(content)} bytes {form}, SHA-256 {found}")
     return content
 

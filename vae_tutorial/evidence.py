@@ -12,10 +12,14 @@ from dataclasses import asdict, dataclass, replace
 import torch
 from torch import Tensor
 
+from vae_tutorial._printing import printable
+
 
 @dataclass(frozen=True)
 class Check:
     """A claim and the measurement that decides it. True in a condition exactly when it passed.
+
+    Where standard output can't take the symbols of a claim, the printed check has words for them: "sigma^2" for "σ²".
 
     Attributes:
         claim: what is asserted, in one line.
@@ -76,7 +80,7 @@ class Check:
             f"{'PASS' if self.passed else 'FAIL'}  {self.claim}",
             f"{self.routes[0]} against {self.routes[1]}: {self.measurement}",
         ]
-        return "\n      ".join(lines + ([self.mistake] if self.mistake else []))
+        return printable("\n      ".join(lines + ([self.mistake] if self.mistake else [])))
 
     def _repr_html_(self) -> str:
         # The data attribute is what the book's page of evidence reads.
@@ -151,7 +155,8 @@ def agree(
     check = Check(claim, routes, gap.max().item(), tolerance, unit, dtype=dtype)
     if check.passed:
         return check
-    worst = gap.nan_to_num(nan=math.inf).argmax()
+    gaps = gap.nan_to_num(nan=math.inf).flatten()
+    worst = (gaps >= gaps.max() * (1 - 1e-4)).nonzero()[0]  # the first of equal gaps, however they were rounded
     one, other = _told_apart(left.flatten()[worst].item(), right.flatten()[worst].item())
     where = "Where the gap is largest, the" if gap.numel() > 1 else "The"
     return replace(check, mistake=f"{where} first gives {one}, the second {other}.")
@@ -159,6 +164,7 @@ def agree(
 
 def _told_apart(*values: float) -> list[str]:
     """The numbers, with as few digits as it takes to see that they differ, and at least four."""
+    shown: list[str] = []
     for digits in range(4, 18):
         shown = [f"{value:.{digits}g}" for value in values]
         if len(set(shown)) > 1:

@@ -9,7 +9,7 @@ import math
 
 import torch
 from torch import Tensor
-from torch.autograd.function import FunctionCtx
+from torch.autograd.function import BackwardCFunction, FunctionCtx
 
 from vae_tutorial._noise import draw
 from vae_tutorial._validation import (
@@ -233,6 +233,6 @@ class _ExpMinus1Minus(torch.autograd.Function):
         return _exp_minus_1_minus(t)
 
     @staticmethod
-    def backward(ctx: FunctionCtx, gradient: Tensor) -> Tensor:
-        (t,) = ctx.saved_tensors
+    def backward(ctx: BackwardCFunction, *gradients: Tensor) -> Tensor:
+        (gradient,), (t,) = gradients, ctx.saved_tensors
         return gradient * torch.expm1(t)

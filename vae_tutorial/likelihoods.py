@@ -11,7 +11,7 @@ of all, and so on.
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -27,6 +27,12 @@ from vae_tutorial._validation import (
     require_number,
 )
 from vae_tutorial.gaussian import log_normal, reparameterize
+
+
+class Sampler(Protocol):
+    """How a `Likelihood` samples: ``sample(params, generator=None)`` draws one x for each row of ``params``."""
+
+    def __call__(self, params: Tensor, /, generator: torch.Generator | None = None) -> Tensor: ...
 
 
 class Likelihood(NamedTuple):
@@ -47,9 +53,9 @@ class Likelihood(NamedTuple):
     """
 
     n_params: int
-    log_prob: Callable[..., Tensor]
+    log_prob: Callable[[Tensor, Tensor], Tensor]
     mean: Callable[[Tensor], Tensor]
-    sample: Callable[..., Tensor]
+    sample: Sampler
     spec: dict[str, Any] | None = None
 
 
@@ -68,7 +74,8 @@ def _likelihood(
             raise ValueError(
                 f"params must hold {n_params} numbers for each dimension of x, got shape {tuple(params.shape)}"
             )
-        return params.unflatten(-1, (n_params, -1))
+        parts: Tensor = params.unflatten(-1, (n_params, -1))
+        return parts
 
     def checked_log_prob(x: Tensor, params: Tensor) -> Tensor:
         parts = per_dimension(params)
@@ -204,7 +211,8 @@ def discretized_logistic(n_levels: int = 256) -> Likelihood:
         mu, log_scale = params.unbind(-2)
         per_scale = torch.exp(-log_scale)
         # The mean level is the sum over k = 1, ..., n - 1 of P(level >= k).
-        return sum(torch.sigmoid((mu - (k - 0.5) / top) * per_scale) for k in range(1, n_levels)) / top
+        reached = (torch.sigmoid((mu - (k - 0.5) / top) * per_scale) for k in range(1, n_levels))
+        return sum(reached, torch.zeros_like(mu)) / top
 
     def sample(params: Tensor, generator: torch.Generator | None) -> Tensor:
         mu, log_scale = params.unbind(-2)
@@ -383,7 +391,12 @@ def normal_diag_above(min_log_var: float) -> Likelihood:
     return _gaussian(2, split)._replace(spec=_spec("normal_diag_above", min_log_var=min_log_var))
 
 
-normal_diag = _gaussian(2, lambda params: params.unbind(-2))
+def _two_parts(params: Tensor) -> tuple[Tensor, Tensor]:
+    mu, log_var = params.unbind(-2)
+    return mu, log_var
+
+
+normal_diag = _gaussian(2, _two_parts)
 r"""Gaussian dimensions with learned variances, ``params`` D means followed by D log-variances:
 :math:`p(x \mid z) = \mathcal{N}(x; \mu, \operatorname{diag} \sigma^2)`.
 

@@ -140,7 +140,8 @@ def _apply(network: nn.Module, **argument: Tensor) -> Tensor:
     """The network's output; where PyTorch cannot take the input, the error names the argument, its shape and dtype."""
     ((name, value),) = argument.items()
     try:
-        return network(value)
+        output: Tensor = network(value)
+        return output
     except torch.cuda.OutOfMemoryError:
         raise
     except RuntimeError as error:
@@ -165,7 +166,7 @@ def mlp_vae(
     likelihood: Likelihood,
     *,
     seed: int,
-    activation: type = nn.ReLU,
+    activation: type[nn.Module] = nn.ReLU,
 ) -> VAE:
     """A VAE whose encoder and decoder are networks with one hidden layer, or several.
 
@@ -204,7 +205,7 @@ def mlp_vae(
     return VAE(encoder, decoder, latent_dim, likelihood)
 
 
-def _mlp(widths: Sequence[int], activation: type) -> nn.Sequential:
+def _mlp(widths: Sequence[int], activation: type[nn.Module]) -> nn.Sequential:
     layers: list[nn.Module] = []
     for n_in, n_out in pairwise(widths):
         layers += [nn.Linear(n_in, n_out), activation()]

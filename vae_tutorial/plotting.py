@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from vae_tutorial._extra import of_the_chapters
 from vae_tutorial._validation import require_count
@@ -12,7 +12,7 @@ from vae_tutorial.history import History
 with of_the_chapters():
     import matplotlib.pyplot as plt
     from matplotlib.axes import Axes
-    from matplotlib.colors import ListedColormap
+    from matplotlib.rcsetup import cycler
 
 # Okabe and Ito's palette, told apart with every common kind of color blindness.
 BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"
@@ -33,7 +33,7 @@ def use_book_style() -> None:
             "figure.dpi": 200,
             "figure.constrained_layout.use": True,
             "savefig.facecolor": "white",
-            "axes.prop_cycle": plt.cycler(color=[BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY]),
+            "axes.prop_cycle": cycler(color=[BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY]),
             "axes.spines.top": False,
             "axes.spines.right": False,
             "axes.titlesize": 11,
@@ -100,7 +100,7 @@ def plot_history(history: History, ax: Axes, *, label: str = "") -> None:
     if history.val_elbo:
         ax.plot(epochs, history.val_elbo, color=line.get_color(), label=f"{label} validation".strip())
     ax.set(xlabel="epoch", ylabel="ELBO (nats per example)")
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.locator_params("x", integer=True)
     ax.legend()
 
 
@@ -127,8 +127,8 @@ def latent_scatter(mu: ArrayLike, labels: ArrayLike, ax: Axes) -> None:
     mu, labels = _finite_array("mu", mu), np.asarray(labels)
     if mu.ndim != 2 or mu.shape[1] != 2 or labels.shape != mu.shape[:1]:
         raise ValueError(f"mu must have shape (N, 2) and labels (N,), got {mu.shape} and {labels.shape}")
-    colors = ListedColormap(plt.get_cmap("tab10").colors)
-    ax.scatter(*mu.T, c=labels, cmap=colors, vmin=-0.5, vmax=9.5, s=4, alpha=0.5, linewidths=0, rasterized=True)
+    x, y = mu.T
+    ax.scatter(x, y, c=labels, cmap="tab10", vmin=-0.5, vmax=9.5, s=4, alpha=0.5, linewidths=0, rasterized=True)
     names = np.unique(labels)
     centers = np.stack([np.median(mu[labels == name], axis=0) for name in names])
     places = _pushed_apart(centers, 0.08 * np.ptp(mu, axis=0).max())
@@ -164,7 +164,7 @@ def density_contours(density: ArrayLike, x1: ArrayLike, x2: ArrayLike, ax: Axes,
     ax.contour(x1, x2, density, levels=levels, colors=color, linewidths=1.2)
 
 
-def _pushed_apart(points: np.ndarray, distance: float) -> np.ndarray:
+def _pushed_apart(points: NDArray[np.float64], distance: float) -> NDArray[np.float64]:
     """Points moved until none is much closer to another than the distance, so that labels there can be read."""
     for _ in range(100):
         difference = points[:, None] - points
@@ -175,7 +175,7 @@ def _pushed_apart(points: np.ndarray, distance: float) -> np.ndarray:
     return points
 
 
-def _finite_array(name: str, values: ArrayLike | Sequence[float]) -> np.ndarray:
+def _finite_array(name: str, values: ArrayLike | Sequence[float]) -> NDArray[np.float64]:
     array = np.asarray(values, dtype=float)
     if array.size == 0:
         raise ValueError(f"{name} must not be empty, got shape {array.shape}")

@@ -222,7 +222,8 @@ class LinearGaussian:
         """The exact log p(x) in nats, shape (B,), for ``x`` of shape (B, D)."""
         x = self._rows(x)
         eye = torch.eye(len(self.b), dtype=torch.float64)
-        return MultivariateNormal(self.b, self.W @ self.W.T + self.noise_var * eye).log_prob(x)
+        log_px: Tensor = MultivariateNormal(self.b, self.W @ self.W.T + self.noise_var * eye).log_prob(x)
+        return log_px
 
     def posterior(self, x: Tensor) -> MultivariateNormal:
         """The exact p(z | x) for ``x`` of shape (B, D): full covariance, batch shape (B,)."""
@@ -236,7 +237,7 @@ class LinearGaussian:
         x = self._rows(x)
         q = self._diagonal(len(x), mu, log_var)
         eye = torch.eye(len(self.b), dtype=torch.float64)
-        at_mean = MultivariateNormal(q.mean @ self.W.T + self.b, self.noise_var * eye).log_prob(x)
+        at_mean: Tensor = MultivariateNormal(q.mean @ self.W.T + self.b, self.noise_var * eye).log_prob(x)
         spread = torch.einsum("dl,bl->b", self.W**2, q.variance) / (2 * self.noise_var)
         prior = MultivariateNormal(torch.zeros_like(q.mean), torch.eye(self.W.shape[1], dtype=torch.float64))
         return at_mean - spread - kl_divergence(q, prior)
@@ -248,7 +249,8 @@ class LinearGaussian:
 
     def decoder(self) -> nn.Linear:
         """The mean of p(x | z) as a decoder for `vae_tutorial.models.VAE`: a linear layer in float64."""
-        layer = nn.Linear(*self.W.T.shape, dtype=torch.float64)
+        x_dim, latent_dim = self.W.shape
+        layer = nn.Linear(latent_dim, x_dim, dtype=torch.float64)
         layer.load_state_dict({"weight": self.W, "bias": self.b})
         return layer
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -22,6 +22,12 @@ from vae_tutorial.schedules import Schedule
 
 with of_the_chapters():
     from tqdm import tqdm
+
+
+class Objective(Protocol):
+    """What `fit` maximizes: ``objective(model, x, n_samples, generator=...)`` gives the `ElboTerms` of a minibatch."""
+
+    def __call__(self, model: VAE, x: Tensor, n_samples: int, /, *, generator: torch.Generator) -> ElboTerms: ...
 
 
 def best_device() -> torch.device:
@@ -49,7 +55,7 @@ def fit(
     lr: float | Schedule = 1e-3,
     beta: float | Schedule = 1.0,
     n_samples: int = 1,
-    objective: Callable[..., ElboTerms] = elbo_terms,
+    objective: Objective = elbo_terms,
     average: float = 0.0,
     max_grad_norm: float | None = None,
     patience: int | None = None,
@@ -90,8 +96,9 @@ def fit(
         patience: stop after so many epochs in a row without a better validation ELBO; the model ends with the weights
             of the best epoch.
         checkpoint: a file that holds, after every epoch, all that is needed to go on.
-        resume: go on from ``checkpoint`` where it exists, to the bits of an uninterrupted run. The data and the
-            arguments must be the same, except for ``epochs``, ``device``, ``threads`` and ``progress``.
+        resume: go on from ``checkpoint`` where it exists: on the same machine, with as many ``threads``, to the bits of
+            an uninterrupted run. The data and the arguments must be the same, except for ``epochs``, ``device``,
+            ``threads`` and ``progress``.
         bfloat16: let the networks compute in bfloat16, for large ones on GPUs that are made for it. Weights, noise,
             the terms of the ELBO and validation stay in the precision they have.
         threads: how many CPU threads PyTorch uses meanwhile. Two or more wait for each other at every operation, and
@@ -143,6 +150,7 @@ def fit(
     device = torch.device(device) if device is not None else best_device()
     run = Run(model.to(device), seed=seed, average=average)
     n_batches = math.ceil(len(x_train) / batch_size)
+    fixed: dict[str, Any] = {}
     if checkpoint is not None:
         fixed = dict(
             x_train=_fingerprint(x_train), x_val=_fingerprint(x_val), seed=seed, batch_size=batch_size,
@@ -150,10 +158,10 @@ def fit(
             patience=patience, bfloat16=bfloat16,
         )  # fmt: skip
 
-        def settings(n_epochs: int) -> dict[str, Any]:
-            """What resuming must not change; a schedule is known by its values at the starts of the epochs."""
-            steps = range(0, n_epochs * n_batches, n_batches)
-            return fixed | dict(lr=[lr(step) for step in steps], beta=[beta(step) for step in steps])
+    def settings(n_epochs: int) -> dict[str, Any]:
+        """What resuming must not change; a schedule is known by its values at the starts of the epochs."""
+        steps = range(0, n_epochs * n_batches, n_batches)
+        return fixed | dict(lr=[lr(step) for step in steps], beta=[beta(step) for step in steps])
 
     x_train = x_train.to(device)
     x_val = x_val.to(device) if x_val is not None else None
@@ -166,10 +174,10 @@ def fit(
         model.train()
         for batch, rows in enumerate(order.split(batch_size), start=1):
             try:
-                step = dict(lr=lr(run.n_steps), beta=beta(run.n_steps), max_grad_norm=max_grad_norm)
+                rate, weight = lr(run.n_steps), beta(run.n_steps)
                 x = x_train.index_select(0, rows)  # half the time of x_train[rows]
                 terms = objective_in_training(model, x, n_samples, generator=run.generator)
-                sums = run.take_step(terms, n_examples=len(rows), **step)
+                sums = run.take_step(terms, n_examples=len(rows), lr=rate, beta=weight, max_grad_norm=max_grad_norm)
             except ValueError as error:
                 raise ValueError(f"epoch {epoch}, batch {batch}: {error}") from error
             totals = [total + value for total, value in zip(totals, sums, strict=True)]
@@ -218,7 +226,7 @@ def evaluate(
     n_samples: int = 1,
     *,
     seed: int,
-    objective: Callable[..., ElboTerms] = elbo_terms,
+    objective: Objective = elbo_terms,
     batch_size: int = 1000,
 ) -> tuple[float, float]:
     r"""Both terms of the ELBO, averaged over a data set, without gradients.
@@ -258,18 +266,18 @@ def evaluate(
 
 
 def _require_examples(*, x_train: Tensor, x_val: Tensor | None) -> None:
-    for name, x in {"x_train": x_train, "x_val": x_val}.items():
-        if x is not None or name == "x_train":
-            require_rows(**{name: x})
-            if x.shape[1] != x_train.shape[1]:
-                raise ValueError(f"{name} must have the {x_train.shape[1]} columns of x_train, got {tuple(x.shape)}")
+    require_rows(x_train=x_train)
+    if x_val is not None:
+        require_rows(x_val=x_val)
+        if x_val.shape[1] != x_train.shape[1]:
+            raise ValueError(f"x_val must have the {x_train.shape[1]} columns of x_train, got {tuple(x_val.shape)}")
 
 
 def _schedule(**argument: float | Schedule) -> Schedule:
     """The argument as a function of the step whose every value is checked; a number becomes a constant one."""
     ((name, given),) = argument.items()
     if not callable(given):
-        number = require_number(**argument)
+        number = require_number(**{name: given})
         if number < 0 or (name == "lr" and number == 0):
             raise ValueError(f"{name} must be {'positive' if name == 'lr' else 'at least 0'}, got {given!r}")
         return lambda step: number
@@ -293,7 +301,7 @@ def _cpu_threads(n: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _in_bfloat16(objective: Callable[..., ElboTerms]) -> Callable[..., ElboTerms]:
+def _in_bfloat16(objective: Objective) -> Objective:
     """The objective with the model's networks computing in bfloat16; what they return has the dtype of ``x`` again."""
 
     def in_bfloat16(model: VAE, x: Tensor, n_samples: int, *, generator: torch.Generator) -> ElboTerms:

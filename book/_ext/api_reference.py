@@ -44,6 +44,11 @@ def name_array_like(app, objtype, name, obj, options, args, retann) -> None:
             annotation[parameter] = shown.replace(stringify_annotation(ArrayLike, "smart"), "~numpy.typing.ArrayLike")
 
 
+def hide_constructor_of_protocol(app, objtype, name, obj, options, args, retann) -> tuple[str, None] | None:
+    """A protocol says how a function is called; nobody makes an instance of it."""
+    return ("", None) if getattr(obj, "_is_protocol", False) else None
+
+
 def say_return_type_once(app, domain, objtype, content) -> None:
     """Drop the field of the return type where the description of what is returned names it."""
     for fields in content.findall(nodes.field_list):
@@ -68,6 +73,7 @@ def skip_fields(app, what, name, obj, skip, options) -> bool | None:
 def setup(app):
     app.connect("missing-reference", link)
     app.connect("autodoc-process-signature", name_array_like, priority=900)  # after Sphinx has recorded the types
+    app.connect("autodoc-process-signature", hide_constructor_of_protocol)
     app.connect("object-description-transform", say_return_type_once, priority=900)  # after autodoc has added the type
     app.connect("autodoc-skip-member", skip_fields)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,12 +1,9 @@
 """The evidence of the book: every check that a notebook shows, numbered, linked, and collected in two tables.
 
-A check is the output of a ``vae_tutorial.evidence.Check``, an element ``<div class="check …" data-check="{json}">``.
 What stands there must be right: in a cell tagged ``planted-mistake`` a check fails, anywhere else it passes, and no
 chapter is without one. Anything else is a warning of the build.
 """
 
-import html
-import json
 import re
 
 from contents import chapter_number, numbered_title, reading_order
@@ -14,8 +11,8 @@ from docutils import nodes
 from docutils.parsers.rst import directives
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
+from verdicts import CHECK, check_in, flaw
 
-CHECK = re.compile(r'<div class="check check-(?P<verdict>pass|fail)" data-check="(?P<data>[^"]*)">')
 logger = logging.getLogger(__name__)
 
 
@@ -44,17 +41,16 @@ def collect(app, doctree) -> None:
     for cell in cells:
         planted = "planted-mistake" in cell.get("cell_metadata", {}).get("tags", [])
         for raw in cell.findall(nodes.raw):
-            if "html" not in raw["format"] or not (match := CHECK.search(raw.astext())):
+            if "html" not in raw["format"] or not (check := check_in(raw.astext())):
                 continue
-            check = json.loads(html.unescape(match["data"]))
             check |= {"anchor": f"check-{len(found) + 1}", "planted": planted}
-            anchored = match[0].replace("<div", f'<div id="{check["anchor"]}"', 1)
-            raw.children = [nodes.Text(raw.astext().replace(match[0], anchored, 1))]
+            opening = CHECK.search(raw.astext())[0]
+            anchored = opening.replace("<div", f'<div id="{check["anchor"]}"', 1)
+            raw.children = [nodes.Text(raw.astext().replace(opening, anchored, 1))]
             found.append(check)
-            if check["passed"] == planted:
-                problem = "passes although its cell is tagged planted-mistake" if planted else "fails"
+            if problem := flaw(check, planted):
                 place = f"{docname}, cell {cell['cell_index'] + 1}"
-                logger.warning("%s: the check “%s” %s", place, check["claim"], problem, location=cell, type="evidence")
+                logger.warning("%s: %s", place, problem, location=cell, type="evidence")
     all_checks(env)[docname] = found
     is_notebook = env.doc2path(docname).endswith(".ipynb")
     if is_notebook and not found and docname != app.config.root_doc:

@@ -17,12 +17,12 @@ import pytest
 import yaml
 from bs4 import BeautifulSoup
 from citation import published as published_on
-from conftest import ROOT, QuietHandler, build_small
 from docutils.core import publish_doctree
 from PIL import Image
 from pybtex.database import parse_string
 from site_address import site_address
 from site_head import DESCRIPTION_LENGTH, description
+from sites import ROOT, QuietHandler, build_small
 
 import vae_tutorial
 

@@ -4,14 +4,17 @@ The server serves small IDX files made here, under monkeypatched hashes; the can
 ``VAE_TUTORIAL_DATA`` names their folder. Statistical tests allow five standard errors: a false alarm of 6e-7 each.
 """
 
+import contextlib
 import gzip
 import hashlib
 import os
+import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+import tracemalloc
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -21,7 +24,7 @@ import pytest
 import torch
 from scipy.stats import multivariate_normal
 
-from vae_tutorial import datasets
+from vae_tutorial import _download, datasets
 from vae_tutorial.datasets import Dataset, DatasetError, binarize, digits, gaussian_2d, load_images, mnist
 
 CANONICAL = Path(os.environ.get("VAE_TUTORIAL_DATA") or "/nonexistent").absolute()
@@ -70,6 +73,7 @@ BAD_BODIES = {
     "wrong magic": lambda name: gzip.compress(b"\0\0\x09" + CONTENT[name][3:]),
     "another file": lambda name: PACKED[NAMES[NAMES.index(name) - 1]],
 }
+BOMB = gzip.compress(bytes(2 * 10**7))  # 20 kB
 BAD_REPLIES = ["missing", "broken", "dropped", "silent", "stalled", *BAD_BODIES]
 
 
@@ -86,9 +90,17 @@ class Handler(BaseHTTPRequestHandler):
             return self.send_error(503)
         if behavior == "silent":
             return self.server.released.wait(30)
+        if behavior == "headers":
+            return self.go_on(b"HTTP/1.1 200 OK\r\n", b"X-More: to come\r\n")
+        if behavior == "trickle":
+            return self.go_on(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n", b"x")
+        if behavior == "endless":
+            return self.go_on(b"HTTP/1.1 200 OK\r\n\r\n", bytes(2**20), pause=0)
         if behavior == "canonical":
             body = (CANONICAL / name).read_bytes()
-        if behavior == "declared":
+        if behavior.endswith("bomb"):
+            body = BOMB
+        if behavior in ("declared", "declared bomb"):
             headers["Content-Encoding"] = "gzip"
         if behavior == "together":
             self.server.barrier.wait(120)
@@ -101,10 +113,24 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if behavior in ("dropped", "stalled"):
             body = body[: len(body) // 2]
+        if behavior == "slow":
+            self.wfile.write(body[:100])
+            self.wfile.flush()
+            time.sleep(2.5)
+            body = body[100:]
         self.wfile.write(body)
         if behavior == "stalled":
             self.wfile.flush()
             self.server.released.wait(30)
+
+    def go_on(self, start, more, pause=0.3):
+        """Send more, for a long time, until the client goes away."""
+        with contextlib.suppress(ConnectionError):
+            self.wfile.write(start)
+            for _ in range(90):
+                if self.server.released.wait(pause):
+                    break
+                self.wfile.write(more)
 
     def log_message(self, *args):
         pass
@@ -138,15 +164,18 @@ def cache(monkeypatch, tmp_path):
     monkeypatch.delenv("VAE_TUTORIAL_DATA", raising=False)
     monkeypatch.delenv("VAE_TUTORIAL_DATASET", raising=False)
     monkeypatch.setattr(pooch, "os_cache", lambda project: folder)
+    monkeypatch.setattr(datasets, "_in_vain", False)
     return folder
 
 
 @pytest.fixture
 def small(cache, monkeypatch):
-    """The package knows the small files instead of the canonical ones; it waits one second at most."""
+    """The package knows the small files instead of the canonical ones, and is less patient."""
     hashes = {name: hashlib.sha256(content).hexdigest() for name, content in CONTENT.items()}
     monkeypatch.setattr(datasets, "SHA256", hashes)
-    monkeypatch.setattr(datasets, "TIMEOUT", (1.0, 1.0))
+    monkeypatch.setattr(datasets, "LONG_WAIT", 4.0)  # 2 s for each of two mirrors
+    monkeypatch.setattr(datasets, "WAIT", 4.0)
+    monkeypatch.setattr(_download, "STALL", 1.0)
     return cache
 
 
@@ -227,14 +256,73 @@ def test_when_all_mirrors_fail_one_error_tells_everything_and_nothing_is_left(ba
     assert list(cache.iterdir()) == []
 
 
+@pytest.mark.parametrize(("patience", "asked"), [("WAIT", load_images), ("LONG_WAIT", mnist)])
+@pytest.mark.parametrize("n_mirrors", [1, 2, 3])
+def test_the_mirrors_share_the_time_for_an_answer(patience, asked, n_mirrors, cache, monkeypatch):
+    waits = []
+
+    def fetch(url, *, patience, limit):
+        waits.append(patience)
+        raise TimeoutError("nobody there")
+
+    monkeypatch.setattr(datasets, "fetch", fetch)
+    monkeypatch.setattr(datasets, "MIRRORS", datasets.MIRRORS[:1] * n_mirrors)
+    with pytest.raises(DatasetError, match="nobody there") if asked is mnist else contextlib.nullcontext():
+        asked()
+    assert len(waits) == n_mirrors and sum(waits) == pytest.approx(getattr(datasets, patience))
+    assert (datasets.WAIT, datasets.LONG_WAIT) == (5, 30), "what the docstrings and book/running.md say"
+
+
+def test_header_lines_without_an_end_are_no_answer(mirrors, cache):
+    mirrors("headers", "missing")
+    with pytest.raises(DatasetError, match="no answer within 2 s"):
+        mnist()
+
+
+def test_a_download_has_a_time_in_all(mirrors, cache, monkeypatch):
+    mirrors("trickle")
+    monkeypatch.setattr(_download, "TOTAL", 1.0)
+    with pytest.raises(DatasetError, match="not complete within 1 s"):
+        mnist()
+    assert list(cache.iterdir()) == []
+
+
+def test_a_download_may_take_longer_than_its_answer(mirrors, monkeypatch):
+    (url,) = mirrors("slow")  # it pauses for 2.5 s after the first bytes
+    monkeypatch.setattr(_download, "STALL", 60.0)
+    name = NAMES[0]
+    assert _download.fetch(url + name, patience=2.0, limit=10**6) == PACKED[name]
+
+
+@pytest.mark.parametrize(
+    ("behavior", "message"),
+    [
+        ("endless", "sends more than the 100,000 bytes allowed"),
+        ("declared bomb", "sends more than the 100,000 bytes allowed"),
+        ("bomb", "found more than 100000 bytes after decompression"),
+    ],
+)
+def test_no_more_is_taken_than_the_largest_file_holds(behavior, message, mirrors, cache, monkeypatch):
+    mirrors(behavior)
+    monkeypatch.setattr(datasets, "LARGEST", 100_000)
+    tracemalloc.start()
+    try:
+        with pytest.raises(DatasetError, match=message):
+            mnist()
+        assert tracemalloc.get_traced_memory()[1] < 10**7
+    finally:
+        tracemalloc.stop()
+    assert list(cache.iterdir()) == []
+
+
 def test_an_interrupt_leaves_nothing_half_done(mirrors, cache, monkeypatch):
-    class Interrupted(pooch.HTTPDownloader):
-        def __call__(self, url, output_file, pooch):
-            Path(output_file).write_bytes(b"half a file")
-            raise KeyboardInterrupt
+    def interrupted(path, content):
+        with open(path, "wb") as file:
+            file.write(content[: len(content) // 2])
+        raise KeyboardInterrupt
 
     mirrors("good")
-    monkeypatch.setattr(pooch, "HTTPDownloader", Interrupted)
+    monkeypatch.setattr(Path, "write_bytes", interrupted)
     with pytest.raises(KeyboardInterrupt):
         mnist()
     assert list(cache.iterdir()) == []
@@ -251,10 +339,10 @@ def test_two_processes_may_download_at_once(mirrors, server, cache):
     (url,) = mirrors("together")  # answers only when both processes ask for the same file
     program = (
         "import pathlib, pooch\n"
-        "from vae_tutorial import datasets\n"
+        "from vae_tutorial import _download, datasets\n"
         f"pooch.os_cache = lambda project: pathlib.Path({str(cache)!r})\n"
         f"datasets.MIRRORS, datasets.SHA256 = ({url!r},), {datasets.SHA256!r}\n"
-        "datasets.TIMEOUT = (120, 120)\n"
+        "datasets.LONG_WAIT = _download.STALL = 120\n"
         "print(datasets.mnist().y_test.tolist())"
     )
     root, environment = Path(datasets.__file__).parent.parent, {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -269,9 +357,39 @@ def test_two_processes_may_download_at_once(mirrors, server, cache):
         for process in processes:
             process.kill()
     assert [process.returncode for process in processes] == [0, 0], results
-    assert [out.strip() for out, _ in results] == [str(ARRAYS[3].tolist())] * 2
+    assert [out.splitlines()[-1] for out, _ in results] == [str(ARRAYS[3].tolist())] * 2
     assert sorted(server.requests) == sorted(("together", name) for name in NAMES * 2)
     assert {path.name: path.read_bytes() for path in cache.iterdir()} == PACKED
+
+
+def test_a_file_that_another_process_reads_is_not_replaced_on_windows(mirrors, server, cache, monkeypatch):
+    def replace(source, target):
+        Path(target).write_bytes(left_there)
+        raise PermissionError("it is being used by another process")
+
+    mirrors("good")
+    monkeypatch.setattr(datasets.os, "replace", replace)
+    left_there = b"half a fi"
+    with pytest.raises(DatasetError, match="it can't be stored: it is being used by another process") as caught:
+        mnist()
+    assert "http" not in str(caught.value), "the mirror did well"
+    left_there = PACKED[NAMES[0]]  # what the other one reads is right
+    write_files(cache)
+    (cache / NAMES[0]).unlink()
+    assert_small(mnist())
+    assert {path.name: path.read_bytes() for path in cache.iterdir()} == PACKED
+
+
+def test_what_killed_downloads_left_is_removed_after_an_hour(mirrors, cache):
+    mirrors("good")
+    cache.mkdir()
+    left, fresh = (cache / f"{NAMES[0]}.{digit * 32}.part" for digit in "0f")
+    foreign = cache / "film.part"
+    for path, age in ((left, 4000), (fresh, 3000), (foreign, 10**6)):
+        path.write_bytes(b"half")
+        os.utime(path, (time.time() - age,) * 2)
+    assert_small(mnist())
+    assert {path.name for path in cache.iterdir()} == {*NAMES, fresh.name, foreign.name}
 
 
 # --- MNIST: what lies on disk ---
@@ -333,6 +451,15 @@ def test_a_folder_that_cannot_be_made(mirrors, server, tmp_path, monkeypatch):
     assert server.requests == []
 
 
+def test_the_folder_of_an_unknown_user(mirrors, server, monkeypatch, capsys):
+    mirrors("good")
+    monkeypatch.setenv("VAE_TUTORIAL_DATA", "~nosuchuser/x")
+    with pytest.raises(DatasetError, match="VAE_TUTORIAL_DATA=~nosuchuser/x"):
+        mnist()
+    assert load_images().name == "digits"
+    assert capsys.readouterr().out == FALL_BACK and server.requests == []
+
+
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="needs POSIX permissions")
 def test_a_read_only_folder_is_said_before_anything_is_downloaded(mirrors, server, monkeypatch):
     mirrors("good")
@@ -355,12 +482,17 @@ def test_a_read_only_folder_is_said_before_anything_is_downloaded(mirrors, serve
 # --- load_images ---
 
 DIGITS_LINE = "Images: digits, 1,437 for training, 360 for testing, 8×8 pixels."
+MNIST_LINE = "Images: mnist, 7 for training, 4 for testing, 28×28 pixels.\n"
+SEARCH = "MNIST is not on this machine: looking for it on the network, 4 s at most.\n"
+FALL_BACK = f"{DIGITS_LINE} MNIST can't be had: datasets.mnist() says why.\n"
 
 
 def test_load_images_takes_mnist_when_it_can_be_had(mirrors, capsys):
     mirrors("good")
     assert_small(load_images())
-    assert capsys.readouterr().out == "Images: mnist, 7 for training, 4 for testing, 28×28 pixels.\n"
+    assert capsys.readouterr().out == SEARCH + MNIST_LINE
+    assert_small(load_images())
+    assert capsys.readouterr().out == MNIST_LINE, "nothing to search for when it is there"
 
 
 @pytest.mark.parametrize("why", [REFUSED, "silent", "html"])
@@ -369,7 +501,86 @@ def test_load_images_falls_back_to_the_digits_and_says_so(why, mirrors, capsys):
     started = time.perf_counter()
     assert load_images().name == "digits"
     assert time.perf_counter() - started < 10
-    assert capsys.readouterr().out == f"{DIGITS_LINE} MNIST can't be had: datasets.mnist() says why.\n"
+    assert capsys.readouterr().out == SEARCH + FALL_BACK
+
+
+@pytest.fixture
+def deaf_resolver(monkeypatch):
+    """Names are looked up for ever, or until the test is over; the list of them."""
+    asked, released = [], threading.Event()
+
+    def getaddrinfo(host, *args, **kwargs):
+        asked.append(host)
+        released.wait(60)
+        raise socket.gaierror(socket.EAI_AGAIN, "the test is over")
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    yield asked
+    assert not released.is_set()
+    released.set()
+
+
+def test_a_name_server_that_does_not_answer_is_waited_for_once(deaf_resolver, cache, monkeypatch, capsys):
+    monkeypatch.setattr(datasets, "WAIT", 0.4)
+    started = time.perf_counter()
+    assert load_images().name == "digits"
+    assert time.perf_counter() - started < 30
+    search = "MNIST is not on this machine: looking for it on the network, 0.4 s at most.\n"
+    assert capsys.readouterr().out == search + FALL_BACK
+    assert len(deaf_resolver) == len(datasets.MIRRORS)
+
+    assert load_images().name == "digits"
+    assert capsys.readouterr().out == FALL_BACK
+    assert len(deaf_resolver) == len(datasets.MIRRORS), "the second call must not ask the network"
+
+
+def test_the_search_is_announced_before_it_begins(cache, monkeypatch, capsys):
+    said = []
+
+    def fetch(url, *, patience, limit):
+        said.append(capsys.readouterr().out)
+        raise TimeoutError
+
+    monkeypatch.setattr(datasets, "fetch", fetch)
+    load_images()
+    assert said == ["MNIST is not on this machine: looking for it on the network, 5 s at most.\n", ""]
+
+
+def test_a_failed_search_is_repeated_by_mnist_alone(mirrors, server, cache):
+    mirrors("missing")
+    assert load_images().name == load_images().name == "digits"
+    assert len(server.requests) == 1
+    with pytest.raises(DatasetError, match="404"):
+        mnist()
+    assert len(server.requests) == 2
+    mirrors("good")
+    assert load_images().name == "digits" and len(server.requests) == 2
+    assert_small(mnist())
+    for name in NAMES:
+        (cache / name).unlink()
+    assert_small(load_images())  # the last search was not in vain
+
+
+def test_files_that_have_come_since_a_failed_search_are_seen(mirrors, cache):
+    mirrors("missing")
+    assert load_images().name == "digits"
+    write_files(cache)
+    assert_small(load_images())
+
+
+def test_a_look_up_that_never_ends_keeps_no_process_alive(cache):
+    program = (
+        "import pathlib, pooch, socket, time\n"
+        "from vae_tutorial import datasets\n"
+        f"pooch.os_cache = lambda project: pathlib.Path({str(cache)!r})\n"
+        "socket.getaddrinfo = lambda *args, **kwargs: time.sleep(10**6)\n"
+        "datasets.WAIT = 0.4\n"
+        "datasets.load_images()"
+    )
+    command, root = [sys.executable, "-c", program], Path(datasets.__file__).parent.parent
+    run = subprocess.run(command, cwd=root, capture_output=True, encoding="utf-8", timeout=300)
+    assert (run.returncode, run.stderr) == (0, "")
+    assert run.stdout.endswith("datasets.mnist() says why.\n")
 
 
 def test_digits_forced(mirrors, server, monkeypatch, capsys):
@@ -389,7 +600,7 @@ def test_mnist_forced(mirrors, monkeypatch, capsys):
     capsys.readouterr()
     with pytest.raises(DatasetError, match="Connection refused"):
         load_images()
-    assert capsys.readouterr().out == ""
+    assert capsys.readouterr().out == SEARCH
 
 
 @pytest.mark.parametrize("value", ["MNIST", "fashion", " digits"])

@@ -2,7 +2,7 @@
 
 import pytest
 from axe import violations
-from conftest import lay_out
+from sites import lay_out
 
 OPEN = """async () => {
     document.querySelectorAll('details').forEach(details => { details.open = true; });

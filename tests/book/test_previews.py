@@ -8,8 +8,8 @@ import re
 import pytest
 from axe import violations
 from bs4 import BeautifulSoup
-from conftest import listen
 from playwright.sync_api import Browser, Locator, Page, expect
+from sites import listen
 
 LINKS = {  # page: links of it, one to each kind of target that it has
     "book/elbo.html": [
@@ -24,7 +24,6 @@ LINKS = {  # page: links of it, one to each kind of target that it has
     "book/published_table.html": ["importance_weighting.html#equation-eq-importance-bound"],
     "book/evidence.html": ["elbo.html#check-2"],
 }
-expect.set_options(timeout=30_000)  # milliseconds, for a busy machine
 
 
 def opened(context, address: str) -> Page:
@@ -37,6 +36,12 @@ def opened(context, address: str) -> Page:
 def context(browser: Browser):
     with browser.new_context(viewport={"width": 1350, "height": 900}) as context:
         yield context
+
+
+def hold(tab: Page) -> None:
+    """From now on the time of the page passes by `tab.clock.run_for` only, however slow the machine is."""
+    tab.clock.install(time=0)
+    tab.clock.pause_at(1_000)
 
 
 def link(tab: Page, href: str) -> Locator:
@@ -136,13 +141,15 @@ def test_the_card_stays_while_the_pointer_is_on_it_and_goes_when_it_leaves(book,
     shown = hovered(tab, "glossary.html#term-evidence")
     at, box = link(tab, "glossary.html#term-evidence").bounding_box(), shown.bounding_box()
     assert at["y"] + at["height"] < box["y"] < at["y"] + at["height"] + 20  # below the link, and not upon it
+    hold(tab)
     tab.mouse.move(box["x"] + 20, box["y"] + 20, steps=5)
-    tab.wait_for_timeout(900)
+    tab.clock.run_for(900)
     expect(shown).to_be_visible()
     shown.locator("a").first.hover()  # a link in a card has no card
-    tab.wait_for_timeout(900)
+    tab.clock.run_for(900)
     assert card(tab).count() == 1 and shown.locator("[data-preview]").count() == 0
     tab.mouse.move(1340, 890, steps=3)
+    tab.clock.run_for(900)
     expect(shown).to_have_count(0)
 
 
@@ -185,10 +192,15 @@ def test_a_passing_pointer_opens_nothing(book, context):
     _, requests = listen(context)
     tab = opened(context, (book / "book" / "elbo.html").as_uri())
     assert not [url for url in requests if "_static/previews/" in url]  # nothing is loaded before it is asked for
+    hold(tab)
     link(tab, "#equation-eq-elbo-identity").hover()
+    tab.clock.run_for(200)
     tab.mouse.move(1340, 890)
-    tab.wait_for_timeout(900)
+    tab.clock.run_for(900)
     expect(tab.locator(".preview")).to_have_count(0)  # nor was there a card in between
+    link(tab, "#equation-eq-elbo-identity").hover()
+    tab.clock.run_for(900)
+    expect(card(tab)).to_be_visible()  # of a pointer that stays
 
 
 def test_a_finger_follows_the_link(book, browser):

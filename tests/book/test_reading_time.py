@@ -10,7 +10,7 @@ from docutils import nodes
 from reading_time import MINUTES, SECONDS, count, minutes
 from sphinx_exercise.nodes import solution_node
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")

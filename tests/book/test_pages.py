@@ -18,7 +18,7 @@ import pytest
 import vae_tutorial
 from vae_tutorial import checks
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 RUNNING, TEACHING = (ROOT / "book" / f"{name}.md" for name in ("running", "teaching"))
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 BLOCK = re.compile(
@@ -37,11 +37,11 @@ def commands(page: Path) -> list[tuple[str, str]]:
     return re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", shown, flags=re.MULTILINE)
 
 
-def run(command: str, folder: Path) -> str:
+def run(command: str, folder: Path, encoding: str = "utf-8") -> str:
     arguments = [sys.executable, *shlex.split(command)[1:]]
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    environment = os.environ | {"PYTHONPATH": path, "PYTHONIOENCODING": "utf-8"}
-    done = subprocess.run(arguments, cwd=folder, capture_output=True, encoding="utf-8", env=environment)
+    environment = os.environ | {"PYTHONPATH": path, "PYTHONIOENCODING": encoding}
+    done = subprocess.run(arguments, cwd=folder, capture_output=True, encoding=encoding, env=environment)
     assert (done.returncode, done.stderr) == (0, ""), command
     return done.stdout
 
@@ -57,6 +57,12 @@ def test_the_scripts_for_teachers_print_what_the_page_shows(tmp_path, monkeypatc
         assert run(command, tmp_path) == shown, command
     feedback = {path.stem: path.read_text(encoding="utf-8") for path in (tmp_path / "feedback").iterdir()}
     assert sorted(feedback) == ["ada", "bao", "cy", "dan"] and feedback["ada"] == tried[0][1]
+    # Where standard output is not UTF-8, the feedback still is; and no submission's output stops the others' grading.
+    eva = 'import sys\nsys.stdout.buffer.write(b"\\xff")\nprint("σ")\nsys.exit()\n'
+    (tmp_path / "submissions" / "eva.py").write_text(eva, encoding="utf-8")
+    assert run("python grade.py", tmp_path, "cp1252") == tried[1][1] + "eva      \\xff\\u03c3\n"
+    again = {path.stem: path.read_text(encoding="utf-8") for path in (tmp_path / "feedback").iterdir()}
+    assert again == feedback | {"eva": "\\xffσ\n"}
     # A function that is not there costs its own point alone.
     half = (tmp_path / "submissions" / "bao.py").read_text(encoding="utf-8").partition("def sample")[0]
     (tmp_path / "half.py").write_text(half, encoding="utf-8")

@@ -13,7 +13,7 @@ from vae_tutorial import datasets
 from vae_tutorial.checkpoints import SHIPPED, _described, load
 from vae_tutorial.history import History
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 ROWS = json.loads((ROOT / "benchmarks" / "results" / "full_length.json").read_text())["rows"]
 BINARY = ["A-bernoulli", "A-bernoulli-0.001", "D", "best"]
 ROUNDING = 0.0005  # nats: float32 sums over 784 pixels, measured 1e-5

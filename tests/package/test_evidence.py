@@ -217,6 +217,11 @@ def test_the_floating_point_types_of_both_routes_are_kept(left, right, dtype):
             "Where the gap is largest, the first gives 1, the second inf.",
         ),
         (math.inf, math.inf, "The first gives inf, the second inf."),
+        (  # equal gaps: the first of them, although another is larger by its rounding
+            torch.tensor([1.0, 2.0, 3.0]),
+            torch.tensor([1.1, 2.5, 3.5 + 1e-12], dtype=torch.float64),
+            "Where the gap is largest, the first gives 2, the second 2.5.",
+        ),
     ],
 )
 def test_two_routes_that_differ_show_where(left, right, mistake):

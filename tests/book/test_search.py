@@ -7,8 +7,8 @@ from urllib.parse import quote
 
 import pytest
 from bs4 import BeautifulSoup
-from conftest import listen
 from playwright.sync_api import BrowserContext, Page, expect
+from sites import listen
 
 ANSWERS = {  # what a reader asks: the first result, or one of the first three, what it is and where it stands
     "ELBO": ("glossary term", "ELBO", "glossary.html#term-ELBO"),
@@ -25,7 +25,6 @@ ANSWERS = {  # what a reader asks: the first result, or one of the first three, 
     "the best diagonal gaussian": (None, "The evidence lower bound > Exercise 3.1 (The best", "#ex-elbo-diagonal"),
     "logsumexp": (None, "", ".html"),  # no page of its own: the chapters that use it
 }
-expect.set_options(timeout=30_000)  # milliseconds, for a busy machine
 
 
 @pytest.fixture(scope="module")

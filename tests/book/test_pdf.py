@@ -14,7 +14,7 @@ from pathlib import Path
 import nbformat
 import pytest
 import yaml
-from conftest import NO_TEX, ROOT, build, build_small
+from sites import NO_TEX, ROOT, build, build_small
 from typeset import FLAW, MARGIN, TOO_WIDE
 
 PROGRAMS = ("latexmk", "xelatex", "pdfinfo", "pdftotext")

@@ -11,9 +11,9 @@ from urllib.parse import unquote, urlsplit
 import nbformat
 import pytest
 from bs4 import BeautifulSoup
-from conftest import ROOT, build_small, lay_out, listen
 from fontTools.ttLib import TTFont
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from sites import ROOT, build_small, lay_out, listen
 
 from vae_tutorial.evidence import Check
 

@@ -10,7 +10,7 @@ import training
 from peers import floor, ladder, ours, pytorch_example
 from torch.utils.flop_counter import FlopCounterMode
 
-BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 IMAGES = (np.random.default_rng(0).random((256, 784)) > 0.8).astype(np.uint8)
 ONE_CORE = training.SCENARIOS["one core"]

@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 import torch
 from axe import violations
-from conftest import ROOT, build_small, listen, serving
 from playwright.sync_api import Locator, Page
 from scipy.stats import kstest
+from sites import ROOT, build_small, listen, serving
 from torch.distributions import Normal
 
 from vae_tutorial import checkpoints

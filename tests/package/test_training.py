@@ -690,12 +690,17 @@ def thirty_kills(folder, how):
     return subprocess.run(command, capture_output=True, text=True, timeout=300)
 
 
+can_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork and no SIGKILL")
+
+
+@can_fork
 def test_thirty_kills_lose_nothing(tmp_path):
     done = thirty_kills(tmp_path, "atomic")
     assert done.returncode == 0, done.stderr
     assert int(done.stdout.split()[0]) >= 20, done.stdout  # or nothing was tried
 
 
+@can_fork
 def test_thirty_kills_find_a_plain_write_out(tmp_path):
     done = thirty_kills(tmp_path, "in place")
     assert "CheckpointError" in done.stderr, done.stdout

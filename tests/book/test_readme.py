@@ -4,19 +4,22 @@ import contextlib
 import io
 import json
 import re
+import shutil
+import subprocess
 from pathlib import Path
 from textwrap import dedent
 
+import pytest
 from metadata import PROJECT
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 
 
 def test_the_plain_commands_are_those_of_the_makefile():
     plain = re.search(r"## Without make\n(.*?)\n## ", README, flags=re.DOTALL)[1]
-    for recipe in re.findall(r"^\t(\$\(BIN\)/(?:jupyter-book|pytest) .*)$", MAKEFILE, flags=re.MULTILINE):
+    for recipe in re.findall(r"^\t(\$\(BIN\)/(?:jupyter-book .*|pytest [^/\n]*))$", MAKEFILE, flags=re.MULTILINE):
         assert f"    {recipe.replace('$(BIN)', '.venv/bin')}\n" in plain
 
 
@@ -30,6 +33,18 @@ def test_every_make_target_it_names_exists():
     named = set(re.findall(r"(?:`| {4})make ([a-z]+)", README))
     assert {"bench", "book", "browser", "pdf", "test", "serve", "help", "install", "lock"} == named
     assert all(re.search(rf"^{name}:", MAKEFILE, flags=re.MULTILINE) for name in named)
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="no make")
+def test_make_help_lists_every_target_and_what_it_does():
+    targets = re.search(r"^\.PHONY: (.*)$", MAKEFILE, flags=re.MULTILINE)[1].split()
+    run = subprocess.run(["make", "-C", ROOT, "--no-print-directory", "help"], capture_output=True, encoding="utf-8")
+    assert (run.returncode, run.stderr) == (0, "")
+    listed = re.findall(r"^  make (.{10}) (\S.*)$", run.stdout, flags=re.MULTILINE)
+    assert len(listed) == len(run.stdout.splitlines()) == len(targets)
+    for target, (name, does) in zip(sorted(targets), sorted(listed), strict=True):
+        assert name.rstrip() == target
+        assert re.search(rf"^{target}:.*  ## {re.escape(does)}$", MAKEFILE, flags=re.MULTILINE), target
 
 
 def test_the_example_gives_the_output_shown():

@@ -1,0 +1,68 @@
+"""What an address serves, with a bound on all that a network can do: not answer, stall, trickle, never end."""
+
+import threading
+import time
+
+from vae_tutorial._extra import of_the_chapters
+
+STALL = 10.0  # seconds without a byte that end a transfer
+TOTAL = 600.0  # seconds that a transfer may take: 10 MB at 17 kB/s
+
+
+def fetch(url: str, *, patience: float, limit: int) -> bytes:
+    """The bytes that an address serves; a bar on standard error shows how far they have come.
+
+    A thread does the work, because the look-up of a name can't be given a bound. When the time is over it is left to
+    end by itself; it keeps no process from ending.
+
+    Args:
+        url: the address; http or https.
+        patience: seconds within which the answer must begin, be it for the name, a connection or the server.
+        limit: the most bytes taken.
+
+    Raises:
+        OSError: no answer within ``patience``; or one that says no, pauses for `STALL` or isn't complete in `TOTAL`.
+        ValueError: the answer has more than ``limit`` bytes.
+    """
+    with of_the_chapters():
+        import requests  # comes with pooch
+        from tqdm import tqdm
+
+    answered, ended, abandoned = threading.Event(), threading.Event(), threading.Event()
+    data, length, failures = bytearray(), [0], []
+
+    def work() -> None:
+        try:
+            # A host has many addresses: where the first is dead, the next gets its turn.
+            with requests.get(url, stream=True, timeout=(patience / 2, STALL)) as response:
+                response.raise_for_status()
+                length[0] = int(response.headers.get("Content-Length", 0))
+                answered.set()
+                for chunk in response.iter_content(2**16):
+                    data.extend(chunk)
+                    if len(data) > limit:
+                        raise ValueError(f"sends more than the {limit:,} bytes allowed")
+                    if abandoned.is_set():
+                        return
+        except Exception as error:  # raised below, where somebody waits for it
+            failures.append(error)
+        finally:
+            ended.set()
+            answered.set()
+
+    threading.Thread(target=work, daemon=True).start()
+    try:
+        if not answered.wait(patience):
+            raise TimeoutError(f"no answer within {patience:g} s")
+        deadline = time.monotonic() + TOTAL
+        with tqdm(total=length[0], unit="B", unit_scale=True, disable=bool(failures)) as bar:
+            while not ended.wait(0.1):
+                bar.update(len(data) - bar.n)
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"not complete within {TOTAL:g} s")
+            bar.update(len(data) - bar.n)
+    finally:
+        abandoned.set()
+    if failures:
+        raise failures[0]
+    return bytes(data)
