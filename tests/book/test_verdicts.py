@@ -47,6 +47,7 @@ NOTEBOOKS = {
     "fine": [cell(shows(GOOD), [GOOD]), cell(shows(BAD), [BAD], "planted-mistake")],
     "fails": [cell(shows(GOOD, BAD), [GOOD, GOOD])],
     "vanished": [cell("1", [GOOD])],
+    "skipped": [cell("print('Skipped: this needs MNIST.')", [GOOD])],
     "unplanted": [cell(shows(GOOD), [BAD], "planted-mistake")],
     "images": [  # two runs, of which one would find another data set
         new_code_cell(
@@ -77,9 +78,9 @@ def said(tmp_path_factory) -> str:
 
 @pytest.mark.parametrize("nodeid, verdict", [
     ("fine.ipynb::Cell 0", "PASSED"), ("fine.ipynb::Cell 1", "PASSED"), ("fails.ipynb::Cell 0", "FAILED"),
-    ("vanished.ipynb::Cell 0", "FAILED"), ("unplanted.ipynb::Cell 0", "FAILED"), ("images.ipynb::Cell 0", "PASSED"),
-    ("images.ipynb::Cell 1", "PASSED"), ("images.ipynb[digits]::Cell 0", "PASSED"),
-    ("images.ipynb[digits]::Cell 1", "PASSED"),
+    ("vanished.ipynb::Cell 0", "FAILED"), ("skipped.ipynb::Cell 0", "PASSED"), ("unplanted.ipynb::Cell 0", "FAILED"),
+    ("images.ipynb::Cell 0", "PASSED"), ("images.ipynb::Cell 1", "PASSED"),
+    ("images.ipynb[digits]::Cell 0", "PASSED"), ("images.ipynb[digits]::Cell 1", "PASSED"),
 ])  # fmt: skip
 def test_a_cell_passes_only_with_the_right_verdict(said, nodeid, verdict):
     assert re.search(rf"^{verdict} .*/{re.escape(nodeid)}", said, flags=re.MULTILINE), said
