@@ -1,7 +1,7 @@
 """Accessibility: axe-core finds no violation on any page of the book, with all that is folded open."""
 
 import pytest
-from axe import violations
+from axe import color_violations, violations
 from sites import lay_out
 
 OPEN = """async () => {
@@ -47,6 +47,21 @@ def test_axe_finds_no_violation_by_day_or_night(book, pages, browser, width):
             found[name, "light"] = violations(tab)
             tab.evaluate("document.documentElement.dataset.theme = 'dark'")
             tab.evaluate("document.getAnimations().forEach(animation => animation.finish())")
-            found[name, "dark"] = violations(tab, rules=["color-contrast", "link-in-text-block"])  # what colors decide
+            found[name, "dark"] = color_violations(tab)
     flaws = [f"{name}, {theme}: {flaw}" for (name, theme), flaws in found.items() for flaw in flaws]
     assert not flaws, "\n".join(flaws)
+
+
+@pytest.mark.parametrize("flaw, rule", [
+    ("<p class='pale'>pale</p>", "color-contrast"), ("<div class='veil'><p>veiled</p></div>", "color-contrast"),
+    ("<p>like all the others, but for <a href='#'>a link</a></p>", "link-in-text-block"),
+    ("<img src='x'>", "image-alt"),
+])  # fmt: skip
+def test_the_one_flaw_among_many_sound_texts_is_found(browser, flaw, rule):
+    style = "<style>.pale {color: #bbb} .veil {opacity: 0.4} p a {color: #333; text-decoration: none}</style>"
+    page = "<html lang='en'><title>t</title>{}<main><h1>h</h1>{}</main></html>"
+    with browser.new_context() as context:
+        tab = context.new_page()
+        for text, expected in (("", set()), (flaw, {rule})):
+            tab.set_content(page.format(style, "<p>sound</p>" * 20 + text + "<p>sound</p>" * 20))
+            assert {name for name, _ in violations(tab)} == expected
