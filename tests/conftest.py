@@ -3,12 +3,30 @@
 What could not be tested for want of a program, a skip whose reason says "NOT", is said loudly at the end.
 """
 
+import json
 import os
+from pathlib import Path
 
 from kernel_sets import ONE_THREAD
 
+NOTEBOOKS = json.loads((Path(__file__).parents[1] / "book" / "running_times.json").read_text(encoding="utf-8"))
+# What the longest files of tests take on a quiet core, roughly: for the order only.
+SECONDS = {"test_accessibility.py": 90, "test_book.py": 60, "test_training.py": 50, "test_pdf.py": 50}
+SECONDS |= {"test_previews.py": 40, "test_checks.py": 40, "test_benchmarks.py": 30, "test_hosted.py": 30}
+
 if "KERNEL_SET" not in os.environ:
     os.environ.update(ONE_THREAD)
+
+
+def pytest_collection_modifyitems(items):
+    """The longest files first, so that no worker has to wait for another at the end."""
+    items.sort(key=lambda item: -seconds(item.path))  # stable: the tests of a file stay in order
+
+
+def seconds(path: Path) -> float:
+    if path.suffix == ".ipynb":
+        return NOTEBOOKS.get(path.stem, {"seconds": 60})["seconds"]  # one that is new may be long
+    return SECONDS.get(path.name, 5)
 
 
 def pytest_terminal_summary(terminalreporter):
