@@ -10,6 +10,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from kernel_sets import ONE_THREAD
 from torch import nn
 
 from vae_tutorial import _files
@@ -687,7 +688,8 @@ print(len(set(reached)) - 1, "of 30 kills after progress,", halves, "while writi
 
 def thirty_kills(folder, how):
     command = [sys.executable, "-c", KILLS, str(folder / "run"), how, "0"]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+    # One thread: a fork would inherit the locks of others, but not them, and may wait for ever.
+    return subprocess.run(command, capture_output=True, text=True, env=os.environ | ONE_THREAD)
 
 
 can_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork and no SIGKILL")
