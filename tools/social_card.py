@@ -63,11 +63,11 @@ def icon() -> Figure:
 
 
 def image(figure: Figure) -> Image.Image:
-    """The figure in sixty-four colors, which make a small file."""
+    """The figure in few colors, which make a small file, and enough for those of the logo."""
     file = io.BytesIO()
     figure.savefig(file, dpi=100)
     plt.close(figure)
-    return Image.open(file).convert("RGB").quantize(64, dither=Image.Dither.NONE)
+    return Image.open(file).convert("RGB").quantize(128, dither=Image.Dither.NONE)
 
 
 def pictures() -> dict[str, Image.Image]:
