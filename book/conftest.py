@@ -24,6 +24,8 @@ from verdicts import checks_of, flaw
 BOOK = Path(__file__).parent
 CHOICE = "VAE_TUTORIAL_DATASET"
 SETS = kernel_sets()
+if (chosen := os.environ.get("KERNEL_SET", "native")) not in SETS:
+    raise pytest.UsageError(f"KERNEL_SET must be one of {', '.join(SETS)} on this machine, got {chosen!r}")
 os.environ.setdefault("KERNEL_DAY", str(date.today().toordinal()))  # inherited by the workers: one day for all
 
 

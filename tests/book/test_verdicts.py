@@ -93,6 +93,12 @@ def test_what_is_wrong_is_said_with_claim_and_gap(said):
     assert "KERNEL_SET=" in said
 
 
+def test_a_set_that_this_machine_has_not_is_refused():
+    command = [sys.executable, "-m", "pytest", "book/elbo.ipynb"]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=os.environ | {"KERNEL_SET": "abacus"})
+    assert run.returncode == 4 and f"one of {', '.join(SETS)} on this machine, got 'abacus'" in run.stderr
+
+
 def test_the_verdicts_are_counted(said):
     assert "Verdicts read: 2 (1 claims hold, 1 planted mistakes are caught)" in said
 
