@@ -57,7 +57,9 @@ def test_make_takes_the_pythons_that_all_pins_have_wheels_for_and_refuses_others
     fake = tmp_path / "python"
     fake.write_text(FAKE.format(version=version, python=sys.executable), encoding="utf-8")
     fake.chmod(0o755)
-    run = subprocess.run(["make", "--no-print-directory", "install", f"PYTHON={fake}"], cwd=tmp_path, capture_output=True, text=True)
+    run = subprocess.run(
+        ["make", "--no-print-directory", "install", f"PYTHON={fake}"], cwd=tmp_path, capture_output=True, text=True
+    )
     asked = tmp_path / "pip-was-asked"
     if version.rpartition(".")[0] in PYTHONS:
         assert run.returncode == 0, run.stderr
