@@ -17,6 +17,7 @@ from pathlib import Path
 
 import nbformat
 from first_cell import put_first
+from kernel_sets import ONE_THREAD
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbformat.v4 import new_code_cell
@@ -25,7 +26,6 @@ BOOK = Path(__file__).resolve().parents[1] / "book"
 TIMES = BOOK / "running_times.json"
 # Seconds that the kernel has used, and the processes which it started and which have ended.
 PROCESSOR_TIME = 'sum(__import__("os").times()[:4])'
-ONE_THREAD = dict.fromkeys(["OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"], "1")
 sys.path.append(str(BOOK.parent / "benchmarks"))
 from machine import machine  # noqa: E402
 

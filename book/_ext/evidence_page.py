@@ -11,7 +11,7 @@ from docutils import nodes
 from docutils.parsers.rst import directives
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
-from verdicts import CHECK, check_in, flaw
+from verdicts import CHECK, check_in, flaw, required
 
 logger = logging.getLogger(__name__)
 
@@ -137,11 +137,6 @@ def mistakes_table(app, docname) -> nodes.Node:
 
     head = ["No.", "Claim put to it", "Measured", "Allowed", "What the check says"]
     return table(app, "mistakes", head, [6, 30, 11, 15, 38], by_page(app, planted=True), cells)
-
-
-def required(check) -> str:
-    relation = {"<=": "≤", ">=": "≥"}[check["relation"]]
-    return f"{relation} {check['bound']:g}"
 
 
 PARTS = {"summary": summary, "chapters": chapters, "claims": claims_table, "mistakes": mistakes_table}

@@ -25,11 +25,16 @@ def checks_of(outputs: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return [check for check in map(check_in, markups) if check]
 
 
+def required(check: Mapping[str, Any]) -> str:
+    """The bound that the measurement must keep."""
+    relation = {"<=": "≤", ">=": "≥"}[check["relation"]]
+    return f"{relation} {check['bound']:g}"
+
+
 def flaw(check: Mapping[str, Any], planted: bool) -> str:
     """What is wrong with a check: it fails, or passes where a mistake was planted; "" when all is well."""
     if check["passed"] != planted:
         return ""
-    relation = {"<=": "≤", ">=": "≥"}[check["relation"]]
-    measured = f"{check['measured']}, required {relation} {check['bound']:g} {check['unit']}".rstrip()
+    measured = f"{check['measured']}, required {required(check)} {check['unit']}".rstrip()
     how = "passes although its cell is tagged planted-mistake" if planted else "fails"
     return f"the check “{check['claim']}” {how} (measured {measured}). {check['mistake']}".rstrip()
