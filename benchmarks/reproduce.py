@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from vae_tutorial import checkpoints, datasets
-from vae_tutorial._files import sha256
+from vae_tutorial.checkpoints.files import sha256
 from vae_tutorial.evaluation import active_units, marginal_log_likelihood, unit_activity
 from vae_tutorial.likelihoods import bernoulli
 from vae_tutorial.models import VAE, mlp_vae

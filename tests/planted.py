@@ -16,6 +16,7 @@ from torch.distributions import Bernoulli, Independent, MultivariateNormal, Norm
 
 from vae_tutorial.bounds import elbo, iwae_bound
 from vae_tutorial.checks import (
+    Check,
     check_elbo,
     check_iwae_bound,
     check_kl,
@@ -30,7 +31,6 @@ from vae_tutorial.checks import (
     standard_deviation,
     variance,
 )
-from vae_tutorial.evidence import Check
 from vae_tutorial.gaussian import kl_standard_normal, log_normal, reparameterize
 from vae_tutorial.likelihoods import bernoulli, normal, normal_diag, normal_diag_above
 from vae_tutorial.reference import grid

@@ -13,10 +13,9 @@ from typing_extensions import assert_type
 from vae_tutorial.architectures import conv1d_vae, conv_vae, resnet_vae
 from vae_tutorial.bounds import ElboTerms, elbo, elbo_terms, iwae_bound, iwae_terms, log_weights
 from vae_tutorial.checkpoints import load, save
-from vae_tutorial.checks import check_kl, check_log_prob
+from vae_tutorial.checks import Check, check_kl, check_log_prob
 from vae_tutorial.datasets import binarize, digits
 from vae_tutorial.evaluation import active_units, marginal_log_likelihood
-from vae_tutorial.evidence import Check
 from vae_tutorial.gaussian import kl_standard_normal
 from vae_tutorial.history import History
 from vae_tutorial.likelihoods import Likelihood, bernoulli, normal

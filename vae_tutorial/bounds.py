@@ -9,8 +9,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from vae_tutorial._random import standard_noise
 from vae_tutorial._validation import require_count, require_finite, require_float
-from vae_tutorial.gaussian import kl_standard_normal, log_normal, reparameterize, standard_noise
+from vae_tutorial.gaussian import kl_standard_normal, log_normal, reparameterize
 from vae_tutorial.models import VAE
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import BackwardCFunction, FunctionCtx
 
-from vae_tutorial._noise import draw
+from vae_tutorial._random import standard_noise
 from vae_tutorial._validation import (
     require_aligned,
     require_finite,
@@ -20,6 +20,15 @@ from vae_tutorial._validation import (
     require_same_dtype,
     require_same_shape,
 )
+
+__all__ = [
+    "log_normal",
+    "log_standard_normal",
+    "kl_standard_normal",
+    "kl_normal",
+    "reparameterize",
+    "standard_noise",
+]
 
 LOG_2PI = math.log(2 * math.pi)
 
@@ -111,7 +120,7 @@ def kl_standard_normal(mu: Tensor, log_var: Tensor) -> Tensor:
     require_float(mu=mu, log_var=log_var)
     require_same_shape(mu=mu, log_var=log_var)
     require_same_dtype(mu=mu, log_var=log_var)
-    kl = 0.5 * (mu**2 + _ExpMinus1Minus.apply(log_var)).sum(-1)
+    kl = 0.5 * (mu**2 + ExpMinus1Minus.apply(log_var)).sum(-1)
     return require_finite_result(kl, mu=mu, log_var=log_var)
 
 
@@ -142,7 +151,7 @@ def kl_normal(mu_q: Tensor, log_var_q: Tensor, mu_p: Tensor, log_var_p: Tensor) 
     require_same_shape(**arguments)
     require_same_dtype(**arguments)
     standardized = (mu_q - mu_p) * torch.exp(-0.5 * log_var_p)
-    kl = 0.5 * (standardized**2 + _ExpMinus1Minus.apply(log_var_q - log_var_p)).sum(-1)
+    kl = 0.5 * (standardized**2 + ExpMinus1Minus.apply(log_var_q - log_var_p)).sum(-1)
     return require_finite_result(kl, **arguments)
 
 
@@ -188,35 +197,7 @@ def reparameterize(
     return require_finite_result(z, mu=mu, log_var=log_var, eps=eps)
 
 
-def standard_noise(shape: tuple[int, ...], *, like: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """Standard Gaussian noise with the dtype and on the device of ``like``.
-
-    It is drawn on the generator's device, by default the CPU, and then moved: one seed gives one noise, whatever the
-    device of the model.
-
-    Args:
-        shape: the shape of the noise.
-        like: a tensor that has the dtype and device wanted.
-        generator: where the noise is drawn from; PyTorch's global CPU generator by default.
-
-    Returns:
-        A tensor of that shape.
-
-    Raises:
-        TypeError: ``generator`` is not a ``torch.Generator``.
-
-    Example:
-        >>> def draw():
-        ...     generator = torch.Generator().manual_seed(0)
-        ...     like = torch.zeros(1)
-        ...     return standard_noise((2, 3), like=like, generator=generator)
-        >>> torch.equal(draw(), draw())
-        True
-    """
-    return draw(torch.randn, shape, like=like, generator=generator)
-
-
-def _exp_minus_1_minus(t: Tensor) -> Tensor:
+def exp_minus_1_minus(t: Tensor) -> Tensor:
     """e^t - 1 - t, to full relative precision: its Taylor series where the difference would cancel."""
     series = torch.zeros_like(t)
     for k in range(16, 1, -1):  # Horner: sum over k >= 2 of t^(k-2) / k!
@@ -224,13 +205,13 @@ def _exp_minus_1_minus(t: Tensor) -> Tensor:
     return torch.where(t.abs() < 0.5, t**2 * series, torch.expm1(t) - t)
 
 
-class _ExpMinus1Minus(torch.autograd.Function):
+class ExpMinus1Minus(torch.autograd.Function):
     """The same with its derivative, e^t - 1: autograd would take the series apart, which costs more than the rest."""
 
     @staticmethod
     def forward(ctx: FunctionCtx, t: Tensor) -> Tensor:
         ctx.save_for_backward(t)
-        return _exp_minus_1_minus(t)
+        return exp_minus_1_minus(t)
 
     @staticmethod
     def backward(ctx: BackwardCFunction, *gradients: Tensor) -> Tensor:

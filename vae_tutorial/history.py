@@ -6,12 +6,9 @@ import json
 from dataclasses import asdict, dataclass, field, fields
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from vae_tutorial._files import CheckpointError, write_whole
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from vae_tutorial.checkpoints.files import CheckpointError, write_whole
 
 
 @dataclass
@@ -53,12 +50,6 @@ class History:
         self.val_log_likelihood.extend(validation[:1])
         self.val_kl.extend(validation[1:])
         self.seconds.append(seconds)
-
-    def plot(self, ax: Axes, *, label: str = "") -> None:
-        """Draw the ELBO after every epoch: `vae_tutorial.plotting.plot_history` of this history."""
-        from vae_tutorial.plotting import plot_history  # here, so that training needs no Matplotlib
-
-        plot_history(self, ax, label=label)
 
     def save(self, path: str | Path) -> None:
         """Write the history to a JSON file, at once or not at all; one that exists is replaced.

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from vae_tutorial._description import described
+from vae_tutorial._random import standard_noise
 from vae_tutorial._validation import require_count, require_finite, require_float, require_rows
-from vae_tutorial.gaussian import log_standard_normal, standard_noise
+from vae_tutorial.gaussian import log_standard_normal
 from vae_tutorial.likelihoods import Likelihood
 
 

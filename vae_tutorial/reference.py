@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import MultivariateNormal, kl_divergence
 
+from vae_tutorial._random import standard_noise
 from vae_tutorial._validation import require_count, require_finite, require_float, require_same_shape
-from vae_tutorial.gaussian import standard_noise
 
 
 def grid(low: Sequence[float], high: Sequence[float], n_nodes: int) -> tuple[Tensor, float]:

@@ -1,6 +1,6 @@
 """The checks in what a notebook's cell shows, and whether each may stand there.
 
-A check is the output of a ``vae_tutorial.evidence.Check``, an element ``<div class="check …" data-check="{json}">``.
+A check is the output of a ``vae_tutorial.checks.Check``, an element ``<div class="check …" data-check="{json}">``.
 The page of evidence reads it in the stored notebooks, and the tests in those that they execute.
 """
 

@@ -15,7 +15,7 @@ from fontTools.ttLib import TTFont
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from sites import ROOT, build_small, lay_out, listen
 
-from vae_tutorial.evidence import Check
+from vae_tutorial.checks import Check
 
 CHECK_OUTPUT = re.compile(r'<div class=\\?"check check-')
 

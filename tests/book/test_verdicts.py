@@ -18,7 +18,7 @@ from recording import rows_of
 from sites import ROOT
 from verdicts import checks_of, flaw
 
-from vae_tutorial.evidence import Check
+from vae_tutorial.checks import Check
 
 SETS = kernel_sets()
 ROUTES = ("one", "other")

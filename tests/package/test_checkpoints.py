@@ -12,10 +12,10 @@ import torch
 from torch import nn
 
 import vae_tutorial
-from vae_tutorial import _files, checkpoints
-from vae_tutorial._files import read, sha256, write, write_whole
+from vae_tutorial import checkpoints
 from vae_tutorial.architectures import conv1d_vae, conv_vae, resnet_vae
-from vae_tutorial.checkpoints import CheckpointError, load, save
+from vae_tutorial.checkpoints import CheckpointError, files, load, save
+from vae_tutorial.checkpoints.files import read, sha256, write, write_whole
 from vae_tutorial.likelihoods import (
     bernoulli,
     categorical,
@@ -158,7 +158,7 @@ def test_a_full_disk_leaves_what_was_there(tmp_path, monkeypatch, when):
         write = full
 
     if when == "write":
-        monkeypatch.setattr(_files, "open", FullFile, raising=False)
+        monkeypatch.setattr(files, "open", FullFile, raising=False)
     else:
         monkeypatch.setattr(os, when, full)
     with pytest.raises(

@@ -26,8 +26,6 @@ from planted import (
 from torch import Tensor
 from torch.distributions import Normal
 
-from vae_tutorial import _exact, _mistakes
-from vae_tutorial._diagnosis import evaluate
 from vae_tutorial.checks import (
     check_elbo,
     check_iwae_bound,
@@ -38,12 +36,15 @@ from vae_tutorial.checks import (
     check_numerics,
     check_reduction,
     check_reparameterize,
+    exact,
     extreme_encodings,
     extreme_logits,
     log_variance,
+    mistakes,
     standard_deviation,
     variance,
 )
+from vae_tutorial.checks.compare import evaluate
 from vae_tutorial.gaussian import kl_standard_normal, log_normal, reparameterize
 from vae_tutorial.likelihoods import Likelihood, bernoulli, normal
 from vae_tutorial.reference import grid
@@ -75,7 +76,7 @@ def test_the_oracle_of_the_importance_weighted_bound():
     weights = torch.tensor([[1.0, 2.0], [2.0, 0.5], [6.0, 0.5]], dtype=torch.float64)
     for shift in (0.0, -1e4, 1e4):
         log_w = (weights.log() + shift).requires_grad_()
-        bound = _exact.iwae_by_decimals(log_w)
+        bound = exact.iwae_by_decimals(log_w)
         torch.testing.assert_close(bound.detach() - shift, torch.tensor([3.0, 1.0]).double().log(), rtol=0, atol=1e-11)
         (slopes,) = torch.autograd.grad(bound.sum(), log_w)
         torch.testing.assert_close(slopes, weights / weights.sum(0), rtol=0, atol=1e-11)
@@ -83,7 +84,7 @@ def test_the_oracle_of_the_importance_weighted_bound():
 
 def test_nothing_matches_shows_what_came_and_what_was_expected():
     mistake = check_kl(lambda mu, log_var: kl(mu, log_var) + mu[:, 0] ** 4).mistake
-    arguments = _exact.encodings((5, 3))[0]
+    arguments = exact.encodings((5, 3))[0]
     mu, log_var = arguments["mu"].detach(), arguments["log_var"].detach()
     for shown in (mu[0, 0], log_var[0, 0], kl(mu, log_var)[0], kl(mu, log_var)[0] + mu[0, 0] ** 4):
         assert f"{shown:.4f}" in mistake
@@ -120,12 +121,12 @@ def test_an_infinite_answer_is_an_infinite_gap():
 @pytest.mark.parametrize(
     "check, table",
     [
-        (check_kl, {k: lambda *a, f=f: f(*a).sum(-1) for k, f in _mistakes.KL.items()}),
-        (check_log_normal, {k: lambda *a, f=f: f(*a).sum(-1) for k, f in _mistakes.LOG_NORMAL.items()}),
-        (check_log_bernoulli, {k: lambda *a, f=f: f(*a).sum(-1) for k, f in _mistakes.LOG_BERNOULLI.items()}),
-        (check_reparameterize, _mistakes.REPARAMETERIZE),
-        (check_elbo, _mistakes.ELBO),
-        (check_iwae_bound, _mistakes.IWAE),
+        (check_kl, {k: lambda *a, f=f: f(*a).sum(-1) for k, f in mistakes.KL.items()}),
+        (check_log_normal, {k: lambda *a, f=f: f(*a).sum(-1) for k, f in mistakes.LOG_NORMAL.items()}),
+        (check_log_bernoulli, {k: lambda *a, f=f: f(*a).sum(-1) for k, f in mistakes.LOG_BERNOULLI.items()}),
+        (check_reparameterize, mistakes.REPARAMETERIZE),
+        (check_elbo, mistakes.ELBO),
+        (check_iwae_bound, mistakes.IWAE),
     ],
     ids=["kl", "log_normal", "log_bernoulli", "reparameterize", "elbo", "iwae_bound"],
 )
@@ -179,7 +180,7 @@ def test_a_function_that_hides_its_arguments_needs_tensors():
     for check in check_reduction, check_numerics:
         with pytest.raises(TypeError, match="give the tensors to call it with"):
             check(hidden)
-    mu, log_var = _exact.encodings((5, 3))[0].values()
+    mu, log_var = exact.encodings((5, 3))[0].values()
     assert check_reduction(hidden, mu, log_var).passed
     assert check_reduction(torch.add, mu, log_var).mistake.startswith("It is not summed over the last axis")
     with pytest.raises(TypeError, match="argument 2 must hold floating-point numbers"):
@@ -293,15 +294,15 @@ def test_the_fixtures_cannot_be_changed():
 
     check_kl(vandal)
     assert all(not mu.any() for mu, _ in kept)
-    assert check_kl(kl).passed and _exact.encodings((5, 3))[0]["mu"].all()
-    fixture = _exact.encodings((5, 3))[0]
+    assert check_kl(kl).passed and exact.encodings((5, 3))[0]["mu"].all()
+    fixture = exact.encodings((5, 3))[0]
     evaluate(lambda mu, log_var: (mu.data.zero_(), kl(mu, log_var))[1], fixture)
     assert fixture["mu"].all() and fixture["mu"].grad is None
 
 
 def test_the_noise_of_check_elbo_integrates_every_quadratic_exactly():
     for n_examples, x_dim, latent_dim in (5, 4, 3), (4, 3, 1):
-        eps = _exact.linear_gaussian(n_examples, x_dim, latent_dim)["eps"]
+        eps = exact.linear_gaussian(n_examples, x_dim, latent_dim)["eps"]
         assert eps.shape == (2 * latent_dim, n_examples, latent_dim)
         assert torch.equal(eps.mean(0), torch.zeros(n_examples, latent_dim, dtype=torch.float64))
         second = torch.einsum("kbi,kbj->bij", eps, eps) / len(eps)
@@ -310,9 +311,9 @@ def test_the_noise_of_check_elbo_integrates_every_quadratic_exactly():
 
 def test_fixtures_hide_no_axis_behind_another():
     """Axes of one length would let a sum over the wrong one pass."""
-    for arguments in _exact.encodings((5, 3), (4, 2), (3, 1)):
+    for arguments in exact.encodings((5, 3), (4, 2), (3, 1)):
         assert len(set(arguments["mu"].shape)) == 2
-    model, x, eps = _exact.linear_gaussian(5, 4, 3).values()
+    model, x, eps = exact.linear_gaussian(5, 4, 3).values()
     assert len({*x.shape, model.latent_dim, len(eps)}) == 4
 
 

@@ -7,11 +7,8 @@ import pytest
 import torch
 from planted import only_gradient
 
-from vae_tutorial import _exact
-from vae_tutorial._diagnosis import _first_row, _numbers, _signed, catalogue, evaluate, max_gap, nan_cured_by, titled
 from vae_tutorial.bounds import elbo, iwae_bound
 from vae_tutorial.checks import (
-    _with_positive_log_var,
     check_elbo,
     check_iwae_bound,
     check_kl,
@@ -21,11 +18,23 @@ from vae_tutorial.checks import (
     check_numerics,
     check_reduction,
     check_reparameterize,
+    exact,
     extreme_encodings,
     extreme_logits,
     standard_deviation,
     variance,
 )
+from vae_tutorial.checks.compare import (
+    _first_row,
+    _numbers,
+    _signed,
+    catalogue,
+    evaluate,
+    max_gap,
+    nan_cured_by,
+    titled,
+)
+from vae_tutorial.checks.spread import _with_positive_log_var
 from vae_tutorial.gaussian import kl_standard_normal, log_normal, reparameterize
 from vae_tutorial.likelihoods import Likelihood, bernoulli, normal
 from vae_tutorial.reference import grid
@@ -311,7 +320,7 @@ def test_a_gradient_that_is_no_number_is_the_wrongest():
 
 
 def test_a_mended_model_is_a_copy():
-    arguments = _exact.linear_gaussian(n_examples=4, x_dim=3, latent_dim=1)
+    arguments = exact.linear_gaussian(n_examples=4, x_dim=3, latent_dim=1)
     before = arguments["model"].encode(arguments["x"])[1]
     after = _with_positive_log_var(arguments)["model"].encode(arguments["x"])[1]
     assert (before < 0).any() and (after > 0).all()

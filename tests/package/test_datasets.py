@@ -24,15 +24,26 @@ import pytest
 import torch
 from scipy.stats import multivariate_normal
 
-from vae_tutorial import _download, datasets
-from vae_tutorial.datasets import Dataset, DatasetError, binarize, digits, gaussian_2d, load_images, mnist
+from vae_tutorial.datasets import (
+    GAUSSIAN_2D_COV,
+    GAUSSIAN_2D_MEAN,
+    Dataset,
+    DatasetError,
+    binarize,
+    digits,
+    download,
+    gaussian_2d,
+    load_images,
+    mnist,
+    mnist_files,
+)
 
 CANONICAL = Path(os.environ.get("VAE_TUTORIAL_DATA") or "/nonexistent").absolute()
 needs_canonical = pytest.mark.skipif(
-    not all((CANONICAL / name).exists() for name in datasets.SHA256),
+    not all((CANONICAL / name).exists() for name in mnist_files.SHA256),
     reason="VAE_TUTORIAL_DATA names no folder with the four MNIST files",
 )
-NAMES = list(datasets.SHA256)
+NAMES = list(mnist_files.SHA256)
 REFUSED = "http://127.0.0.1:1/"  # nobody listens on port 1
 
 
@@ -164,7 +175,7 @@ def cache(monkeypatch, tmp_path):
     monkeypatch.delenv("VAE_TUTORIAL_DATA", raising=False)
     monkeypatch.delenv("VAE_TUTORIAL_DATASET", raising=False)
     monkeypatch.setattr(pooch, "os_cache", lambda project: folder)
-    monkeypatch.setattr(datasets, "_in_vain", False)
+    monkeypatch.setattr(mnist_files, "_in_vain", False)
     return folder
 
 
@@ -172,10 +183,10 @@ def cache(monkeypatch, tmp_path):
 def small(cache, monkeypatch):
     """The package knows the small files instead of the canonical ones, and is less patient."""
     hashes = {name: hashlib.sha256(content).hexdigest() for name, content in CONTENT.items()}
-    monkeypatch.setattr(datasets, "SHA256", hashes)
-    monkeypatch.setattr(datasets, "LONG_WAIT", 4.0)  # 2 s for each of two mirrors
-    monkeypatch.setattr(datasets, "WAIT", 4.0)
-    monkeypatch.setattr(_download, "STALL", 1.0)
+    monkeypatch.setattr(mnist_files, "SHA256", hashes)
+    monkeypatch.setattr(mnist_files, "LONG_WAIT", 4.0)  # 2 s for each of two mirrors
+    monkeypatch.setattr(mnist_files, "WAIT", 4.0)
+    monkeypatch.setattr(download, "STALL", 1.0)
     return cache
 
 
@@ -186,7 +197,7 @@ def mirrors(server, small, monkeypatch):
     def choose(*behaviors):
         base = f"http://127.0.0.1:{server.server_port}"
         urls = tuple(b if b == REFUSED else f"{base}/{b.replace(' ', '%20')}/" for b in behaviors)
-        monkeypatch.setattr(datasets, "MIRRORS", urls)
+        monkeypatch.setattr(mnist_files, "MIRRORS", urls)
         return urls
 
     return choose
@@ -241,7 +252,7 @@ def test_when_all_mirrors_fail_one_error_tells_everything_and_nothing_is_left(ba
         mnist()
     assert time.perf_counter() - started < 10
     message = str(caught.value)
-    assert str(cache / NAMES[0]) in message and datasets.SHA256[NAMES[0]] in message
+    assert str(cache / NAMES[0]) in message and mnist_files.SHA256[NAMES[0]] in message
     assert "VAE_TUTORIAL_DATA" in message and "digits()" in message and "delete" in message
     reasons = message.splitlines()[1:-1]
     assert [reason.strip().split(": ")[0] for reason in reasons] == list(urls)
@@ -265,12 +276,12 @@ def test_the_mirrors_share_the_time_for_an_answer(patience, asked, n_mirrors, ca
         waits.append(patience)
         raise TimeoutError("nobody there")
 
-    monkeypatch.setattr(datasets, "fetch", fetch)
-    monkeypatch.setattr(datasets, "MIRRORS", datasets.MIRRORS[:1] * n_mirrors)
+    monkeypatch.setattr(mnist_files, "fetch", fetch)
+    monkeypatch.setattr(mnist_files, "MIRRORS", mnist_files.MIRRORS[:1] * n_mirrors)
     with pytest.raises(DatasetError, match="nobody there") if asked is mnist else contextlib.nullcontext():
         asked()
-    assert len(waits) == n_mirrors and sum(waits) == pytest.approx(getattr(datasets, patience))
-    assert (datasets.WAIT, datasets.LONG_WAIT) == (5, 30), "what the docstrings and book/running.md say"
+    assert len(waits) == n_mirrors and sum(waits) == pytest.approx(getattr(mnist_files, patience))
+    assert (mnist_files.WAIT, mnist_files.LONG_WAIT) == (5, 30), "what the docstrings and book/running.md say"
 
 
 def test_header_lines_without_an_end_are_no_answer(mirrors, cache):
@@ -281,7 +292,7 @@ def test_header_lines_without_an_end_are_no_answer(mirrors, cache):
 
 def test_a_download_has_a_time_in_all(mirrors, cache, monkeypatch):
     mirrors("trickle")
-    monkeypatch.setattr(_download, "TOTAL", 1.0)
+    monkeypatch.setattr(download, "TOTAL", 1.0)
     with pytest.raises(DatasetError, match="not complete within 1 s"):
         mnist()
     assert list(cache.iterdir()) == []
@@ -289,9 +300,9 @@ def test_a_download_has_a_time_in_all(mirrors, cache, monkeypatch):
 
 def test_a_download_may_take_longer_than_its_answer(mirrors, monkeypatch):
     (url,) = mirrors("slow")  # it pauses for 2.5 s after the first bytes
-    monkeypatch.setattr(_download, "STALL", 60.0)
+    monkeypatch.setattr(download, "STALL", 60.0)
     name = NAMES[0]
-    assert _download.fetch(url + name, patience=2.0, limit=10**6) == PACKED[name]
+    assert download.fetch(url + name, patience=2.0, limit=10**6) == PACKED[name]
 
 
 @pytest.mark.parametrize(
@@ -304,7 +315,7 @@ def test_a_download_may_take_longer_than_its_answer(mirrors, monkeypatch):
 )
 def test_no_more_is_taken_than_the_largest_file_holds(behavior, message, mirrors, cache, monkeypatch):
     mirrors(behavior)
-    monkeypatch.setattr(datasets, "LARGEST", 100_000)
+    monkeypatch.setattr(mnist_files, "LARGEST", 100_000)
     tracemalloc.start()
     try:
         with pytest.raises(DatasetError, match=message):
@@ -339,13 +350,13 @@ def test_two_processes_may_download_at_once(mirrors, server, cache):
     (url,) = mirrors("together")  # answers only when both processes ask for the same file
     program = (
         "import pathlib, pooch\n"
-        "from vae_tutorial import _download, datasets\n"
+        "from vae_tutorial.datasets import download, mnist_files\n"
         f"pooch.os_cache = lambda project: pathlib.Path({str(cache)!r})\n"
-        f"datasets.MIRRORS, datasets.SHA256 = ({url!r},), {datasets.SHA256!r}\n"
-        "datasets.LONG_WAIT = _download.STALL = 120\n"
-        "print(datasets.mnist().y_test.tolist())"
+        f"mnist_files.MIRRORS, mnist_files.SHA256 = ({url!r},), {mnist_files.SHA256!r}\n"
+        "mnist_files.LONG_WAIT = download.STALL = 120\n"
+        "print(mnist_files.mnist().y_test.tolist())"
     )
-    root, environment = Path(datasets.__file__).parent.parent, {**os.environ, "OMP_NUM_THREADS": "1"}
+    root, environment = Path(mnist_files.__file__).parents[2], {**os.environ, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-W", "error", "-c", program]
     processes = [
         subprocess.Popen(command, cwd=root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -368,7 +379,7 @@ def test_a_file_that_another_process_reads_is_not_replaced_on_windows(mirrors, s
         raise PermissionError("it is being used by another process")
 
     mirrors("good")
-    monkeypatch.setattr(datasets.os, "replace", replace)
+    monkeypatch.setattr(mnist_files.os, "replace", replace)
     left_there = b"half a fi"
     with pytest.raises(DatasetError, match="it can't be stored: it is being used by another process") as caught:
         mnist()
@@ -438,7 +449,7 @@ def test_a_corrupt_file_of_the_user_is_an_error_and_stays(mirrors, server, tmp_p
         mnist()
     message, path = str(caught.value), tmp_path / "train-labels-idx1-ubyte.gz"
     assert str(path) in message and "delete it" in message
-    assert datasets.SHA256[path.name] in message and hashlib.sha256(gzip.decompress(wrong)).hexdigest() in message
+    assert mnist_files.SHA256[path.name] in message and hashlib.sha256(gzip.decompress(wrong)).hexdigest() in message
     assert path.read_bytes() == wrong and server.requests == []
 
 
@@ -521,17 +532,17 @@ def deaf_resolver(monkeypatch):
 
 
 def test_a_name_server_that_does_not_answer_is_waited_for_once(deaf_resolver, cache, monkeypatch, capsys):
-    monkeypatch.setattr(datasets, "WAIT", 0.4)
+    monkeypatch.setattr(mnist_files, "WAIT", 0.4)
     started = time.perf_counter()
     assert load_images().name == "digits"
     assert time.perf_counter() - started < 30
     search = "MNIST is not on this machine: looking for it on the network, 0.4 s at most.\n"
     assert capsys.readouterr().out == search + FALL_BACK
-    assert len(deaf_resolver) == len(datasets.MIRRORS)
+    assert len(deaf_resolver) == len(mnist_files.MIRRORS)
 
     assert load_images().name == "digits"
     assert capsys.readouterr().out == FALL_BACK
-    assert len(deaf_resolver) == len(datasets.MIRRORS), "the second call must not ask the network"
+    assert len(deaf_resolver) == len(mnist_files.MIRRORS), "the second call must not ask the network"
 
 
 def test_the_search_is_announced_before_it_begins(cache, monkeypatch, capsys):
@@ -541,7 +552,7 @@ def test_the_search_is_announced_before_it_begins(cache, monkeypatch, capsys):
         said.append(capsys.readouterr().out)
         raise TimeoutError
 
-    monkeypatch.setattr(datasets, "fetch", fetch)
+    monkeypatch.setattr(mnist_files, "fetch", fetch)
     load_images()
     assert said == ["MNIST is not on this machine: looking for it on the network, 5 s at most.\n", ""]
 
@@ -571,13 +582,13 @@ def test_files_that_have_come_since_a_failed_search_are_seen(mirrors, cache):
 def test_a_look_up_that_never_ends_keeps_no_process_alive(cache):
     program = (
         "import pathlib, pooch, socket, time\n"
-        "from vae_tutorial import datasets\n"
+        "from vae_tutorial.datasets import mnist_files\n"
         f"pooch.os_cache = lambda project: pathlib.Path({str(cache)!r})\n"
         "socket.getaddrinfo = lambda *args, **kwargs: time.sleep(10**6)\n"
-        "datasets.WAIT = 0.4\n"
-        "datasets.load_images()"
+        "mnist_files.WAIT = 0.4\n"
+        "mnist_files.load_images()"
     )
-    command, root = [sys.executable, "-c", program], Path(datasets.__file__).parent.parent
+    command, root = [sys.executable, "-c", program], Path(mnist_files.__file__).parents[2]
     run = subprocess.run(command, cwd=root, capture_output=True, encoding="utf-8", timeout=300)
     assert (run.returncode, run.stderr) == (0, "")
     assert run.stdout.endswith("datasets.mnist() says why.\n")
@@ -632,13 +643,13 @@ def assert_canonical(dataset):
 @needs_canonical
 def test_the_canonical_files_from_disk(cache, monkeypatch):
     monkeypatch.setenv("VAE_TUTORIAL_DATA", str(CANONICAL))
-    monkeypatch.setattr(datasets, "MIRRORS", ())
+    monkeypatch.setattr(mnist_files, "MIRRORS", ())
     assert_canonical(mnist())
 
 
 @needs_canonical
 def test_the_canonical_files_from_a_server(server, cache, monkeypatch):
-    monkeypatch.setattr(datasets, "MIRRORS", (f"http://127.0.0.1:{server.server_port}/canonical/",))
+    monkeypatch.setattr(mnist_files, "MIRRORS", (f"http://127.0.0.1:{server.server_port}/canonical/",))
     assert_canonical(mnist())
     assert server.requests == [("canonical", name) for name in NAMES]
 
@@ -647,7 +658,7 @@ def test_the_canonical_files_from_a_server(server, cache, monkeypatch):
 @pytest.mark.parametrize("name", NAMES)
 def test_the_table_of_hashes_knows_the_canonical_files(name):
     content = subprocess.run(["gzip", "-dc", CANONICAL / name], capture_output=True, check=True).stdout
-    assert hashlib.sha256(content).hexdigest() == datasets.SHA256[name]
+    assert hashlib.sha256(content).hexdigest() == mnist_files.SHA256[name]
 
 
 # --- digits ---
@@ -676,7 +687,7 @@ def test_no_digit_occurs_twice_and_both_parts_have_every_class():
 
 
 def test_the_shipped_file_is_small_plain_and_credited():
-    folder = Path(datasets.__file__).parent / "data"
+    folder = Path(mnist_files.__file__).parents[1] / "data"
     assert (folder / "digits.npz").stat().st_size < 100_000
     with np.load(folder / "digits.npz", allow_pickle=False) as arrays:
         assert {name: (array.dtype, array.shape) for name, array in arrays.items()} == {
@@ -708,7 +719,7 @@ def test_gaussian_2d_has_the_stated_mean_and_covariance():
 def test_gaussian_2d_has_the_stated_entropy():
     """The mean of -log p over the test points is the entropy, 2.6940 nats, to its standard error of 1/sqrt(n)."""
     n = 100_000
-    exact = multivariate_normal(datasets.GAUSSIAN_2D_MEAN, datasets.GAUSSIAN_2D_COV)
+    exact = multivariate_normal(GAUSSIAN_2D_MEAN, GAUSSIAN_2D_COV)
     surprise = -exact.logpdf(gaussian_2d(n).x_test.double().numpy())
     stderr = surprise.std() / np.sqrt(n)
     assert stderr == pytest.approx(1 / np.sqrt(n), rel=0.05)  # var(log p) = D / 2 for any Gaussian

@@ -10,7 +10,7 @@ from scipy import stats
 from torch.autograd import gradcheck, gradgradcheck
 from torch.distributions import Normal, kl_divergence
 
-from vae_tutorial._noise import draw
+from vae_tutorial._random import draw
 from vae_tutorial.gaussian import (
     kl_normal,
     kl_standard_normal,

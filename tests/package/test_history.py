@@ -4,12 +4,10 @@ import json
 import math
 import os
 
-import matplotlib.pyplot as plt
 import pytest
 
 from vae_tutorial.checkpoints import CheckpointError
 from vae_tutorial.history import History
-from vae_tutorial.plotting import plot_history
 
 HISTORY = History([-9.0, -7.1], [1 / 3, 2e-17], [-9.5, -8.0], [1.5, 2.0], [0.1, math.pi], True)
 WITHOUT_VALIDATION = History([-9.0], [1.0], seconds=[0.5])
@@ -60,15 +58,6 @@ def test_damaged_and_missing_files_are_named(tmp_path):
             History.load(path)
     with pytest.raises(CheckpointError, match="cannot be written"):
         HISTORY.save(tmp_path / "nowhere" / "history.json")
-
-
-def test_a_history_draws_itself():
-    figure, axes = plt.subplots(2)
-    HISTORY.plot(axes[0], label="model")
-    plot_history(HISTORY, axes[1], label="model")
-    drawn = [[(line.get_label(), line.get_xydata().tolist()) for line in ax.get_lines()] for ax in axes]
-    assert drawn[0] == drawn[1] and len(drawn[0]) == 2
-    plt.close(figure)
 
 
 def test_a_history_starts_empty_and_shares_nothing():

@@ -675,7 +675,7 @@ def test_samples_keep_the_dtype(likelihood):
 @pytest.mark.parametrize("likelihood", [bernoulli, continuous_bernoulli, *ON_LEVELS.values()])
 @pytest.mark.parametrize("u", [0.0, 1 - 2.0**-24])
 def test_the_ends_of_the_uniform_numbers_give_samples_in_the_support(likelihood, u, monkeypatch):
-    monkeypatch.setattr("vae_tutorial.likelihoods._uniform", lambda like, generator: torch.full_like(like, u))
+    monkeypatch.setattr(torch, "rand", lambda shape, dtype, **kwargs: torch.full(tuple(shape), u, dtype=dtype))
     extremes = [torch.full((1, 3 * likelihood.n_params), value) for value in (-200.0, -20.0, -1.0, 0.0, 1.0, 20.0)]
     for params in (*extremes, some_params(50, 3 * likelihood.n_params).float()):
         x = likelihood.sample(params)

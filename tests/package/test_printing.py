@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from vae_tutorial._printing import WORDS, printable
-from vae_tutorial.evidence import Check
+from vae_tutorial.checks import Check
 
 ROOT = Path(__file__).parents[2]
 CHECK = Check("KL(N(μ, σ²) ‖ N(0, I))", ("½Σ(σ + μ²)", "∫"), 1.0, 0.5, mistake="z = μ + σε, 2π, −½Σlog σ², (x − x̂)²")

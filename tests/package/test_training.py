@@ -13,10 +13,9 @@ import torch
 from kernel_sets import ONE_THREAD
 from torch import nn
 
-from vae_tutorial import _files
-from vae_tutorial._files import read
 from vae_tutorial.bounds import ElboTerms, elbo_terms
-from vae_tutorial.checkpoints import CheckpointError, save
+from vae_tutorial.checkpoints import CheckpointError, files, save
+from vae_tutorial.checkpoints.files import read
 from vae_tutorial.likelihoods import bernoulli, normal
 from vae_tutorial.models import VAE, mlp_vae
 from vae_tutorial.reference import LinearGaussian
@@ -624,7 +623,7 @@ def test_a_full_disk_stops_with_a_word_and_leaves_the_checkpoint_before(tmp_path
         if len(writes) == 5:  # file and folder, twice; then the third checkpoint
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(_files.os, "fsync", fsync)
+    monkeypatch.setattr(files.os, "fsync", fsync)
     model = small_vae()
     with pytest.raises(CheckpointError, match="run cannot be written: .*No space left on device"):
         train(model, epochs=5, checkpoint=path, **PLAIN)
@@ -636,7 +635,7 @@ def test_a_full_disk_stops_with_a_word_and_leaves_the_checkpoint_before(tmp_path
 KILLS = """
 import os, random, signal, sys, time
 import torch
-from vae_tutorial import _files
+from vae_tutorial.checkpoints import files
 from vae_tutorial.likelihoods import bernoulli
 from vae_tutorial.models import mlp_vae
 from vae_tutorial.training import fit
@@ -651,7 +650,7 @@ def write_in_place(path, data):
             time.sleep(0.001)  # as a large file on a slow disk
 
 if not atomic:
-    _files.write_whole = write_in_place
+    files.write_whole = write_in_place
 
 def train(epochs, **how):
     model = mlp_vae(3, 6, 2, bernoulli, seed=0)
@@ -676,7 +675,7 @@ for kill in range(30):
     assert os.WIFSIGNALED(os.waitpid(child, 0)[1]), "the child ended by itself"
     halves += os.path.exists(path + ".part")
     if os.path.exists(path):
-        reached.append(len(_files.read(path)[1]["history"]["kl"]))
+        reached.append(len(files.read(path)[1]["history"]["kl"]))
 assert reached == sorted(reached), reached
 epochs = reached[-1] + 2
 (resumed, parts), (whole, one) = train(epochs, checkpoint=path, resume=True), train(epochs)

@@ -11,8 +11,9 @@ import pytest
 import torch
 from torch import nn
 
-from vae_tutorial import _validation, annealing
-from vae_tutorial.annealing import ais, reverse_ais
+from vae_tutorial import _validation
+from vae_tutorial import ais as ais_module
+from vae_tutorial.ais import ais, reverse_ais
 from vae_tutorial.bounds import iwae_bound
 from vae_tutorial.likelihoods import bernoulli, normal, normal_diag
 from vae_tutorial.models import VAE, mlp_vae
@@ -67,7 +68,7 @@ def assert_unbiased(module, seed=3):
 
 
 def test_weights_average_to_the_evidence_for_any_number_of_steps():
-    assert_unbiased(annealing)
+    assert_unbiased(ais_module)
 
 
 @pytest.mark.parametrize("D, L", DIMENSIONS)
@@ -117,7 +118,7 @@ def assert_reversed(module):
 
 
 def test_reverse_weights_average_to_the_inverse_evidence():
-    assert_reversed(annealing)
+    assert_reversed(ais_module)
 
 
 def assert_crooks(module):
@@ -137,7 +138,7 @@ def assert_crooks(module):
 
 
 def test_forward_and_reverse_weights_are_distributed_as_they_must():
-    assert_crooks(annealing)
+    assert_crooks(ais_module)
 
 
 # The moves
@@ -168,7 +169,7 @@ def assert_invariant(module, beta=0.6):
 
 
 def test_a_move_leaves_the_tempered_posterior_invariant():
-    probability, moved = assert_invariant(annealing)
+    probability, moved = assert_invariant(ais_module)
     assert 0.4 < probability.mean() < 0.7  # were rejections rare, nothing would depend on them
     assert (moved.double().mean() - probability.mean()).abs() < 0.01
 
@@ -191,7 +192,7 @@ def assert_reversible(module):
 
 
 def test_the_leapfrog_map_is_its_own_inverse_with_the_momentum_turned():
-    assert_reversible(annealing)
+    assert_reversible(ais_module)
 
 
 def test_the_leapfrog_map_preserves_volume():
@@ -201,8 +202,8 @@ def test_the_leapfrog_map_preserves_volume():
     def end(point):
         z, momentum = point.view(2, 1, 1, 2)
         step = torch.full((1, 1), 0.4, dtype=torch.float64)
-        state, momentum, _ = annealing._leapfrog(
-            model, x, annealing._at(model.log_likelihood, x, z), momentum, 0.7, step, 5
+        state, momentum, _ = ais_module._leapfrog(
+            model, x, ais_module._at(model.log_likelihood, x, z), momentum, 0.7, step, 5
         )
         return torch.cat([state.z.flatten(), momentum.flatten()])
 
@@ -228,17 +229,17 @@ def assert_second_order(module):
 
 
 def test_the_energy_error_is_of_second_order_in_the_step():
-    assert_second_order(annealing)
+    assert_second_order(ais_module)
 
 
 def test_acceptance_is_the_metropolis_probability():
     exact, model, x = problem(3, 2)
-    start = annealing._at(model.log_likelihood, x, random(50, 2, 2, seed=1))
-    _, probability = annealing._move(model, x, start, 0.7, torch.full((2,), 0.4, dtype=x.dtype), 3, seeded(0))
+    start = ais_module._at(model.log_likelihood, x, random(50, 2, 2, seed=1))
+    _, probability = ais_module._move(model, x, start, 0.7, torch.full((2,), 0.4, dtype=x.dtype), 3, seeded(0))
     generator = seeded(0)
     momentum = torch.randn(50, 2, 2, generator=generator, dtype=torch.float64)
     step = 0.4 * (0.8 + 0.4 * torch.rand(50, 2, generator=generator, dtype=torch.float64))
-    end, end_momentum, _ = annealing._leapfrog(model, x, start, momentum, 0.7, step, 3)
+    end, end_momentum, _ = ais_module._leapfrog(model, x, start, momentum, 0.7, step, 3)
     prior, sd = torch.distributions.Normal(torch.zeros(2).double(), 1.0), torch.tensor(0.4, dtype=torch.float64).sqrt()
 
     def log_density(z, momentum):
@@ -252,21 +253,23 @@ def test_acceptance_is_the_metropolis_probability():
 
 def test_step_sizes_give_the_acceptance_they_aim_at():
     exact, model, x = problem(4, 3)
-    betas = annealing._schedule(40)
-    step_sizes = annealing._step_sizes(model, x, betas, 5, seeded(0))
+    betas = ais_module._schedule(40)
+    step_sizes = ais_module._step_sizes(model, x, betas, 5, seeded(0))
     assert step_sizes.shape == (39, 2) and (step_sizes > 0).all()
     for t in (5, 20, 39):
         beta = betas[t].item()
-        start = annealing._at(model.log_likelihood, x, samples(tempered(exact, beta).posterior(x), 2_000))
-        _, probability = annealing._move(model, x, start, beta, step_sizes[t - 1], 5, seeded(1))
-        assert ((probability.mean(0) - annealing.TARGET).abs() < 0.2).all()
+        start = ais_module._at(model.log_likelihood, x, samples(tempered(exact, beta).posterior(x), 2_000))
+        _, probability = ais_module._move(model, x, start, beta, step_sizes[t - 1], 5, seeded(1))
+        assert ((probability.mean(0) - ais_module.TARGET).abs() < 0.2).all()
 
 
 def test_step_sizes_are_found_before_the_weighted_chains_and_without_them(monkeypatch):
     """The same step sizes whatever the number of chains, or whether they walk forwards or backwards."""
     _, model, x = problem(3, 2)
     found = []
-    monkeypatch.setattr(annealing, "_step_sizes", lambda *a, f=annealing._step_sizes: found.append(f(*a)) or found[-1])
+    monkeypatch.setattr(
+        ais_module, "_step_sizes", lambda *a, f=ais_module._step_sizes: found.append(f(*a)) or found[-1]
+    )
     for run in (
         lambda: ais(model, x, 3, n_steps=5, generator=seeded(0)),
         lambda: ais(model, x, 9, n_steps=5, generator=seeded(0)),
@@ -278,7 +281,7 @@ def test_step_sizes_are_found_before_the_weighted_chains_and_without_them(monkey
 
 def test_temperatures_rise_from_0_to_1():
     for n_steps in (1, 2, 50):
-        betas = annealing._schedule(n_steps)
+        betas = ais_module._schedule(n_steps)
         assert len(betas) == n_steps + 1 and betas[0] == 0 and betas[-1] == 1 and (betas.diff() > 0).all()
 
 
@@ -292,9 +295,9 @@ def test_a_trajectory_that_overflows_is_rejected_without_a_bias():
     x, beta = torch.tensor([[1.0, 0.5]]), 0.6
     target = tempered(exact, beta).posterior(x)
     z = samples(target, 1_500).float()
-    start = annealing._at(model.log_likelihood, x, z)
+    start = ais_module._at(model.log_likelihood, x, z)
     step = 2 * target.stddev[:, 0].float()  # the limit; jitter takes half of the trajectories above it
-    end, probability = annealing._move(model, x, start, beta, step, 101, seeded(0))
+    end, probability = ais_module._move(model, x, start, beta, step, 101, seeded(0))
     lost = probability == 0
     assert 0.3 < lost.double().mean() < 0.7
     assert torch.equal(end.z[lost], start.z[lost]) and end.z.isfinite().all() and end.gradient.isfinite().all()
@@ -326,11 +329,11 @@ def test_only_the_points_at_fault_have_no_likelihood():
     model = mlp_vae(3, 8, 2, bernoulli, seed=0).double()
     x, z = torch.ones(4, 3, dtype=torch.float64), random(5, 4, 2, seed=0)
     z[1, 2, 0], z[4, 0, 1] = math.nan, math.inf
-    state = annealing._at(lambda x, z: annealing._or_minus_infinity(model, x, z), x, z)
+    state = ais_module._at(lambda x, z: ais_module._or_minus_infinity(model, x, z), x, z)
     bad = torch.zeros(5, 4, dtype=torch.bool)
     bad[1, 2] = bad[4, 0] = True
     assert torch.equal(state.log_likelihood == -math.inf, bad)
-    good = annealing._at(model.log_likelihood, x, z.nan_to_num(0.0, 0.0))
+    good = ais_module._at(model.log_likelihood, x, z.nan_to_num(0.0, 0.0))
     torch.testing.assert_close(state.log_likelihood[~bad], good.log_likelihood[~bad], rtol=1e-12, atol=0)
     torch.testing.assert_close(state.gradient[~bad], good.gradient[~bad], rtol=1e-12, atol=1e-14)
 
@@ -386,7 +389,7 @@ def test_every_example_and_chain_walks_by_itself():
 def test_noise_goes_to_the_device_of_the_model(monkeypatch):
     # On the meta device tensors have no values, so the checks of values are taken out; noise left on the CPU raises.
     monkeypatch.setattr(_validation, "_all_finite", lambda value: True)
-    monkeypatch.setattr(annealing, "N_PILOT_MOVES", 1)
+    monkeypatch.setattr(ais_module, "N_PILOT_MOVES", 1)
     model, x = mlp_vae(3, 6, 2, normal(0.0), seed=0).to("meta"), torch.zeros(4, 3, device="meta")
     assert ais(model, x, 5, n_steps=2, n_leapfrog=1, generator=seeded(0)).shape == (5, 4)
     z = torch.zeros(5, 4, 2, device="meta")
@@ -439,7 +442,7 @@ def test_a_bad_z_is_named(z, error, message):
 
 def broken(old, new):
     """The module with one piece of its source replaced."""
-    source = Path(annealing.__file__).read_text(encoding="utf-8")
+    source = Path(ais_module.__file__).read_text(encoding="utf-8")
     assert source.count(old) == 1, old
     module = types.ModuleType("vae_tutorial.broken")
     exec(compile(source.replace(old, new), "broken", "exec"), module.__dict__)
@@ -507,6 +510,6 @@ def test_the_module_rebuilt_without_a_mistake_passes():
     assert_invariant(module), assert_reversible(module), assert_second_order(module)
     x = torch.ones(4, 3)
     log_w = [
-        m.ais(mlp_vae(3, 8, 2, bernoulli, seed=0), x, 3, n_steps=4, generator=seeded(0)) for m in (module, annealing)
+        m.ais(mlp_vae(3, 8, 2, bernoulli, seed=0), x, 3, n_steps=4, generator=seeded(0)) for m in (module, ais_module)
     ]
     assert torch.equal(*log_w) and iwae_bound(log_w[0]).shape == (4,)

@@ -1,16 +1,4 @@
-"""Real handwritten digits, and a Gaussian in the plane whose entropy is known.
-
-``digits`` comes with the package; ``mnist`` is looked for on disk, then downloaded; ``load_images`` takes MNIST when it
-can be had and the digits otherwise. Every file of MNIST is known by the SHA-256 of its decompressed content, which is
-verified before anything is parsed: mirrors compress the files anew, so the bytes they serve differ.
-
-All tensors are on the CPU. Two environment variables matter:
-
-``VAE_TUTORIAL_DATA``
-    the folder of the four MNIST files; the user's cache folder when it is not set.
-``VAE_TUTORIAL_DATASET``
-    ``digits`` or ``mnist``: what ``load_images`` must take.
-"""
+"""MNIST: looked for on this machine, then on the network, and known by the SHA-256 of its content."""
 
 import gzip
 import hashlib
@@ -23,16 +11,16 @@ import warnings
 import zlib
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from vae_tutorial._download import fetch
 from vae_tutorial._extra import of_the_chapters
 from vae_tutorial._printing import printable
-from vae_tutorial._validation import require_count, require_finite, require_float, require_generator
+from vae_tutorial.datasets.dataset import Dataset
+from vae_tutorial.datasets.download import fetch
+from vae_tutorial.datasets.small import digits
 
 MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
@@ -46,56 +34,11 @@ SHA256 = {  # of the decompressed content
     "t10k-images-idx3-ubyte.gz": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
     "t10k-labels-idx1-ubyte.gz": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 }
-
-GAUSSIAN_2D_MEAN = (1.0, 0.5)
-GAUSSIAN_2D_COV = ((1.0, 0.5), (0.5, 1.0))
-
 _in_vain = False  # whether the last search of the network was; load_images then waits for no other
-
-
-class Dataset(NamedTuple):
-    """Data split once and for all into a training and a test part.
-
-    Attributes:
-        name: "digits", "mnist" or "gaussian_2d".
-        x_train: training examples, float32 of shape (N, D); the pixels of images lie in [0, 1], row by row.
-        y_train: their classes, int64 of shape (N,); None where there are none.
-        x_test: test examples, like ``x_train``.
-        y_test: their classes, like ``y_train``.
-        image_shape: (height, width) of an image, with height times width = D; None where the examples are no images.
-    """
-
-    name: str
-    x_train: Tensor
-    y_train: Tensor | None
-    x_test: Tensor
-    y_test: Tensor | None
-    image_shape: tuple[int, int] | None
 
 
 class DatasetError(RuntimeError):
     """A file of a dataset is missing, unreadable or not the right one. The message says which, why, and what to do."""
-
-
-def digits() -> Dataset:
-    """The 1,797 handwritten digits of 8×8 pixels that come with the package.
-
-    They are the testing part of *Optical Recognition of Handwritten Digits* (E. Alpaydin and C. Kaynak, 1998, UCI
-    Machine Learning Repository, CC BY 4.0). A pixel counts from 0 to 16 and is divided by 16. The first 1,437 images
-    are for training and the last 360 for testing; no image occurs twice.
-
-    Returns:
-        The `Dataset`, with D = 64.
-
-    Example:
-        >>> digits().x_train.shape
-        torch.Size([1437, 64])
-    """
-    path = Path(__file__).parent / "data" / "digits.npz"
-    with np.load(path, allow_pickle=False) as arrays:
-        x = torch.from_numpy(arrays["images"]).float() / 16
-        y = torch.from_numpy(arrays["labels"]).long()
-    return Dataset("digits", x[:-360], y[:-360], x[-360:], y[-360:], image_shape=(8, 8))
 
 
 def mnist() -> Dataset:
@@ -155,67 +98,6 @@ def load_images() -> Dataset:
     what = f"{dataset.name}, {n_train:,} for training, {n_test:,} for testing, {height}×{width} pixels."
     print(printable(f"Images: {what}{why}"))
     return dataset
-
-
-def gaussian_2d(n: int, *, seed: int = 0) -> Dataset:
-    r"""Independent draws from a correlated Gaussian in the plane.
-
-    .. math:: x \sim \mathcal{N}\left(\begin{pmatrix} 1 \\ 0.5 \end{pmatrix},
-        \begin{pmatrix} 1 & 0.5 \\ 0.5 & 1 \end{pmatrix}\right)
-
-    No model can have a smaller expected negative log-density than the entropy,
-    :math:`\tfrac12 \log \det(2 \pi e \Sigma) = 2.6940` nats. The parameters are ``GAUSSIAN_2D_MEAN`` and
-    ``GAUSSIAN_2D_COV``.
-
-    Args:
-        n: number of training points, and of test points.
-        seed: of the generator of all the draws; the same ``n`` and ``seed`` give the same points.
-
-    Returns:
-        The `Dataset`, with D = 2, float32, without classes.
-
-    Raises:
-        ValueError: ``n`` is not an integer of at least 1.
-
-    Example:
-        >>> gaussian_2d(10_000).x_test.shape
-        torch.Size([10000, 2])
-    """
-    require_count(n=n)
-    eps = torch.randn(2 * n, 2, generator=torch.Generator().manual_seed(seed))
-    x = torch.tensor(GAUSSIAN_2D_MEAN) + eps @ torch.linalg.cholesky(torch.tensor(GAUSSIAN_2D_COV)).T
-    return Dataset("gaussian_2d", x[:n], None, x[n:], None, image_shape=None)
-
-
-def binarize(x: Tensor, generator: torch.Generator) -> Tensor:
-    r"""Draw black-and-white images whose pixels are 1 with the probabilities that gray images give.
-
-    .. math:: \tilde{x}_d \sim \mathrm{Bernoulli}(x_d)
-
-    Args:
-        x: probabilities in [0, 1], of any shape.
-        generator: where the draw comes from. The uniform numbers are drawn on its device, then moved.
-
-    Returns:
-        A tensor of zeros and ones with the shape, dtype and device of ``x``.
-
-    Raises:
-        TypeError: ``x`` is not a floating-point tensor, or ``generator`` is not a ``torch.Generator``.
-        ValueError: ``x`` is empty, not finite, or outside [0, 1].
-
-    Example:
-        >>> binarize(torch.tensor([0.0, 1.0]), torch.Generator().manual_seed(0))
-        tensor([0., 1.])
-    """
-    require_float(x=x)
-    require_generator(generator)
-    low, high = (bound.item() for bound in x.aminmax())
-    if not (low >= 0 and high <= 1):  # true of NaN too
-        require_finite(x=x)
-        hint = "; divide pixels from 0 to 255 by 255" if low >= 0 else ""
-        raise ValueError(f"x must lie in [0, 1], got values from {low:.4g} to {high:.4g}{hint}")
-    uniform = torch.rand(x.shape, generator=generator, device=generator.device).to(x.device)
-    return (uniform < x).to(x.dtype)
 
 
 def _mnist(patience: float) -> Dataset:

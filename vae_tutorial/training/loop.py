@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from vae_tutorial._extra import of_the_chapters
-from vae_tutorial._files import CheckpointError, sha256
-from vae_tutorial._run import Run, finite_sums
 from vae_tutorial._validation import require_count, require_float, require_number, require_positive, require_rows
 from vae_tutorial.bounds import ElboTerms, elbo_terms
+from vae_tutorial.checkpoints.files import CheckpointError, sha256
 from vae_tutorial.history import History
 from vae_tutorial.models import VAE
 from vae_tutorial.schedules import Schedule
+from vae_tutorial.training.run import Run, finite_sums
 
 with of_the_chapters():
     from tqdm import tqdm

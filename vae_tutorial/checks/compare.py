@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from vae_tutorial.evidence import Check
+from vae_tutorial.checks.claims import Check
 
 Function = Callable[..., Tensor]
 Arguments = Mapping[str, Any]  # tensors and modules in the order of the call; gradients are taken where required

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Normal
 
-from vae_tutorial._diagnosis import Arguments
+from vae_tutorial.checks.compare import Arguments
 from vae_tutorial.likelihoods import normal
 from vae_tutorial.models import VAE
 from vae_tutorial.reference import LinearGaussian, kl_quadrature, log_marginal_quadrature

@@ -7,8 +7,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from vae_tutorial._diagnosis import Answer, Unusable, evaluate, max_gap, quarantine, titled
-from vae_tutorial.evidence import Check
+from vae_tutorial.checks.claims import Check
+from vae_tutorial.checks.compare import Answer, Unusable, evaluate, max_gap, quarantine, titled
 
 TOLERANCE = 1e-5  # of 1 + |exact|: a hundred roundings of float32
 

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vae_tutorial._files import CheckpointError, read, write
 from vae_tutorial.bounds import ElboTerms
+from vae_tutorial.checkpoints.files import CheckpointError, read, write
 from vae_tutorial.history import History
 from vae_tutorial.models import VAE
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from vae_tutorial.evidence import Check, agree, exceeds
+from vae_tutorial.checks import Check, agree, exceeds
 
 ROUTES = ("left <way>", 'right "way" & co')
 

@@ -12,10 +12,12 @@ from typing import Any
 import torch
 
 from vae_tutorial import likelihoods
-from vae_tutorial._files import CheckpointError, read, write
 from vae_tutorial._validation import require_finite
 from vae_tutorial.architectures import conv1d_vae, conv_vae, resnet_vae
+from vae_tutorial.checkpoints.files import CheckpointError, read, write
 from vae_tutorial.models import VAE, mlp_vae
+
+__all__ = ["save", "load", "CheckpointError"]
 
 FACTORIES: dict[str, Callable[..., VAE]] = {
     "mlp_vae": mlp_vae,

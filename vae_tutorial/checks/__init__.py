@@ -1,0 +1,35 @@
+r"""Checks for functions you wrote yourself: each compares one with an exact answer and names the likely mistake.
+
+Most call your function on fixed, asymmetric arguments in float64 and compare its values and its gradients with those
+of an independent route: quadrature, enumeration, quantiles, decimal arithmetic, or the linear-Gaussian model. A
+function that computes in float32 passes as well. `check_reduction` and `check_numerics` take any function and need no
+exact answer: they compare it with itself. What comes back is a `Check`; where it failed, its ``mistake`` names the
+formula that gives the same wrong answers on all the arguments, or shows the evidence when no known mistake does.
+"""
+
+from vae_tutorial.checks.any_function import check_numerics, check_reduction, extreme_encodings, extreme_logits
+from vae_tutorial.checks.claims import Check, agree, exceeds
+from vae_tutorial.checks.distribution import check_log_prob
+from vae_tutorial.checks.estimates import check_elbo, check_iwae_bound, check_reparameterize
+from vae_tutorial.checks.formulas import check_kl, check_log_bernoulli, check_log_normal
+from vae_tutorial.checks.spread import log_variance, standard_deviation, variance
+
+__all__ = [
+    "Check",
+    "agree",
+    "exceeds",
+    "check_kl",
+    "check_log_normal",
+    "check_log_bernoulli",
+    "check_log_prob",
+    "check_reparameterize",
+    "check_elbo",
+    "check_iwae_bound",
+    "check_reduction",
+    "check_numerics",
+    "extreme_encodings",
+    "extreme_logits",
+    "log_variance",
+    "variance",
+    "standard_deviation",
+]
