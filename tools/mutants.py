@@ -59,7 +59,6 @@ TESTS = {  # beside those named after the module or its folder
     "__init__": ["surface"],
     "_description": ["checkpoints", "architectures"],
     "_extra": ["surface", "plotting"],
-    "_random": ["gaussian"],
 }
 SAME_NAMES = """
 import sys, pytest

@@ -735,6 +735,7 @@ def test_gaussian_2d_is_reproducible_and_leaves_the_global_generator_alone():
     assert not torch.equal(first.x_train, other.x_train) and not torch.equal(first.x_train, first.x_test)
     assert first.x_train.shape == first.x_test.shape == (1000, 2) and first.x_train.dtype == torch.float32
     assert first._replace(x_train=0, x_test=0) == Dataset("gaussian_2d", 0, None, 0, None, None)
+    assert torch.equal(gaussian_2d(5).x_train, gaussian_2d(5, seed=0).x_train)
 
 
 @pytest.mark.parametrize("n", [0, -1, 2.0, True, "10"])
@@ -795,3 +796,20 @@ def test_binarize_refuses_what_is_no_probability(x, error, message):
 def test_binarize_wants_its_noise_explicitly(generator):
     with pytest.raises(TypeError, match=r"generator must be a torch\.Generator, got \w+; make one"):
         binarize(torch.ones(2), generator)
+
+
+def test_binarize_leaves_black_alone_where_the_uniform_number_is_the_smallest(monkeypatch):
+    monkeypatch.setattr(torch, "rand", lambda shape, **how: torch.zeros(shape))
+    assert binarize(torch.tensor([0.0, 1e-7]), torch.Generator()).tolist() == [0.0, 1.0]
+
+
+def test_binarize_draws_where_the_generator_is(monkeypatch):
+    class Elsewhere(torch.Generator):
+        device = torch.device("meta")
+
+    def rand(shape, *, generator, device):
+        assert device == generator.device
+        return torch.zeros(shape)
+
+    monkeypatch.setattr(torch, "rand", rand)
+    assert binarize(torch.ones(2), Elsewhere()).tolist() == [1.0, 1.0]
