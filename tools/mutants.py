@@ -55,11 +55,7 @@ SETTINGS = {
     "do_not_mutate_patterns": [r"\bvalues\(.*seed="],
     "pytest_add_cli_args": PYTEST,
 }
-TESTS = {  # beside those named after the module or its folder
-    "__init__": ["surface"],
-    "_description": ["checkpoints", "architectures"],
-    "_extra": ["surface", "plotting"],
-}
+TESTS = {"__init__": ["surface"]}  # beside those named after the module or its folder
 SAME_NAMES = """
 import sys, pytest
 

@@ -1,0 +1,48 @@
+"""What a factory records of its call builds the same model again, by way of JSON."""
+
+import inspect
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from torch import nn
+
+from vae_tutorial._description import described
+from vae_tutorial.likelihoods import bernoulli, normal
+
+
+def build(width, sizes=(3, 4), *, likelihood=bernoulli, rate=0.25, activation=nn.Tanh, name=None):
+    """A model of nothing but what it was called with."""
+    return SimpleNamespace(called_with=(width, sizes, likelihood, rate, activation, name), description=None)
+
+
+def test_a_call_is_recorded_with_its_defaults():
+    arguments = {"width": 2, "sizes": [3, 4], "likelihood": bernoulli.spec}
+    arguments |= {"rate": 0.25, "activation": "Tanh", "name": None}
+    assert described(build)(2).description == {"factory": "build", "arguments": arguments}
+
+
+def test_a_call_is_recorded_as_json_holds_it():
+    likelihood, sizes = normal(-1.5), [np.int64(5), (np.int32(6), 7)]
+    description = described(build)(width=np.int64(2), sizes=sizes, likelihood=likelihood, name="x").description
+    assert json.loads(json.dumps(description)) == description
+    assert description["arguments"]["sizes"] == [5, [6, 7]] and description["arguments"]["likelihood"] == likelihood.spec
+    assert description["arguments"]["name"] == "x"
+
+
+def test_the_factory_gets_what_it_was_called_with():
+    sizes = (1, 2)
+    made = described(build)(np.int64(2), sizes, activation=nn.ReLU)
+    assert made.called_with == (2, sizes, bernoulli, 0.25, nn.ReLU, None) and made.called_with[1] is sizes
+
+
+def test_a_described_factory_shows_as_itself():
+    factory = described(build)
+    assert (factory.__name__, factory.__doc__) == (build.__name__, build.__doc__)
+    assert inspect.signature(factory) == inspect.signature(build)
+
+
+def test_a_wrong_call_is_the_factorys_own_error():
+    with pytest.raises(TypeError, match=r"build\(\) missing 1 required positional argument: 'width'"):
+        described(build)()
