@@ -27,8 +27,8 @@ def test_a_call_is_recorded_as_json_holds_it():
     likelihood, sizes = normal(-1.5), [np.int64(5), (np.int32(6), 7)]
     description = described(build)(width=np.int64(2), sizes=sizes, likelihood=likelihood, name="x").description
     assert json.loads(json.dumps(description)) == description
-    assert description["arguments"]["sizes"] == [5, [6, 7]] and description["arguments"]["likelihood"] == likelihood.spec
-    assert description["arguments"]["name"] == "x"
+    arguments = description["arguments"]
+    assert arguments | {"sizes": [5, [6, 7]], "likelihood": likelihood.spec, "name": "x"} == arguments
 
 
 def test_the_factory_gets_what_it_was_called_with():
