@@ -7,7 +7,7 @@
 Every module that holds a function is covered, by the tests named after it or after its folder: vae_tutorial/a/b.py by
 tests/package/test_a*.py and test_b*.py. Each has its row in the record, benchmarks/results/mutants.json, with the
 hashes of its source and of these tests: where one is another now, the row is stale and measured again. 95 % of a
-module's mutants must be killed, or the exit status is 1; the survivors are listed in mutants/MODULE/survivors.diff.
+module's mutants must be killed, or the exit status is 1; _build/mutants/MODULE/survivors.diff lists the survivors.
 
 A mutant that only rewords is set aside: it equals the original once the arguments of raised exceptions, and all
 strings that hold a space, are blanked. mutmut leaves decorated functions alone, so `f = decorator(f)` is written
@@ -37,7 +37,7 @@ sys.path.append(str(ROOT / "benchmarks"))
 from recording import provenance, rows_of, store  # noqa: E402
 
 RECORD = ROOT / "benchmarks" / "results" / "mutants.json"
-MUTANTS = ROOT / "mutants"
+MUTANTS = ROOT / "_build" / "mutants"
 REQUIRED = 0.95
 FAILED, SKIPPED = (1, 3), 34  # mutmut's codes
 ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1"}
