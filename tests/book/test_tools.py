@@ -227,6 +227,26 @@ def test_modules_are_found_by_themselves_and_have_tests():
     assert named == {"checks", "checks_power", "claims"}
 
 
+NAMES_TWICE = """
+import sys, pytest
+
+class Names:
+    def pytest_collection_modifyitems(self, items):
+        self.names = [item.nodeid for item in items]
+
+once, again = Names(), Names()
+assert not pytest.main(sys.argv[1:], plugins=[once]) and not pytest.main(sys.argv[1:], plugins=[again])
+assert once.names == again.names
+"""
+
+
+def test_tests_keep_their_names_where_a_process_collects_them_again():
+    """mutmut's forks do, and a test that is not found there would count as one that noticed the error."""
+    command = [sys.executable, "-c", NAMES_TWICE, "--collect-only", "-q", "tests/package", *mutants.PYTEST]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 DECORATED = """
 from contextlib import contextmanager
 
