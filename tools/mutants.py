@@ -286,7 +286,8 @@ def main() -> int:
     given = options.parse_args()
     if unknown := set(given.modules) - set(modules()):
         options.error(f"no such module: {', '.join(sorted(unknown))}; there are {', '.join(modules())}")
-    code, rows = provenance(), rows_of(RECORD)  # before the record is changed
+    code, rows = provenance(), rows_of(RECORD)
+    code["commit"] = code["commit"].removesuffix("-dirty")  # the hashes say whether it holds what was measured
     print(f"{'module':26}{'mutants':>9}{'only reword':>13}{'survive':>9}{'share killed':>14}")
     for module in given.modules or modules():
         if given.modules or stale(module, rows):
