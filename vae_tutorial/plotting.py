@@ -19,6 +19,23 @@ BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY = "#0072B2", "#E69F00", "#009E73", "
 GRAY = "#6B6B6B"
 
 
+BOOK_STYLE = {
+    "figure.figsize": (7.0, 3.2),
+    "figure.dpi": 200,
+    "figure.constrained_layout.use": True,
+    "savefig.facecolor": "white",
+    "axes.prop_cycle": cycler(color=[BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY]),
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 11,
+    "axes.labelsize": 10,
+    "font.size": 10,
+    "legend.frameon": False,
+    "lines.linewidth": 1.8,
+    "image.cmap": "gray_r",
+}
+
+
 def use_book_style() -> None:
     """Set Matplotlib's defaults to the book's: seven inches wide, twice the usual resolution, a palette for all eyes.
 
@@ -27,23 +44,7 @@ def use_book_style() -> None:
         >>> plt.rcParams["figure.figsize"]
         [7.0, 3.2]
     """
-    plt.rcParams.update(
-        {
-            "figure.figsize": (7.0, 3.2),
-            "figure.dpi": 200,
-            "figure.constrained_layout.use": True,
-            "savefig.facecolor": "white",
-            "axes.prop_cycle": cycler(color=[BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY]),
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "axes.titlesize": 11,
-            "axes.labelsize": 10,
-            "font.size": 10,
-            "legend.frameon": False,
-            "lines.linewidth": 1.8,
-            "image.cmap": "gray_r",
-        }
-    )
+    plt.rcParams.update(BOOK_STYLE)
 
 
 def image_grid(images: ArrayLike, ax: Axes, *, n_columns: int, gap: int = 1) -> None:

@@ -57,7 +57,7 @@ def test_image_grid_puts_each_image_in_its_place(ax, gap):
         assert np.array_equal(mosaic[place], image)
         covered[place] = True
     assert (mosaic[~covered] == 0).all()
-    assert drawn.get_clim() == (0, 1) and not ax.axison
+    assert drawn.get_clim() == (0, 1) and not ax.axison and drawn.get_interpolation() == "nearest"
     assert drawn.cmap(0.0) == (1, 1, 1, 1) and drawn.cmap(1.0) == (0, 0, 0, 1)  # 0 is white, 1 is black
 
 
@@ -104,6 +104,24 @@ def test_latent_scatter_keeps_labels_apart(ax):
     assert [text.get_text() for text in ax.texts] == list("012345") and tuple(places[-1]) == (9, 10)
     for (x, y), line, place in zip(mu, ax.lines, places, strict=True):
         assert line.get_xydata().tolist() == [[x, y], place.tolist()]
+
+
+def test_latent_scatter_keeps_the_labels_of_a_crowded_line_apart(ax):
+    mu = np.stack([0.2 * np.arange(10), np.zeros(10)], axis=1)
+    mu[9] = (10, 1)  # the wider range is that of the first axis
+    latent_scatter(mu, np.arange(10), ax)
+    places = np.array([text.xyann for text in ax.texts])
+    apart = np.abs(np.diff(places[:9, 0]))
+    assert apart == pytest.approx(0.8, abs=0.005) and (places[:9, 1] == 0).all()
+    assert places[:9].mean(axis=0) == pytest.approx(mu[:9].mean(axis=0))  # each pushes as much as it is pushed
+
+
+def test_latent_scatter_leaves_labels_that_are_apart_where_they_are(ax):
+    mu = np.array([[0.0, 0.0], [0.0, 0.81], [10.0, 0.0]])
+    latent_scatter(mu, np.arange(3), ax)
+    assert [tuple(text.xyann) for text in ax.texts] == [tuple(point) for point in mu]
+    assert [(text.get_ha(), text.get_va()) for text in ax.texts] == 3 * [("center", "center")]
+    assert ax.collections[0].get_rasterized()  # thousands of points: no shapes in a PDF
 
 
 def test_density_contours_lie_where_the_density_is_half_to_two_and_a_half_deviations_below_its_peak(ax):
