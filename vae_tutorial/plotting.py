@@ -1,6 +1,7 @@
 """Figures in the book's style. Every function draws on an ``Axes`` it is given, and never sees a model."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -34,6 +35,11 @@ BOOK_STYLE = {
     "lines.linewidth": 1.8,
     "image.cmap": "gray_r",
 }
+# In a plane of codes: thousands of points, which as shapes would make a PDF heavy; the name of a class; what ties it.
+POINTS: dict[str, Any] = dict(cmap="tab10", vmin=-0.5, vmax=9.5, s=4, alpha=0.5, linewidths=0, rasterized=True)
+DISC: dict[str, Any] = dict(boxstyle="circle,pad=0.15", facecolor="white", edgecolor=GRAY, alpha=0.85)
+NAME: dict[str, Any] = dict(ha="center", va="center", fontweight="bold", bbox=DISC)
+TIE: dict[str, Any] = dict(color="black", linewidth=0.8)
 
 
 def use_book_style() -> None:
@@ -129,14 +135,13 @@ def latent_scatter(mu: ArrayLike, labels: ArrayLike, ax: Axes) -> None:
     if mu.ndim != 2 or mu.shape[1] != 2 or labels.shape != mu.shape[:1]:
         raise ValueError(f"mu must have shape (N, 2) and labels (N,), got {mu.shape} and {labels.shape}")
     x, y = mu.T
-    ax.scatter(x, y, c=labels, cmap="tab10", vmin=-0.5, vmax=9.5, s=4, alpha=0.5, linewidths=0, rasterized=True)
+    ax.scatter(x, y, c=labels, **POINTS)
     names = np.unique(labels)
     centers = np.stack([np.median(mu[labels == name], axis=0) for name in names])
     places = _pushed_apart(centers, 0.08 * np.ptp(mu, axis=0).max())
-    box = dict(boxstyle="circle,pad=0.15", facecolor="white", edgecolor=GRAY, alpha=0.85)
     for name, center, place in zip(names, centers, places, strict=True):
-        ax.plot(*np.stack([center, place], axis=1), color="black", linewidth=0.8)
-        ax.annotate(str(name), place, ha="center", va="center", fontweight="bold", bbox=box)
+        ax.plot(*np.stack([center, place], axis=1), **TIE)
+        ax.annotate(str(name), place, **NAME)
     ax.set(xlabel=r"$z_1$", ylabel=r"$z_2$", aspect="equal")
 
 
