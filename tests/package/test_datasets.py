@@ -174,7 +174,7 @@ def cache(monkeypatch, tmp_path):
     folder = tmp_path / "cache"
     monkeypatch.delenv("VAE_TUTORIAL_DATA", raising=False)
     monkeypatch.delenv("VAE_TUTORIAL_DATASET", raising=False)
-    monkeypatch.setattr(pooch, "os_cache", lambda project: folder)
+    monkeypatch.setattr(pooch, "os_cache", {"vae_tutorial": folder}.get)
     monkeypatch.setattr(mnist_files, "_in_vain", False)
     return folder
 
@@ -572,6 +572,32 @@ def test_a_failed_search_is_repeated_by_mnist_alone(mirrors, server, cache):
     assert_small(load_images())  # the last search was not in vain
 
 
+def test_after_a_failed_search_the_network_is_not_asked(cache, monkeypatch, capsys):
+    monkeypatch.setattr(mnist_files, "_in_vain", True)
+    monkeypatch.setattr(mnist_files, "fetch", lambda *args, **how: pytest.fail("it was asked"))
+    assert load_images().name == "digits" and "network" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("in_vain", [False, True])
+def test_who_insists_waits_longer(in_vain, cache, monkeypatch, capsys):
+    monkeypatch.setattr(mnist_files, "_in_vain", in_vain)
+    monkeypatch.setattr(mnist_files, "MIRRORS", ())
+    monkeypatch.setenv("VAE_TUTORIAL_DATASET", "mnist")
+    with pytest.raises(DatasetError):
+        load_images()
+    assert "looking for it on the network, 30 s at most" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("packed, form", [(True, "after decompression"), (False, "that are no gzip data")])
+def test_a_wrong_file_is_described_by_its_content(packed, form, tmp_path, monkeypatch):
+    monkeypatch.setenv("VAE_TUTORIAL_DATA", str(tmp_path))
+    content = b"something else"
+    (tmp_path / NAMES[0]).write_bytes(gzip.compress(content) if packed else content)
+    found = hashlib.sha256(content).hexdigest()
+    with pytest.raises(DatasetError, match=f"found 14 bytes {form}, SHA-256 {found}"):
+        mnist()
+
+
 def test_files_that_have_come_since_a_failed_search_are_seen(mirrors, cache):
     mirrors("missing")
     assert load_images().name == "digits"
@@ -607,7 +633,7 @@ def test_mnist_forced(mirrors, monkeypatch, capsys):
     assert load_images().name == "mnist"
     mirrors(REFUSED)
     for name in NAMES:
-        (pooch.os_cache("") / name).unlink()
+        (pooch.os_cache("vae_tutorial") / name).unlink()
     capsys.readouterr()
     with pytest.raises(DatasetError, match="Connection refused"):
         load_images()
