@@ -50,7 +50,8 @@ def _json_value(value: Any) -> Any:
     if isinstance(value, Likelihood):
         return written(value.name)
     if isinstance(value, (Prior, Posterior)):  # as its class would be called
-        names = inspect.signature(type(value)).parameters
+        parameters = inspect.signature(type(value)).parameters.values()
+        names = [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]  # without __init__
         return {"name": type(value).__name__, "arguments": {name: getattr(value, name) for name in names}}
     if isinstance(value, (tuple, list)):
         return [_json_value(item) for item in value]
