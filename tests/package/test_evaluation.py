@@ -165,11 +165,23 @@ def test_float32_agrees_with_float64_on_a_model_of_images(chunk):
     assert (quietly(model, x.double(), 2500, seed=1) - double).abs().min() > 1e-3  # other noise is told apart
 
 
+def test_weights_are_summed_in_float64_whatever_the_model():
+    model = mlp_vae(3, 4, 2, bernoulli, seed=0)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
+        model.decoder[-1].bias.fill_(40.0)  # x is 1 for certain, whatever z, and q is the prior: all weights are 1
+    assert quietly(model, torch.ones(2, 3), 1001, chunk=77).abs().max() < 1e-12  # of log 1001, float32 has 7 digits
+
+
 @pytest.mark.parametrize("n_samples, chunk", [(5, 12), (5, 3), (40, 100), (1200, 700), (2300, 1500)])
 def test_no_more_rows_than_a_chunk_go_through_the_decoder(n_samples, chunk):
-    model, rows = mlp_vae(6, 10, 3, bernoulli, seed=0), []
+    model, rows, encoded = mlp_vae(6, 10, 3, bernoulli, seed=0), [], []
     model.decoder[0].register_forward_hook(lambda layer, inputs, output: rows.append(inputs[0].shape[:-1].numel()))
+    model.encoder[0].register_forward_hook(lambda layer, inputs, output: encoded.append(len(inputs[0])))
     quietly(model, binary(11, 6, seed=1).float(), n_samples, chunk=chunk)
+    assert sum(encoded) == 11
+    assert max(encoded) == 1 or max(encoded) * n_samples <= chunk  # the noise of so many examples is drawn at once
     assert sum(rows) == 11 * n_samples
     assert max(rows) <= chunk
     assert max(rows) > 0.5 * min(chunk, 11 * n_samples, 1000)  # and they are filled
