@@ -65,6 +65,22 @@ create_mutants(1)
 """
 
 
+QUICK_FIRST = """
+import json
+from pathlib import Path
+
+import pytest
+
+MEASURED = Path(__file__).with_name("mutmut-stats.json")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    seconds = json.loads(MEASURED.read_text())["duration_by_test"] if MEASURED.exists() else {}
+    items.sort(key=lambda item: (item.path, seconds.get(item.nodeid, 0)))
+"""
+
+
 # Which modules, and which tests
 
 
@@ -178,6 +194,7 @@ class Bench:
         (self.folder / self.source.relative_to(ROOT)).write_text(text, encoding="utf-8")
         for needed in ("tests", "tools"):
             shutil.copytree(ROOT / needed, self.copy / needed, ignore=unbuilt)
+        (self.copy / "conftest.py").write_text(QUICK_FIRST, encoding="utf-8")
         (self.copy / "book").mkdir()
         shutil.copy(ROOT / "book" / "running_times.json", self.copy / "book")
         own = {"only_mutate": [self.source.relative_to(ROOT).as_posix()]}

@@ -201,6 +201,37 @@ def test_the_noise_is_that_of_the_seed_and_the_place_in_the_batch():
     torch.testing.assert_close(quietly(model, x[3:4], 10, seed=3), first[:1], rtol=0, atol=1e-12)
 
 
+def test_no_two_of_many_examples_share_their_noise():
+    model = mlp_vae(6, 10, 3, bernoulli, seed=0).double()
+    estimates = quietly(model, binary(1, 6, seed=1).repeat(400, 1), 1)
+    assert len(set(estimates.tolist())) == 400
+
+
+def test_the_noise_is_that_of_the_seed_whatever_the_default_dtype():
+    model, x = curved()
+    expected = quietly(model, x, 7)
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert torch.equal(quietly(model, x, 7), expected)
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def test_a_model_in_bfloat16_is_measured_too():
+    model, x = curved()
+    estimate = quietly(model.bfloat16(), x.bfloat16(), 200)
+    assert estimate.dtype == torch.float64 and (estimate - quietly(model.double(), x, 200)).abs().max() < 0.1
+
+
+def test_a_thousand_rows_at_a_time_is_the_default():
+    model, rows = mlp_vae(6, 10, 3, bernoulli, seed=0), []
+    model.encoder[0].register_forward_hook(lambda layer, inputs, output: rows.append(len(inputs[0])))
+    x = binary(1001, 6, seed=1).float()
+    quietly(model, x, 1)
+    unit_activity(model, x)
+    assert rows == [1000, 1, 1000, 1]
+
+
 def test_more_samples_keep_the_noise_of_fewer():
     model, x = curved()
     few, many = quietly(model, x, 1000), quietly(model, x, 3000)
@@ -267,6 +298,11 @@ def test_activity_is_the_variance_of_the_means():
     assert activity[2] == 0 and not activity.requires_grad
     for batch_size in (1, 7, 50, 51):
         torch.testing.assert_close(unit_activity(model, x, batch_size=batch_size), activity, rtol=1e-5, atol=1e-6)
+
+
+def test_two_examples_are_enough():
+    activity = unit_activity(linear_encoder([[1.0, 0.0], [0.5, -2.0]]), torch.tensor([[1.0, 3.0], [4.0, 2.0]]))
+    assert activity.tolist() == pytest.approx([4.5, 6.125])  # half the squared differences, 3 and 3.5
 
 
 def test_a_unit_that_is_known_exactly_has_the_activity_of_the_prior():
