@@ -62,7 +62,7 @@ lock:  ## settle which versions of all the rest go with the pins of requirements
 	    --custom-compile-command "make lock" --output-file requirements-lock.txt -
 
 clean:  ## remove what was built, and the virtual environment
-	rm -rf _build build dist mutants node_modules .venv .venv-bench .mypy_cache .pytest_cache .ruff_cache *.egg-info
+	rm -rf _build build dist node_modules .venv .venv-bench .mypy_cache .pytest_cache .ruff_cache *.egg-info
 	find benchmarks book tests tools vae_tutorial -name __pycache__ -o -name .ipynb_checkpoints | xargs rm -rf
 
 $(BUILT): $(READY) $(SOURCES)
