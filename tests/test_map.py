@@ -63,13 +63,10 @@ def test_imports_run_one_way():
         own = set() if path.name == "__init__.py" else {name.rpartition(".")[0]}
         graph[name] = wanted - own - {"vae_tutorial", name}
     assert len(graph) > 40 and graph["vae_tutorial.bounds"] >= {"vae_tutorial.models"}
-    list(
-        graphlib.TopologicalSorter(
-            {name: parts for name, parts in graph.items() if name != "vae_tutorial"}
-        ).static_order()
-    )
+    del graph["vae_tutorial"], graph["vae_tutorial.evidence"]  # they only pass names on
+    graphlib.TopologicalSorter(graph).prepare()  # a CycleError where there is a circle
     users = {name for name, parts in graph.items() if any(part.startswith("vae_tutorial.checks") for part in parts)}
-    assert all(name.startswith("vae_tutorial.checks") for name in users - {"vae_tutorial.evidence"})
+    assert all(name.startswith("vae_tutorial.checks") for name in users)
 
 
 OUTSIDE = [*(ROOT / "book").glob("*.ipynb"), *(ROOT / "benchmarks").rglob("*.py"), *(ROOT / "tools").glob("*.py")]
