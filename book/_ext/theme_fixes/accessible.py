@@ -21,8 +21,8 @@ def mend(app, pagename, templatename, context, doctree) -> None:
 def unlink_solutions(app, doctree, docname) -> None:
     """The bar of a folded solution is a button, in which the link to the exercise just above it would lead away.
 
-    sphinx-exercise's own way, `exercise_style`, leaves "Solution" alone of "Solution to Exercise 3.1 (…)", which is what
-    the bar should say to those who hear it, and what the search and the book on paper go by.
+    sphinx-exercise's own way, `exercise_style`, leaves "Solution" alone of "Solution to Exercise 3.1 (…)". But that is
+    what the bar should say to those who hear it, and what the search and the book on paper go by.
     """
     for solution in doctree.findall(solution_node):
         for reference in list(solution[0].findall(nodes.reference)):

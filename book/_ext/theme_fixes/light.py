@@ -147,9 +147,8 @@ def lighten(app, exception) -> None:
     for script in root.rglob("*.js"):
         if script.name != "fontawesome.js":  # which names every icon, and is on no page
             names.update(NAME.findall(script.read_text(encoding="utf-8")))
-    texts = {
-        path: text for path, text in texts.items() if style_sheets(text) and BUNDLE not in text
-    }  # those just built
+    # What an earlier build made light, this one need not; but its names count.
+    texts = {path: text for path, text in texts.items() if style_sheets(text) and BUNDLE not in text}
     if not texts:
         return
     listed = [style_sheets(text) for text in texts.values()]
