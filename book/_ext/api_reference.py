@@ -53,13 +53,21 @@ def link_within_package(app, env, node, contnode) -> nodes.reference | None:
 
 
 def find_source(app, module: str, name: str) -> str | None:
-    """The module that defines a function or a class, for viewcode; a value does not know where it was made."""
+    """The file that defines a function or a class, for viewcode; a folder shows what its files define as its own."""
     if not module:  # of an example in the text
         return None
     found = import_module(module)
     for part in name.split("."):
         found = getattr(found, part, None)
-    return found.__module__ if inspect.isroutine(found) or inspect.isclass(found) else module
+    places = [getattr(found, "__module__", None) or "", *files(module)]
+    ours = (place for place in places if place.startswith("vae_tutorial"))
+    return next((place for place in ours if name in ModuleAnalyzer.for_module(place).find_tags()), module)
+
+
+def files(module: str) -> list[str]:
+    """A module, and those in it where it is a folder."""
+    inside = iter_modules(getattr(import_module(module), "__path__", []), f"{module}.")
+    return [module, *(file.name for file in inside)]
 
 
 # What is shown
@@ -67,13 +75,12 @@ def find_source(app, module: str, name: str) -> str | None:
 
 def describe_values(app) -> None:
     """A value that a folder takes from one of its files is described in that file; autodoc asks the folder alone."""
-    for folder in iter_modules(vae_tutorial.__path__, "vae_tutorial."):
-        if folder.ispkg:
-            public = import_module(folder.name)
-            described = ModuleAnalyzer.for_module(folder.name).find_attr_docs()
-            for file in iter_modules(public.__path__, f"{folder.name}."):
-                values = ModuleAnalyzer.for_module(file.name).find_attr_docs()
-                described |= {place: text for place, text in values.items() if place[1] in public.__all__}
+    for folder in (found.name for found in iter_modules(vae_tutorial.__path__, "vae_tutorial.") if found.ispkg):
+        public = [("", name) for name in import_module(folder).__all__]
+        described = ModuleAnalyzer.for_module(folder).find_attr_docs()
+        for file in files(folder)[1:]:
+            values = ModuleAnalyzer.for_module(file).find_attr_docs()
+            described.update({place: values[place] for place in public if place in values})
 
 
 def name_array_like(app, objtype, name, obj, options, args, retann) -> None:
