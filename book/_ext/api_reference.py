@@ -10,6 +10,7 @@ import inspect
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
+from shutil import rmtree
 from typing import Protocol
 
 from docutils import nodes
@@ -62,6 +63,11 @@ def find_source(app, module: str, name: str) -> str | None:
     places = [getattr(found, "__module__", None) or "", *files(module)]
     ours = (place for place in places if place.startswith("vae_tutorial"))
     return next((place for place in ours if name in ModuleAnalyzer.for_module(place).find_tags()), module)
+
+
+def write_sources_anew(app) -> None:
+    """viewcode keeps the page of a file that has not changed, whose navigation and style sheets may have."""
+    rmtree(app.outdir / "_modules", ignore_errors=True)
 
 
 def files(module: str) -> list[str]:
@@ -183,6 +189,7 @@ def setup(app):
     app.connect("viewcode-follow-imported", find_source)
     app.connect("missing-reference", link)
     app.connect("builder-inited", describe_values)
+    app.connect("builder-inited", write_sources_anew)
     app.connect("autodoc-process-signature", name_array_like, priority=900)  # after Sphinx has recorded the types
     app.connect("autodoc-process-signature", hide_constructor_of_protocol)
     app.connect("object-description-transform", say_return_type_once, priority=900)  # after autodoc has added the type

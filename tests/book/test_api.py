@@ -170,5 +170,3 @@ def test_each_extension_is_registered_and_there_are_few():
     with_setup = {name for name in parts if hasattr(importlib.import_module(name), "setup")}
     assert {*own} == with_setup
     assert {*settings["local_extensions"]} <= {*own}, "it puts their folder on the path"
-    longest = {path.name: path.read_text(encoding="utf-8").count("\n") for path in EXTENSIONS.rglob("*.py")}
-    assert not {name: n_lines for name, n_lines in longest.items() if n_lines > 205}
