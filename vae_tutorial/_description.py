@@ -1,27 +1,25 @@
 """How to build a model again, as values that JSON can hold: what a checkpoint needs beside the weights."""
 
+import ast
 import inspect
 from collections.abc import Callable
 from functools import wraps
 from numbers import Integral
-from typing import Any, ParamSpec, Protocol, TypeVar
+from typing import Any, ParamSpec, TypeVar
+
+from torch import nn
 
 from vae_tutorial.likelihoods import Likelihood
-
-
-class Described(Protocol):
-    """What has a place for its description, such as a VAE."""
-
-    description: dict[str, Any] | None
-
+from vae_tutorial.posteriors import Posterior, diagonal
+from vae_tutorial.priors import Prior, standard_normal
 
 # One assignment each: type checkers take no other form, and would lose the factories' signatures.
 Arguments = ParamSpec("Arguments")
-Model = TypeVar("Model", bound=Described)
+Model = TypeVar("Model", bound=nn.Module)
 
 
 def described(factory: Callable[Arguments, Model]) -> Callable[Arguments, Model]:
-    """Let a function that builds a model record its own name and arguments, defaults included, on what it returns."""
+    """Let a function that builds a model leave its own name and arguments in the ``description`` of what it returns."""
     signature = inspect.signature(factory)
 
     @wraps(factory)
@@ -29,16 +27,31 @@ def described(factory: Callable[Arguments, Model]) -> Callable[Arguments, Model]
         model = factory(*args, **kwargs)
         bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
-        arguments = {name: _json_value(value) for name, value in bound.arguments.items()}
-        model.description = {"factory": factory.__name__, "arguments": arguments}
+        given = {n: v for n, v in bound.arguments.items() if v is not standard_normal and v is not diagonal}
+        arguments = {name: _json_value(value) for name, value in given.items()}
+        object.__setattr__(model, "description", {"factory": factory.__name__, "arguments": arguments})
         return model
 
     return recording
 
 
+def written(call: str) -> dict[str, Any] | None:
+    """The name and the arguments of a call as it is written, such as ``"normal(log_var=0.0)"``; None of nothing."""
+    if not call:
+        return None
+    node = ast.parse(call, mode="eval").body
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+        arguments = {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in node.keywords}
+        return {"name": node.func.id, "arguments": arguments}
+    return {"name": call, "arguments": {}}
+
+
 def _json_value(value: Any) -> Any:
     if isinstance(value, Likelihood):
-        return value.spec
+        return written(value.name)
+    if isinstance(value, (Prior, Posterior)):  # as its class would be called
+        names = inspect.signature(type(value)).parameters
+        return {"name": type(value).__name__, "arguments": {name: getattr(value, name) for name in names}}
     if isinstance(value, (tuple, list)):
         return [_json_value(item) for item in value]
     if isinstance(value, type):

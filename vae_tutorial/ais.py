@@ -8,20 +8,17 @@ Wu, Burda, Salakhutdinov and Grosse, *On the Quantitative Analysis of Decoder-Ba
 Shapes: K chains, B examples, L latent dimensions.
 """
 
-import math
-from collections.abc import Callable
-from functools import partial
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from vae_tutorial._random import standard_noise, uniform_noise
-from vae_tutorial._validation import require_count, require_finite, require_float, require_rows
+from vae_tutorial._validation import not_finite_allowed, require_count, require_finite, require_float, require_rows
 from vae_tutorial.models import VAE
 
 N_PILOT = 8  # chains that find the step sizes
-N_PILOT_MOVES = 200  # that each of them makes at least, however few the temperatures
+N_PILOT_MOVES = 200  # that each of them makes along the path, about; one at least for each temperature
 TARGET = 0.65  # of the acceptance rate, where Hamiltonian moves are most efficient (Beskos et al., 2013)
 RATE = 0.3  # of the step size's logarithm, for each unit of acceptance too much
 
@@ -138,30 +135,19 @@ class _State(NamedTuple):
     """Where the chains are, and what their next move needs to know of it."""
 
     z: Tensor  # (K, B, L)
+    log_prior: Tensor  # log p(z), (K, B)
     log_likelihood: Tensor  # log p(x | z), (K, B)
+    prior_gradient: Tensor  # of log p(z) in z, (K, B, L)
     gradient: Tensor  # of log p(x | z) in z, (K, B, L)
 
 
-def _at(log_likelihood: Callable[[Tensor, Tensor], Tensor], x: Tensor, z: Tensor) -> _State:
+def _at(model: VAE, x: Tensor, z: Tensor) -> _State:
     with torch.enable_grad():
         z = z.detach().requires_grad_()
-        value = log_likelihood(x, z)
-        (gradient,) = torch.autograd.grad(value.sum(), z)
-    return _State(z.detach(), value.detach(), gradient)
-
-
-def _or_minus_infinity(model: VAE, x: Tensor, z: Tensor) -> Tensor:
-    """log p(x | z), where the model cannot compute it -inf; the points at which it cannot are found by halving."""
-    try:
-        return model.log_likelihood(x, z)
-    except ValueError:  # NaN or infinite values in z, in the decoder's output or in its likelihood
-        if z.ndim == 3:
-            x, rows = x.expand(len(z), *x.shape).flatten(0, 1), z.flatten(0, 1)
-            return _or_minus_infinity(model, x, rows).view(z.shape[:2])
-        if len(z) == 1:
-            return (0 * z).nan_to_num().sum(-1) - math.inf  # as a function of z, since its gradient is asked for
-        halves = zip(x.tensor_split(2), z.tensor_split(2), strict=True)
-        return torch.cat([_or_minus_infinity(model, *half) for half in halves])
+        log_prior, log_likelihood = model.log_prior(z), model.log_likelihood(x, z)
+        (prior_gradient,) = torch.autograd.grad(log_prior.sum(), z)
+        (gradient,) = torch.autograd.grad(log_likelihood.sum(), z)
+    return _State(z.detach(), log_prior.detach(), log_likelihood.detach(), prior_gradient, gradient)
 
 
 def _anneal(
@@ -174,7 +160,7 @@ def _anneal(
     generator: torch.Generator | None,
 ) -> Tensor:
     """Log-weights of chains that start at ``z``; ``step_sizes`` holds one number for each inner temperature and x."""
-    state = _at(model.log_likelihood, x, z)
+    state = _at(model, x, z)
     log_w = torch.zeros_like(state.log_likelihood, dtype=torch.float64)
     inner = zip(betas[1:-1].tolist(), step_sizes, strict=True)
     for difference in betas.diff().tolist():
@@ -201,10 +187,10 @@ def _move(
     """
 
     def minus_energy(state: _State, momentum: Tensor) -> Tensor:
-        return beta * state.log_likelihood - 0.5 * (state.z**2 + momentum**2).sum(-1)  # the prior is N(0, I)
+        return state.log_prior + beta * state.log_likelihood - 0.5 * (momentum**2).sum(-1)
 
     momentum = standard_noise(start.z.shape, like=start.z, generator=generator)
-    # Trajectories of one fixed length could all return to where they started: 2 pi is the period of the prior.
+    # Trajectories of one fixed length could all return to where they started: 2 pi is the period of N(0, I).
     jitter = 0.8 + 0.4 * uniform_noise(start.log_likelihood.shape, like=start.z, generator=generator)
     end, end_momentum, stable = _leapfrog(model, x, start, momentum, beta, step_size * jitter, n_leapfrog)
     log_ratio = minus_energy(end, end_momentum) - minus_energy(start, momentum)
@@ -219,14 +205,15 @@ def _leapfrog(
     """Where the trajectories end, with what momentum, and which met only points with a log-likelihood, shape (K, B)."""
 
     def force(state: _State) -> Tensor:
-        return beta * state.gradient - state.z  # the gradient of log p(z) is -z
+        return state.prior_gradient + beta * state.gradient
 
     state, stable, step = start, torch.ones_like(start.log_likelihood, dtype=torch.bool), step.unsqueeze(-1)
     for _ in range(n_leapfrog):
         momentum = momentum + 0.5 * step * force(state)
         z = _where(stable, state.z + step * momentum, start.z)
-        state = _at(partial(_or_minus_infinity, model), x, z)
-        stable = stable & state.log_likelihood.isfinite() & state.gradient.isfinite().all(-1)
+        with not_finite_allowed():
+            state = _at(model, x, z)
+        stable = stable & (state.log_prior + state.log_likelihood).isfinite() & force(state).isfinite().all(-1)
         momentum = momentum + 0.5 * step * force(state)
     return state, momentum, stable
 
@@ -237,8 +224,8 @@ def _where(chosen: Tensor, new: Tensor, old: Tensor) -> Tensor:
 
 def _step_sizes(model: VAE, x: Tensor, betas: Tensor, n_leapfrog: int, generator: torch.Generator | None) -> Tensor:
     """For each inner temperature and example the step at which pilot chains are accepted at about the target rate."""
-    state = _at(model.log_likelihood, x, _from_prior(model, x, N_PILOT, generator))
-    log_step = torch.zeros_like(state.z[0, :, 0])  # a step of 1 suits the prior
+    state = _at(model, x, _from_prior(model, x, N_PILOT, generator))
+    log_step = torch.zeros_like(state.z[0, :, 0])  # a step of 1 suits the prior N(0, I)
     found = []
     for beta in betas[1:-1].tolist():
         for _ in range(max(1, N_PILOT_MOVES // len(betas))):
@@ -249,5 +236,5 @@ def _step_sizes(model: VAE, x: Tensor, betas: Tensor, n_leapfrog: int, generator
 
 
 def _from_prior(model: VAE, x: Tensor, n: int, generator: torch.Generator | None) -> Tensor:
-    like = next(model.decoder.parameters())
-    return standard_noise((n, len(x), model.latent_dim), like=like, generator=generator)
+    with torch.no_grad():
+        return model.prior.sample((n, len(x), model.latent_dim), like=model.a_weight(), generator=generator)

@@ -1,7 +1,8 @@
 r"""Networks that know where a pixel lies: convolutional and residual VAEs, for images and for time series.
 
-All of them take flat rows and give flat rows, as `VAE` wants them; the axes of the image exist inside only. Shapes: K
-samples, B examples, D dimensions of x, L latent dimensions.
+All of them take flat rows and give flat rows, as `VAE` wants them; the axes of the image exist inside only. A colour
+image is a row of all of its first channel, then all of its second, and so on. Shapes: B examples, C channels, D
+dimensions of x, L latent dimensions.
 """
 
 import math
@@ -14,30 +15,9 @@ from torch import Tensor, nn
 from vae_tutorial._description import described
 from vae_tutorial._validation import require_count
 from vae_tutorial.likelihoods import Likelihood
-from vae_tutorial.models import VAE, require_likelihood
-
-
-class FlatRows(nn.Sequential):
-    """Layers one after the other, for rows with any number of leading axes.
-
-    A convolution knows one leading axis only. Here (..., n) goes in as (N, n), and what comes out is flattened to
-    (..., m).
-
-    Example:
-        >>> layers = FlatRows(nn.Unflatten(1, (1, 8, 8)), nn.Conv2d(1, 3, 8))
-        >>> layers(torch.zeros(5, 2, 64)).shape
-        torch.Size([5, 2, 3])
-    """
-
-    def __init__(self, *layers: nn.Module) -> None:
-        super().__init__(*layers)
-
-    def forward(self, input: Tensor) -> Tensor:
-        """The layers' output for each row."""
-        rows = input.reshape(-1, input.shape[-1])
-        for layer in self:
-            rows = layer(rows)
-        return rows.reshape(*input.shape[:-1], -1)
+from vae_tutorial.models import VAE, require_parts
+from vae_tutorial.posteriors import Posterior, diagonal
+from vae_tutorial.priors import Prior, standard_normal
 
 
 class ResidualBlock(nn.Module):
@@ -68,7 +48,15 @@ class ResidualBlock(nn.Module):
 
 
 @described
-def conv_vae(image_shape: tuple[int, int], latent_dim: int, likelihood: Likelihood, *, seed: int) -> VAE:
+def conv_vae(
+    image_shape: tuple[int, ...],
+    latent_dim: int,
+    likelihood: Likelihood,
+    *,
+    seed: int,
+    prior: Prior = standard_normal,
+    posterior: Posterior = diagonal,
+) -> VAE:
     """A VAE with two convolutions that halve the image, and two transposed ones that double it.
 
     Encoder: image, 16 channels of half its sides, 32 of a quarter, a linear layer. Decoder: the same backwards. Kernels
@@ -77,17 +65,20 @@ def conv_vae(image_shape: tuple[int, int], latent_dim: int, likelihood: Likeliho
     where a transposed convolution has one for each channel.
 
     Args:
-        image_shape: height and width of an image, multiples of 4; D is their product.
+        image_shape: (height, width) of an image, or (channels, height, width); the sides are multiples of 4. D is the
+            product of all.
         latent_dim: L, the number of latent dimensions.
-        likelihood: the distribution of x given z. The decoder gives one image for each of its ``n_params``.
+        likelihood: the distribution of x given z. The decoder gives as many images as it has ``n_params``.
         seed: fixes the initial weights; the global random state is left as it was.
+        prior, posterior: as for `VAE`.
 
     Returns:
         The `VAE`, on the CPU, in float32.
 
     Raises:
-        TypeError: ``likelihood`` is not a `Likelihood`.
-        ValueError: ``image_shape`` is not two multiples of 4, or ``latent_dim`` not an integer of at least 1.
+        TypeError: ``likelihood``, ``prior`` or ``posterior`` is none.
+        ValueError: ``image_shape`` is neither (height, width) nor (channels, height, width), its sides are no multiples
+            of 4, or ``latent_dim`` is not an integer of at least 1.
 
     Example:
         >>> from vae_tutorial.likelihoods import bernoulli
@@ -95,11 +86,20 @@ def conv_vae(image_shape: tuple[int, int], latent_dim: int, likelihood: Likeliho
         >>> sum(parameter.numel() for parameter in model.parameters())
         105257
     """
-    return _strided_vae(_image_sides(image_shape), latent_dim, likelihood, seed, nn.Conv2d, nn.ConvTranspose2d)
+    shape = _image_shape(image_shape)
+    return _strided_vae(shape, latent_dim, likelihood, seed, prior, posterior, nn.Conv2d, nn.ConvTranspose2d)
 
 
 @described
-def conv1d_vae(n_steps: int, latent_dim: int, likelihood: Likelihood, *, seed: int) -> VAE:
+def conv1d_vae(
+    n_steps: int,
+    latent_dim: int,
+    likelihood: Likelihood,
+    *,
+    seed: int,
+    prior: Prior = standard_normal,
+    posterior: Posterior = diagonal,
+) -> VAE:
     """`conv_vae` for time series: the same layers with one axis, time, in place of height and width.
 
     Args:
@@ -107,43 +107,56 @@ def conv1d_vae(n_steps: int, latent_dim: int, likelihood: Likelihood, *, seed: i
         latent_dim: L, the number of latent dimensions.
         likelihood: the distribution of x given z. The decoder gives one series for each of its ``n_params``.
         seed: fixes the initial weights; the global random state is left as it was.
+        prior, posterior: as for `VAE`.
 
     Returns:
         The `VAE`, on the CPU, in float32.
 
     Raises:
-        TypeError: ``likelihood`` is not a `Likelihood`.
+        TypeError: ``likelihood``, ``prior`` or ``posterior`` is none.
         ValueError: ``n_steps`` is not a multiple of 4, or ``latent_dim`` not an integer of at least 1.
 
     Example:
         >>> from vae_tutorial.likelihoods import normal
         >>> model = conv1d_vae(64, 3, normal(0.0), seed=0)
-        >>> model.decode(torch.zeros(5, 2, 3)).shape
+        >>> model.decode(torch.zeros(5, 2, 3)).shape  # samples and examples become rows, and come back
         torch.Size([5, 2, 64])
     """
-    sides = _multiples_of_4("a multiple of 4", [n_steps], n_steps=n_steps)
-    return _strided_vae(sides, latent_dim, likelihood, seed, nn.Conv1d, nn.ConvTranspose1d)
+    _require_multiples_of_4("a multiple of 4", [n_steps], n_steps=n_steps)
+    shape = (1, int(n_steps))
+    return _strided_vae(shape, latent_dim, likelihood, seed, prior, posterior, nn.Conv1d, nn.ConvTranspose1d)
 
 
 @described
-def resnet_vae(image_shape: tuple[int, int], latent_dim: int, likelihood: Likelihood, *, seed: int) -> VAE:
+def resnet_vae(
+    image_shape: tuple[int, ...],
+    latent_dim: int,
+    likelihood: Likelihood,
+    *,
+    seed: int,
+    prior: Prior = standard_normal,
+    posterior: Posterior = diagonal,
+) -> VAE:
     """`conv_vae` with a residual block after each change of size.
 
     For images of 28×28 it has about as many parameters as `conv_vae`: what the blocks cost is saved where that spends
     nearly everything, since the linear layers see 16 channels in place of 32. For smaller images it has more.
 
     Args:
-        image_shape: height and width of an image, multiples of 4; D is their product.
+        image_shape: (height, width) of an image, or (channels, height, width); the sides are multiples of 4. D is the
+            product of all.
         latent_dim: L, the number of latent dimensions.
-        likelihood: the distribution of x given z. The decoder gives one image for each of its ``n_params``.
+        likelihood: the distribution of x given z. The decoder gives as many images as it has ``n_params``.
         seed: fixes the initial weights; the global random state is left as it was.
+        prior, posterior: as for `VAE`.
 
     Returns:
         The `VAE`, on the CPU, in float32.
 
     Raises:
-        TypeError: ``likelihood`` is not a `Likelihood`.
-        ValueError: ``image_shape`` is not two multiples of 4, or ``latent_dim`` not an integer of at least 1.
+        TypeError: ``likelihood``, ``prior`` or ``posterior`` is none.
+        ValueError: ``image_shape`` is neither (height, width) nor (channels, height, width), its sides are no multiples
+            of 4, or ``latent_dim`` is not an integer of at least 1.
 
     Example:
         >>> from vae_tutorial.likelihoods import bernoulli
@@ -151,24 +164,24 @@ def resnet_vae(image_shape: tuple[int, int], latent_dim: int, likelihood: Likeli
         >>> sum(parameter.numel() for parameter in model.parameters())
         104777
     """
-    height, width = _image_sides(image_shape)
+    channels, height, width = _image_shape(image_shape)
     require_count(latent_dim=latent_dim)
-    require_likelihood(likelihood)
+    require_parts(likelihood, prior, posterior)
     coarse = (16, height // 4, width // 4)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        encoder = FlatRows(
-            nn.Unflatten(1, (1, height, width)),
-            nn.Conv2d(1, 16, 3, stride=2, padding=1),
+        encoder = nn.Sequential(
+            nn.Unflatten(1, (channels, height, width)),
+            nn.Conv2d(channels, 16, 3, stride=2, padding=1),
             ResidualBlock(16),
             nn.Conv2d(16, 32, 3, stride=2, padding=1),
             ResidualBlock(32),
             nn.ReLU(),
             nn.Conv2d(32, 16, 1),
             nn.Flatten(),
-            nn.Linear(math.prod(coarse), 2 * latent_dim),
+            nn.Linear(math.prod(coarse), len(posterior.names) * latent_dim),
         )
-        decoder = FlatRows(
+        decoder = nn.Sequential(
             nn.Linear(latent_dim, math.prod(coarse)),
             nn.Unflatten(1, coarse),
             nn.Conv2d(16, 32, 1),
@@ -176,56 +189,64 @@ def resnet_vae(image_shape: tuple[int, int], latent_dim: int, likelihood: Likeli
             nn.ConvTranspose2d(32, 16, 3, stride=2, padding=1, output_padding=1),
             ResidualBlock(16),
             nn.ReLU(),
-            nn.ConvTranspose2d(16, likelihood.n_params, 3, stride=2, padding=1, output_padding=1),
+            nn.ConvTranspose2d(16, likelihood.n_params * channels, 3, stride=2, padding=1, output_padding=1),
+            nn.Flatten(),  # all channels of one parameter, then all of the next
         )
-    return VAE(encoder, decoder, latent_dim, likelihood)
+    return VAE(encoder, decoder, latent_dim, likelihood, prior, posterior)
 
 
 def _strided_vae(
-    sides: tuple[int, ...],
+    shape: tuple[int, ...],
     latent_dim: int,
     likelihood: Likelihood,
     seed: int,
+    prior: Prior,
+    posterior: Posterior,
     conv: Callable[..., nn.Module],
     conv_transpose: Callable[..., nn.Module],
 ) -> VAE:
-    """`conv_vae` for any number of axes."""
+    """`conv_vae` for any number of axes; ``shape`` is channels and sides."""
     require_count(latent_dim=latent_dim)
-    require_likelihood(likelihood)
+    require_parts(likelihood, prior, posterior)
+    channels, *sides = shape
     halves = dict(kernel_size=3, stride=2, padding=1)
     doubles = halves | dict(output_padding=1)
     coarse = (32, *(side // 4 for side in sides))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        encoder = FlatRows(
-            nn.Unflatten(1, (1, *sides)),
-            conv(1, 16, **halves),
+        encoder = nn.Sequential(
+            nn.Unflatten(1, shape),
+            conv(channels, 16, **halves),
             nn.ReLU(),
             conv(16, 32, **halves),
             nn.ReLU(),
             nn.Flatten(),
-            nn.Linear(math.prod(coarse), 2 * latent_dim),
+            nn.Linear(math.prod(coarse), len(posterior.names) * latent_dim),
         )
-        decoder = FlatRows(
+        decoder = nn.Sequential(
             nn.Linear(latent_dim, math.prod(coarse)),
             nn.Unflatten(1, coarse),
             nn.ReLU(),
             conv_transpose(32, 16, **doubles),
             nn.ReLU(),
-            conv_transpose(16, likelihood.n_params, **doubles),  # flattened: all of one parameter, then all of the next
+            conv_transpose(16, likelihood.n_params * channels, **doubles),
+            nn.Flatten(),  # all channels of one parameter, then all of the next
         )
-    return VAE(encoder, decoder, latent_dim, likelihood)
+    return VAE(encoder, decoder, latent_dim, likelihood, prior, posterior)
 
 
-def _image_sides(image_shape: tuple[int, int]) -> tuple[int, ...]:
-    if not isinstance(image_shape, (tuple, list)) or len(image_shape) != 2:
-        raise ValueError(f"image_shape must be (height, width), got {image_shape!r}")
-    return _multiples_of_4("two multiples of 4", image_shape, image_shape=image_shape)
+def _image_shape(image_shape: tuple[int, ...]) -> tuple[int, ...]:
+    """(channels, height, width); an image without channels has one."""
+    if not isinstance(image_shape, (tuple, list)) or len(image_shape) not in (2, 3):
+        raise ValueError(f"image_shape must be (height, width) or (channels, height, width), got {image_shape!r}")
+    channels, height, width = image_shape if len(image_shape) == 3 else (1, *image_shape)
+    require_count(channels=channels)
+    _require_multiples_of_4("multiples of 4 in height and width", (height, width), image_shape=image_shape)
+    return int(channels), int(height), int(width)
 
 
-def _multiples_of_4(expected: str, sides: Sequence[int], **argument: object) -> tuple[int, ...]:
-    """The sides as ``int``; each must be one that can be halved twice and doubled back."""
+def _require_multiples_of_4(expected: str, sides: Sequence[int], **argument: object) -> None:
+    """The sides can be halved twice and doubled back."""
     ((name, came),) = argument.items()
     if any(not isinstance(side, Integral) or side < 1 or side % 4 for side in sides):
         raise ValueError(f"{name} must be {expected}, to be halved twice and doubled back, got {came!r}")
-    return tuple(int(side) for side in sides)

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from vae_tutorial._random import standard_noise
-from vae_tutorial._validation import require_count, require_finite, require_float
-from vae_tutorial.gaussian import kl_standard_normal, log_normal, reparameterize
+from vae_tutorial._validation import require_count, require_finite, require_finite_result, require_float
 from vae_tutorial.models import VAE
 
 
@@ -45,7 +44,8 @@ def elbo_terms(
 
     With :math:`z^{(k)} = \mu_\phi(x) + \sigma_\phi(x) \odot \varepsilon^{(k)}`, the log-likelihood term is
     :math:`\frac1K \sum_k \log p_\theta(x \mid z^{(k)})`. Estimator B (the default) takes the KL term in closed form;
-    estimator A averages :math:`\log q_\phi(z^{(k)} \mid x) - \log p(z^{(k)})` over the same samples.
+    estimator A averages :math:`\log q_\phi(z^{(k)} \mid x) - \log p(z^{(k)})` over the same samples. It stands in for B
+    where the KL of the model's posterior from its prior has no closed form.
 
     Args:
         model: the VAE.
@@ -73,13 +73,12 @@ def elbo_terms(
         >>> torch.equal(terms.elbo, terms.log_likelihood - terms.kl)
         True
     """
-    # q(z|x) = N(mu, diag(exp(log_var))); z, shape (K, B, L), is drawn from it with eps
-    mu, log_var, z = _posterior_samples(model, x, n_samples, eps, generator)
+    params = model.encode(x)
+    z, log_q = posterior_samples(model, params, n_samples, eps, generator)
     log_likelihood = model.log_likelihood(x, z).mean(0)
-    if analytic_kl:
-        kl = kl_standard_normal(mu, log_var)
-    else:
-        kl = (log_normal(z, mu, log_var) - model.log_prior(z)).mean(0)
+    kl = _closed_form_kl(model, params) if analytic_kl else None
+    if kl is None:
+        kl = (log_q - model.log_prior(z)).mean(0)
     return ElboTerms(log_likelihood, kl)
 
 
@@ -155,13 +154,8 @@ def log_weights(
         >>> bool((log_w - exact.log_marginal(x)).abs().max() < 1e-12)
         True
     """
-    mu, log_var, z = _posterior_samples(model, x, n_samples, eps, generator)
-    return _log_weights(model, model.log_likelihood(x, z), mu, log_var, z)
-
-
-def _log_weights(model: VAE, log_likelihood: Tensor, mu: Tensor, log_var: Tensor, z: Tensor) -> Tensor:
-    """The same, of samples of N(mu, exp(log_var)) that are at hand, with log p(x|z)."""
-    return log_likelihood + model.log_prior(z) - log_normal(z, mu, log_var)
+    z, log_q = posterior_samples(model, model.encode(x), n_samples, eps, generator)
+    return model.log_likelihood(x, z) + model.log_prior(z) - log_q
 
 
 def iwae_bound(log_w: Tensor) -> Tensor:
@@ -229,9 +223,9 @@ def iwae_terms(
         >>> torch.allclose(iwae_terms(model, x, eps=eps).elbo, bound)
         True
     """
-    mu, log_var, z = _posterior_samples(model, x, n_samples, eps, generator)
+    z, log_q = posterior_samples(model, model.encode(x), n_samples, eps, generator)
     log_likelihood = model.log_likelihood(x, z)
-    log_w = _log_weights(model, log_likelihood, mu, log_var, z)
+    log_w = log_likelihood + model.log_prior(z) - log_q
     at_posterior = (torch.softmax(log_w, 0) * log_likelihood).sum(0)
     return ElboTerms(at_posterior, at_posterior - iwae_bound(log_w))
 
@@ -261,15 +255,44 @@ def effective_sample_size(log_w: Tensor) -> Tensor:
     return 1 / (normalized**2).sum(0)
 
 
-def _posterior_samples(
-    model: VAE, x: Tensor, n_samples: int, eps: Tensor | None, generator: torch.Generator | None
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The parameters of q(z|x), shape (B, L) each, and samples of it, (K, B, L)."""
-    mu, log_var = model.encode(x)  # q(z|x) = N(mu, diag(exp(log_var)))
+def posterior_samples(
+    model: VAE,
+    params: tuple[Tensor, ...],
+    n_samples: int = 1,
+    eps: Tensor | None = None,
+    generator: torch.Generator | None = None,
+) -> tuple[Tensor, Tensor]:
+    r"""Samples of :math:`q_\phi(z \mid x)`, differentiable in its parameters, and their log-densities.
+
+    Args:
+        model: the VAE.
+        params: what ``model.encode(x)`` gave.
+        n_samples, eps, generator: as for `elbo_terms`.
+
+    Returns:
+        z, shape (K, B, L), and :math:`\log q_\phi(z \mid x)` in nats, shape (K, B).
+
+    Raises:
+        TypeError: ``eps`` is not a floating-point tensor, or ``generator`` is not a ``torch.Generator``.
+        ValueError: ``eps`` does not have the shape (K, B, L), ``n_samples`` is not an integer of at least 1, or a value
+            is not finite.
+    """
+    like = params[0]
     if eps is None:
         require_count(n_samples=n_samples)
-        eps = standard_noise((n_samples, *mu.shape), like=mu, generator=generator)
-    require_float(eps=eps)
-    if eps.ndim != 3 or eps.shape[1:] != mu.shape:
-        raise ValueError(f"eps must have shape (K, B, L) = (K, {mu.shape[0]}, {mu.shape[1]}), got {tuple(eps.shape)}")
-    return mu, log_var, reparameterize(mu, log_var, eps)
+        eps = standard_noise((n_samples, *like.shape), like=like, generator=generator)
+    else:
+        require_float(eps=eps)
+        if eps.ndim != 3 or eps.shape[1:] != like.shape:
+            B, L = like.shape
+            raise ValueError(f"eps must have shape (K, B, L) = (K, {B}, {L}), got {tuple(eps.shape)}")
+    z, log_q = model.posterior.sample(params, eps)
+    named = dict(zip(model.posterior.names, params, strict=True))
+    return z, require_finite_result(log_q, **named, eps=eps)
+
+
+def _closed_form_kl(model: VAE, params: tuple[Tensor, ...]) -> Tensor | None:
+    """KL(q(z|x) ‖ p(z)), shape (B,), where prior and posterior know it."""
+    if (gaussian := model.posterior.gaussian(params)) is None or (kl := model.prior.kl(*gaussian)) is None:
+        return None
+    return require_finite_result(kl, **dict(zip(model.posterior.names, params, strict=True)))

@@ -11,8 +11,7 @@ from torch import Tensor
 
 from vae_tutorial._extra import of_the_chapters
 from vae_tutorial._validation import require_count, require_finite, require_float, require_positive
-from vae_tutorial.bounds import _log_weights
-from vae_tutorial.gaussian import reparameterize
+from vae_tutorial.bounds import posterior_samples
 from vae_tutorial.models import VAE
 
 with of_the_chapters():
@@ -22,9 +21,8 @@ NOISE_BLOCK = 1000
 """How many samples of an example have their noise drawn at once; fixed, or the noise would depend on ``chunk``."""
 
 
-@torch.no_grad()
 def marginal_log_likelihood(
-    model: VAE, x: Tensor, n_samples: int, *, seed: int, chunk: int = 500, progress: bool = True
+    model: VAE, x: Tensor, n_samples: int, *, seed: int, chunk: int = 1000, progress: bool = True
 ) -> Tensor:
     r"""Estimates of log p(x) by importance sampling: the importance-weighted bound with many samples.
 
@@ -64,28 +62,27 @@ def marginal_log_likelihood(
     seeds = torch.randint(2**62, (len(x),), generator=torch.Generator().manual_seed(seed))
     at_a_time = max(1, chunk // n_samples)
     log_sums = []
-    with tqdm(total=len(x), unit="example", disable=not progress) as bar:
+    with torch.no_grad(), tqdm(total=len(x), unit="example", disable=not progress) as bar:
         for rows, own_seeds in zip(x.split(at_a_time), seeds.split(at_a_time), strict=True):
-            mu, log_var = model.encode(rows)
-            noise = zip(*(_noise_blocks(n_samples, mu, s) for s in own_seeds.tolist()), strict=True)
+            params = model.encode(rows)
+            noise = zip(*(_noise_blocks(n_samples, params[0], s) for s in own_seeds.tolist()), strict=True)
             pieces = (eps for block in noise for eps in torch.stack(block, 1).split(max(1, chunk // len(rows))))
-            samples = (reparameterize(mu, log_var, eps) for eps in pieces)
-            weights = (_log_weights(model, model.log_likelihood(rows, z), mu, log_var, z) for z in samples)
+            samples = (posterior_samples(model, params, eps=eps) for eps in pieces)
+            weights = (model.log_likelihood(rows, z) + model.log_prior(z) - log_q for z, log_q in samples)
             parts = [torch.logsumexp(log_w.double(), 0) for log_w in weights]
             log_sums.append(torch.logsumexp(torch.stack(parts), 0))
             bar.update(len(rows))
     return torch.cat(log_sums) - math.log(n_samples)
 
 
-def _noise_blocks(n_samples: int, mu: Tensor, seed: int) -> Iterator[Tensor]:
+def _noise_blocks(n_samples: int, like: Tensor, seed: int) -> Iterator[Tensor]:
     """The noise of one example, at most NOISE_BLOCK samples at a time, each of shape (samples, L)."""
     generator = torch.Generator().manual_seed(seed)
     for start in range(0, n_samples, NOISE_BLOCK):
-        shape = (min(NOISE_BLOCK, n_samples - start), mu.shape[-1])
-        yield torch.randn(shape, generator=generator, dtype=torch.float32).to(mu)  # the same for a model in float64
+        shape = (min(NOISE_BLOCK, n_samples - start), like.shape[-1])
+        yield torch.randn(shape, generator=generator, dtype=torch.float32).to(like)  # the same for a model in float64
 
 
-@torch.no_grad()
 def unit_activity(model: VAE, x: Tensor, *, batch_size: int = 1000) -> Tensor:
     r"""How much each latent unit says about x: the variance of its posterior mean over the examples.
 
@@ -93,7 +90,7 @@ def unit_activity(model: VAE, x: Tensor, *, batch_size: int = 1000) -> Tensor:
         = \operatorname{Var}_{x} \bigl( \mu_{\phi,l}(x) \bigr)
 
     (Burda, Grosse and Salakhutdinov, 2016.) A unit that ignores x has 0; one that is known exactly, and is distributed
-    as the prior over the examples, has 1.
+    as the prior N(0, I) over the examples, has 1.
 
     Args:
         model: the VAE.
@@ -118,7 +115,8 @@ def unit_activity(model: VAE, x: Tensor, *, batch_size: int = 1000) -> Tensor:
     require_count(batch_size=batch_size)
     if len(x) < 2:
         raise ValueError(f"x must hold at least 2 examples, whose means are compared; got shape {tuple(x.shape)}")
-    means = torch.cat([model.encode(rows)[0] for rows in x.split(batch_size)])
+    with torch.no_grad():
+        means = torch.cat([model.posterior.mean(model.encode(rows)) for rows in x.split(batch_size)])
     return means.var(0)
 
 

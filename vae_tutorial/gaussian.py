@@ -5,12 +5,10 @@ standard deviation, so the three cannot be confused. Densities and divergences a
 one value per example, in nats. Shapes: K samples, B examples, D dimensions.
 """
 
-import math
-
 import torch
 from torch import Tensor
-from torch.autograd.function import BackwardCFunction, FunctionCtx
 
+from vae_tutorial import formulas
 from vae_tutorial._random import standard_noise
 from vae_tutorial._validation import (
     require_aligned,
@@ -29,8 +27,6 @@ __all__ = [
     "reparameterize",
     "standard_noise",
 ]
-
-LOG_2PI = math.log(2 * math.pi)
 
 
 def log_normal(x: Tensor, mu: Tensor, log_var: Tensor) -> Tensor:
@@ -63,10 +59,7 @@ def log_normal(x: Tensor, mu: Tensor, log_var: Tensor) -> Tensor:
     require_same_shape(mu=mu, log_var=log_var)
     require_same_dtype(mu=mu, log_var=log_var)
     require_aligned(x=x, mu=mu)
-    # Scaled before it is squared: dividing (x - mu)**2 by the variance loses its gradient below log_var = -44.
-    standardized = (x - mu) * torch.exp(-0.5 * log_var)
-    log_density = -0.5 * (LOG_2PI + log_var + standardized**2).sum(-1)
-    return require_finite_result(log_density, x=x, mu=mu, log_var=log_var)
+    return require_finite_result(formulas.log_normal(x, mu, log_var), x=x, mu=mu, log_var=log_var)
 
 
 def log_standard_normal(z: Tensor) -> Tensor:
@@ -87,7 +80,7 @@ def log_standard_normal(z: Tensor) -> Tensor:
         -4.3379
     """
     require_float(z=z)
-    return require_finite_result(-0.5 * (LOG_2PI + z**2).sum(-1), z=z)
+    return require_finite_result(formulas.log_standard_normal(z), z=z)
 
 
 def kl_standard_normal(mu: Tensor, log_var: Tensor) -> Tensor:
@@ -111,6 +104,7 @@ def kl_standard_normal(mu: Tensor, log_var: Tensor) -> Tensor:
         ValueError: shapes differ, an argument is empty or not finite, or the result overflows.
 
     Example:
+        >>> import math
         >>> mu = torch.tensor([[1.0, 0.0]])
         >>> log_var = torch.tensor([[0.0, math.log(4.0)]])
         >>> kl = kl_standard_normal(mu, log_var)
@@ -120,8 +114,7 @@ def kl_standard_normal(mu: Tensor, log_var: Tensor) -> Tensor:
     require_float(mu=mu, log_var=log_var)
     require_same_shape(mu=mu, log_var=log_var)
     require_same_dtype(mu=mu, log_var=log_var)
-    kl = 0.5 * (mu**2 + ExpMinus1Minus.apply(log_var)).sum(-1)
-    return require_finite_result(kl, mu=mu, log_var=log_var)
+    return require_finite_result(formulas.kl_standard_normal(mu, log_var), mu=mu, log_var=log_var)
 
 
 def kl_normal(mu_q: Tensor, log_var_q: Tensor, mu_p: Tensor, log_var_p: Tensor) -> Tensor:
@@ -150,9 +143,7 @@ def kl_normal(mu_q: Tensor, log_var_q: Tensor, mu_p: Tensor, log_var_p: Tensor) 
     require_float(**arguments)
     require_same_shape(**arguments)
     require_same_dtype(**arguments)
-    standardized = (mu_q - mu_p) * torch.exp(-0.5 * log_var_p)
-    kl = 0.5 * (standardized**2 + ExpMinus1Minus.apply(log_var_q - log_var_p)).sum(-1)
-    return require_finite_result(kl, **arguments)
+    return require_finite_result(formulas.kl_normal(mu_q, log_var_q, mu_p, log_var_p), **arguments)
 
 
 def reparameterize(
@@ -193,27 +184,4 @@ def reparameterize(
     if eps.ndim < mu.ndim:
         raise ValueError(f"eps must have at least the axes of mu, got eps {tuple(eps.shape)}, mu {tuple(mu.shape)}")
     require_finite(log_var=log_var)  # a log-variance of -inf would leave z finite
-    z = mu + torch.exp(0.5 * log_var) * eps
-    return require_finite_result(z, mu=mu, log_var=log_var, eps=eps)
-
-
-def exp_minus_1_minus(t: Tensor) -> Tensor:
-    """e^t - 1 - t, to full relative precision: its Taylor series where the difference would cancel."""
-    series = torch.zeros_like(t)
-    for k in range(16, 1, -1):  # Horner: sum over k >= 2 of t^(k-2) / k!
-        series = series * t + 1 / math.factorial(k)
-    return torch.where(t.abs() < 0.5, t**2 * series, torch.expm1(t) - t)
-
-
-class ExpMinus1Minus(torch.autograd.Function):
-    """The same with its derivative, e^t - 1: autograd would take the series apart, which costs more than the rest."""
-
-    @staticmethod
-    def forward(ctx: FunctionCtx, t: Tensor) -> Tensor:
-        ctx.save_for_backward(t)
-        return exp_minus_1_minus(t)
-
-    @staticmethod
-    def backward(ctx: BackwardCFunction, *gradients: Tensor) -> Tensor:
-        (gradient,), (t,) = gradients, ctx.saved_tensors
-        return gradient * torch.expm1(t)
+    return require_finite_result(formulas.reparameterize(mu, log_var, eps), mu=mu, log_var=log_var, eps=eps)

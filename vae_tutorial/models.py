@@ -5,38 +5,38 @@ Shapes: K samples, B examples, D dimensions of x, L latent dimensions.
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from vae_tutorial._description import described
-from vae_tutorial._random import standard_noise
 from vae_tutorial._validation import require_count, require_finite, require_float, require_rows
-from vae_tutorial.gaussian import log_standard_normal
 from vae_tutorial.likelihoods import Likelihood
+from vae_tutorial.posteriors import Posterior, diagonal
+from vae_tutorial.priors import Prior, standard_normal
 
 
 class VAE(nn.Module):
     r"""A latent-variable model with its approximate posterior.
 
-    .. math:: p(z) = \mathcal{N}(0, I), \qquad p_\theta(x \mid z) = \text{likelihood}(x; \text{decoder}(z)), \qquad
-        q_\phi(z \mid x) = \mathcal{N}\bigl(\mu_\phi(x), \operatorname{diag} \sigma_\phi^2(x)\bigr)
+    .. math:: p(z) = \text{prior}(z), \qquad p_\theta(x \mid z) = \text{likelihood}(x; \text{decoder}(z)), \qquad
+        q_\phi(z \mid x) = \text{posterior}(z; \text{encoder}(x))
 
+    By default :math:`p(z) = \mathcal{N}(0, I)` and
+    :math:`q_\phi(z \mid x) = \mathcal{N}(\mu_\phi(x), \operatorname{diag} \sigma_\phi^2(x))`.
     There is no ``forward``: each method is one of the model's distributions, under its own name.
 
     Args:
-        encoder: maps x, shape (B, D), to L means followed by L log-variances, shape (B, 2L).
-        decoder: maps z, shape (..., L), to the likelihood's parameters, shape (..., D·n_params).
+        encoder: maps x, shape (N, D), to what the posterior asks for, L numbers of each, shape (N, L·n): by default L
+            means, then L log-variances.
+        decoder: maps z, shape (N, L), to the likelihood's parameters, shape (N, D·n_params).
         latent_dim: L, at least 1.
         likelihood: the distribution of x given the decoder's output.
-
-    Attributes:
-        description: how to build this model again: the name of the factory that built it and the arguments, as values
-            that JSON can hold; None for a model put together by hand.
+        prior: the distribution of z.
+        posterior: the family of :math:`q_\phi(z \mid x)`.
 
     Raises:
-        TypeError: ``likelihood`` is not a `Likelihood`.
+        TypeError: ``likelihood``, ``prior`` or ``posterior`` is none.
         ValueError: ``latent_dim`` is not an integer of at least 1.
 
     Example:
@@ -47,63 +47,79 @@ class VAE(nn.Module):
         torch.Size([3, 784])
     """
 
-    def __init__(self, encoder: nn.Module, decoder: nn.Module, latent_dim: int, likelihood: Likelihood) -> None:
+    def __init__(
+        self,
+        encoder: nn.Module,
+        decoder: nn.Module,
+        latent_dim: int,
+        likelihood: Likelihood,
+        prior: Prior = standard_normal,
+        posterior: Posterior = diagonal,
+    ) -> None:
         super().__init__()
         require_count(latent_dim=latent_dim)
-        require_likelihood(likelihood)
+        require_parts(likelihood, prior, posterior)
         self.encoder = encoder
         self.decoder = decoder
         self.latent_dim = latent_dim
         self.likelihood = likelihood
-        self.description: dict[str, Any] | None = None
+        self.prior = prior
+        self.posterior = posterior
 
-    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def encode(self, x: Tensor) -> tuple[Tensor, ...]:
         r"""The parameters of :math:`q_\phi(z \mid x)`.
 
         Args:
             x: examples, shape (B, D).
 
         Returns:
-            ``mu`` and ``log_var``, each of shape (B, L).
+            What the posterior asks for, each of shape (B, L): by default ``mu`` and ``log_var``.
 
         Raises:
             TypeError: ``x`` is not a floating-point tensor.
             ValueError: ``x`` is not two-dimensional, empty or not finite, does not fit the encoder in shape or
-                dtype, or the encoder's output is not (B, 2L).
+                dtype, or the encoder's output does not have the right shape.
         """
         require_rows(x=x)
         params = _apply(self.encoder, x=x)
-        if params.shape != (len(x), 2 * self.latent_dim):
+        names = self.posterior.names
+        if params.shape != (expected := (len(x), len(names) * self.latent_dim)):
             raise ValueError(
-                f"the encoder must give mu and log_var, shape {(len(x), 2 * self.latent_dim)} for "
+                f"the encoder must give {' and '.join(names)}, shape {expected} for "
                 f"latent_dim={self.latent_dim}, got {tuple(params.shape)}"
             )
-        mu, log_var = params.chunk(2, -1)
-        return mu, log_var  # q(z|x) = N(mu, diag(exp(log_var)))
+        return params.chunk(len(names), -1)
 
     def decode(self, z: Tensor) -> Tensor:
         r"""The parameters of :math:`p_\theta(x \mid z)`.
 
         Args:
-            z: latent points, shape (..., L).
+            z: latent points, shape (..., L). The decoder sees them as rows, (N, L), whatever their leading axes.
 
         Returns:
             The decoder's output, shape (..., D·n_params).
 
         Raises:
             TypeError: ``z`` is not a floating-point tensor.
-            ValueError: the last axis of ``z`` is not L, or ``z`` is empty, not finite or not of the
-                decoder's dtype.
+            ValueError: the last axis of ``z`` is not L; ``z`` is empty, not finite or not of the decoder's dtype; or
+                the decoder's output is not one flat row for each row it got.
         """
         require_float(z=z)
         require_finite(z=z)
         if z.shape[-1] != self.latent_dim:
             raise ValueError(f"z must have {self.latent_dim} latent dimensions (last axis), got {tuple(z.shape)}")
-        return _apply(self.decoder, z=z)
+        rows = z.reshape(-1, self.latent_dim)
+        params = _apply(self.decoder, z=rows)
+        if params.ndim != 2 or len(params) != len(rows):
+            raise ValueError(
+                f"the decoder must give one flat row of parameters for each of the {len(rows)} rows of z, got "
+                f"{tuple(params.shape)}: end an image decoder with nn.Flatten()"
+            )
+        return params.reshape(*z.shape[:-1], -1)
 
     def log_prior(self, z: Tensor) -> Tensor:
-        """log p(z) in nats, shape (...) for ``z`` of shape (..., L); the prior is N(0, I)."""
-        return log_standard_normal(z)
+        """log p(z) in nats, shape (...) for ``z`` of shape (..., L)."""
+        return self.prior.log_prob(z)
 
     def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
         r""":math:`\log p_\theta(x \mid z)` in nats.
@@ -117,7 +133,6 @@ class VAE(nn.Module):
         """
         return self.likelihood.log_prob(x, self.decode(z))
 
-    @torch.no_grad()
     def sample(self, n: int, *, generator: torch.Generator | None = None) -> Tensor:
         r"""Draw from the model: z from the prior, then x from :math:`p_\theta(x \mid z)`, noise included.
 
@@ -126,15 +141,25 @@ class VAE(nn.Module):
             generator: where the noise is drawn from; PyTorch's global one by default.
 
         Returns:
-            Samples of x, shape (n, D).
+            Samples of x, shape (n, D), without gradient.
 
         Raises:
             TypeError: ``generator`` is not a ``torch.Generator``.
             ValueError: ``n`` is not an integer of at least 1.
         """
         require_count(n=n)
-        z = standard_noise((n, self.latent_dim), like=next(self.decoder.parameters()), generator=generator)
-        return self.likelihood.sample(self.decode(z), generator=generator)
+        with torch.no_grad():
+            z = self.prior.sample((n, self.latent_dim), like=self.a_weight(), generator=generator)
+            return self.likelihood.sample(self.decode(z), generator=generator)
+
+    def a_weight(self) -> Tensor:
+        """One of the weights, which tells dtype and device; those of the decoder come first."""
+        weights = (*self.decoder.parameters(), *self.parameters())
+        return weights[0] if weights else torch.empty(())
+
+    def extra_repr(self) -> str:
+        """What `print` shows beside the networks."""
+        return f"latent_dim={self.latent_dim}, likelihood={self.likelihood}"
 
 
 def _apply(network: nn.Module, **argument: Tensor) -> Tensor:
@@ -151,12 +176,17 @@ def _apply(network: nn.Module, **argument: Tensor) -> Tensor:
         ) from error
 
 
-def require_likelihood(likelihood: Likelihood) -> None:
+def require_parts(likelihood: Likelihood, prior: Prior, posterior: Posterior) -> None:
+    """Each of the three is what its name says."""
     if not isinstance(likelihood, Likelihood):
         raise TypeError(
             "likelihood must be a Likelihood, such as likelihoods.bernoulli or likelihoods.normal(0.0), "
             f"got {getattr(likelihood, '__name__', repr(likelihood))}"
         )
+    if not isinstance(prior, Prior):
+        raise TypeError(f"prior must be a Prior, such as priors.standard_normal, got {prior!r}")
+    if not isinstance(posterior, Posterior) or not posterior.names:
+        raise TypeError(f"posterior must be a Posterior with names, such as posteriors.diagonal, got {posterior!r}")
 
 
 @described
@@ -168,6 +198,8 @@ def mlp_vae(
     *,
     seed: int,
     activation: type[nn.Module] = nn.ReLU,
+    prior: Prior = standard_normal,
+    posterior: Posterior = diagonal,
 ) -> VAE:
     """A VAE whose encoder and decoder are networks with one hidden layer, or several.
 
@@ -179,12 +211,13 @@ def mlp_vae(
         likelihood: the distribution of x given z.
         seed: fixes the initial weights; the global random state is left as it was.
         activation: the hidden layers' nonlinearity, a module class.
+        prior, posterior: as for `VAE`.
 
     Returns:
         The `VAE`, on the CPU, in float32.
 
     Raises:
-        TypeError: ``likelihood`` is not a `Likelihood`.
+        TypeError: ``likelihood``, ``prior`` or ``posterior`` is none.
         ValueError: one of the sizes is not an integer of at least 1.
 
     Example:
@@ -198,12 +231,12 @@ def mlp_vae(
     require_count(x_dim=x_dim, latent_dim=latent_dim)
     for width in widths:
         require_count(hidden_dim=width)
-    require_likelihood(likelihood)
+    require_parts(likelihood, prior, posterior)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        encoder = _mlp((x_dim, *widths, 2 * latent_dim), activation)
+        encoder = _mlp((x_dim, *widths, len(posterior.names) * latent_dim), activation)
         decoder = _mlp((latent_dim, *reversed(widths), x_dim * likelihood.n_params), activation)
-    return VAE(encoder, decoder, latent_dim, likelihood)
+    return VAE(encoder, decoder, latent_dim, likelihood, prior, posterior)
 
 
 def _mlp(widths: Sequence[int], activation: type[nn.Module]) -> nn.Sequential:

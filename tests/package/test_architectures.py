@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from vae_tutorial.architectures import FlatRows, ResidualBlock, conv1d_vae, conv_vae, resnet_vae
+from vae_tutorial.architectures import ResidualBlock, conv1d_vae, conv_vae, resnet_vae
 from vae_tutorial.bounds import elbo
 from vae_tutorial.likelihoods import bernoulli, normal, normal_diag
 from vae_tutorial.models import mlp_vae
@@ -53,7 +53,7 @@ def test_conv_vae_has_the_shapes_and_sizes_of_its_source():
     half, quarter = (16, 14, 14), (32, 7, 7)
     x, z = torch.zeros(B, 784), torch.zeros(B, 20)
     assert shapes(model.encoder, x) == [(1, 28, 28), half, half, quarter, quarter, (1568,), (40,)]
-    assert shapes(model.decoder, z) == [(1568,), quarter, quarter, half, half, (1, 28, 28)]
+    assert shapes(model.decoder, z) == [(1568,), quarter, quarter, half, half, (1, 28, 28), (784,)]
     encoder = [16 * 1 * 9, 16, 32 * 16 * 9, 32, 40 * 32 * 49, 40]
     decoder = [20 * 32 * 49, 32 * 49, 32 * 16 * 9, 16, 16 * 1 * 9, 1]
     assert [parameter.numel() for parameter in model.parameters()] == [*encoder, *decoder]
@@ -138,7 +138,7 @@ def test_gradients_of_the_bound_reach_every_parameter(factory, shape):
 def test_parameters_come_one_after_the_other(factory, shape):
     """D means, then D log-variances: the last layer's channels in order, each a whole image."""
     model = factory(shape, L, normal_diag, seed=0)
-    last = model.decoder[-1]
+    last = model.decoder[-2]
     with torch.no_grad():
         last.weight.zero_()
         last.bias.copy_(torch.tensor([0.3, -1.7]))
@@ -148,10 +148,35 @@ def test_parameters_come_one_after_the_other(factory, shape):
     assert torch.equal(model.likelihood.mean(params), mu)
 
 
+@pytest.mark.parametrize("factory", [conv_vae, resnet_vae])
+def test_the_rows_of_a_colour_image_are_its_channels_one_after_the_other(factory):
+    """D means of three channels, then D log-variances; and the encoder sees the channels as they lie in the row."""
+    model = factory((3, 8, 12), L, normal_diag, seed=0)
+    numbers = torch.tensor([0.3, -1.7, 2.5, 0.1, 0.2, -0.4])
+    last = model.decoder[-2]
+    with torch.no_grad():
+        last.weight.zero_()
+        last.bias.copy_(numbers)
+    params = model.decode(values(K, B, L))
+    assert params.shape == (K, B, 2 * 3 * 8 * 12)
+    assert torch.equal(params, numbers.repeat_interleave(8 * 12).expand(K, B, -1))
+    image = values(B, 3, 8, 12)
+    seen = model.encoder[0](image.flatten(1))
+    assert torch.equal(seen, image)
+    one, other = model.encode(image.flatten(1)), model.encode(image.flip(1).flatten(1))
+    assert not torch.allclose(one[0], other[0], atol=1e-3)
+
+
+def test_one_channel_is_a_gray_image():
+    one, gray = conv_vae((1, 8, 12), L, bernoulli, seed=3), conv_vae((8, 12), L, bernoulli, seed=3)
+    assert all(map(torch.equal, one.state_dict().values(), gray.state_dict().values()))
+    assert list(one.state_dict()) == list(gray.state_dict())
+
+
 def convolutions(model):
     """The encoder without its linear layer, the decoder without its own: what must commute with shifts."""
     encoder = [layer for layer in model.encoder if not isinstance(layer, (nn.Linear, nn.Flatten))]
-    return nn.Sequential(*encoder), nn.Sequential(*list(model.decoder)[2:])
+    return nn.Sequential(*encoder), nn.Sequential(*list(model.decoder)[2:-1])
 
 
 @every_image
@@ -166,7 +191,7 @@ def test_pixels_stay_where_they_are(factory, shape):
     row, column = divmod(x.grad.abs().argmax().item(), width)
     assert row < height // 2 and column >= width // 2
 
-    image = FlatRows(*list(model.decoder)[1:])  # from the coarse map on, what comes before sees all of it
+    image = nn.Sequential(*list(model.decoder)[1:])  # from the coarse map on, what comes before sees all of it
     coarse = torch.zeros(1, math.prod(model.decoder[1].unflattened_size))
     bump = coarse.clone().view(model.decoder[1].unflattened_size)
     bump[0, 0, -1] = 100.0  # top right
@@ -224,24 +249,30 @@ def test_weights_are_those_of_the_seed(factory, shape):
 def test_nothing_is_made_on_another_device_or_in_another_dtype(factory, shape):
     """The meta device refuses tensors of the CPU, so no GPU is needed to find one made inside."""
     model = factory(shape, L, normal_diag, seed=0).to("meta")
-    x, z = torch.empty(B, x_dim(shape), device="meta"), torch.empty(K, B, L, device="meta")
+    x, z = torch.empty(B, x_dim(shape), device="meta"), torch.empty(K * B, L, device="meta")
     assert model.encoder(x).shape == (B, 2 * L) and model.encoder(x).is_meta
-    assert model.decoder(z).shape == (K, B, 2 * x_dim(shape)) and model.decoder(z).is_meta
+    assert model.decoder(z).shape == (K * B, 2 * x_dim(shape)) and model.decoder(z).is_meta
     assert factory(shape, L, normal_diag, seed=0).double().decode(values(B, L)).dtype == torch.float64
 
 
 @pytest.mark.parametrize("factory", [conv_vae, resnet_vae])
-@pytest.mark.parametrize("shape", [28, (28,), (1, 28, 28), "28", None, torch.zeros(2)])
-def test_an_image_shape_that_is_not_two_numbers_is_refused(factory, shape):
-    with pytest.raises(ValueError, match=r"image_shape must be \(height, width\), got"):
+@pytest.mark.parametrize("shape", [28, (28,), (1, 1, 28, 28), "28", None, torch.zeros(2)])
+def test_an_image_shape_that_is_not_two_or_three_numbers_is_refused(factory, shape):
+    with pytest.raises(ValueError, match=r"image_shape must be \(height, width\) or \(channels, height, width\), got"):
         factory(shape, L, bernoulli, seed=0)
 
 
 @pytest.mark.parametrize("factory", [conv_vae, resnet_vae])
 @pytest.mark.parametrize("shape", [(28, 30), (7, 8), (0, 4), (-4, 4), (28.0, 28), (True, 4)])
 def test_sides_that_cannot_be_halved_twice_are_refused(factory, shape):
-    with pytest.raises(ValueError, match=r"image_shape must be two multiples of 4.*got"):
+    with pytest.raises(ValueError, match=r"image_shape must be multiples of 4 in height and width.*got"):
         factory(shape, L, bernoulli, seed=0)
+
+
+@pytest.mark.parametrize("channels", [0, -1, 1.5, True, None])
+def test_the_number_of_channels_is_a_count(channels):
+    with pytest.raises(ValueError, match="channels must be an integer of at least 1, got"):
+        conv_vae((channels, 8, 8), L, bernoulli, seed=0)
 
 
 @pytest.mark.parametrize("n_steps", [30, 0, -4, 64.0, (64,), None])

@@ -98,13 +98,23 @@ def test_many_samples_agree_with_quadrature():
 
 
 def weights(prior=1.0, q=1.0, plus=0.0, wider=0.0, join=lambda log_w: log_w, columns=lambda log_px: log_px):
-    """The log-weights with one of their parts replaced."""
+    """`marginal_log_likelihood` with one part of its weights replaced: by a model whose distributions are wrong."""
 
-    def of_samples(model, log_likelihood, mu, log_var, z):
-        log_q = log_normal(z, mu, log_var + wider)
-        return join(columns(log_likelihood) + prior * model.log_prior(z) - q * log_q + plus)
+    def replace(monkeypatch):
+        log_prior, log_likelihood = VAE.log_prior, VAE.log_likelihood
 
-    return of_samples
+        def samples(model, params, *, eps):
+            mu, log_var = params
+            z = mu + torch.exp(0.5 * log_var) * eps
+            return z, q * log_normal(z, mu, log_var + wider) - plus
+
+        monkeypatch.setattr(evaluation, "posterior_samples", samples)
+        monkeypatch.setattr(VAE, "log_prior", lambda model, z: prior * log_prior(model, z))
+        monkeypatch.setattr(VAE, "log_likelihood", lambda model, x, z: columns(log_likelihood(model, x, z)))
+        logsumexp = torch.logsumexp
+        monkeypatch.setattr(torch, "logsumexp", lambda log_w, axis: logsumexp(join(log_w), axis))
+
+    return replace
 
 
 WRONG = {
@@ -119,13 +129,13 @@ WRONG = {
 
 
 def test_right_weights_pass_in_the_place_of_the_packages(monkeypatch):
-    monkeypatch.setattr(evaluation, "_log_weights", weights())
+    weights()(monkeypatch)
     assert_unbiased()
 
 
 @pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG.keys())
 def test_unbiasedness_catches_wrong_weights(monkeypatch, wrong):
-    monkeypatch.setattr(evaluation, "_log_weights", wrong)
+    wrong(monkeypatch)
     with pytest.raises(AssertionError):
         assert_unbiased()
 

@@ -5,27 +5,16 @@ header also holds the model's description and a SHA-256 of everything, so that a
 model. The checkpoints of `vae_tutorial.training.fit` are files of the same kind.
 """
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import torch
-
-from vae_tutorial import likelihoods
 from vae_tutorial._validation import require_finite
-from vae_tutorial.architectures import conv1d_vae, conv_vae, resnet_vae
+from vae_tutorial.checkpoints.describe import build, describe
 from vae_tutorial.checkpoints.files import CheckpointError, read, write
-from vae_tutorial.models import VAE, mlp_vae
+from vae_tutorial.models import VAE
 
 __all__ = ["save", "load", "CheckpointError"]
 
-FACTORIES: dict[str, Callable[..., VAE]] = {
-    "mlp_vae": mlp_vae,
-    "conv_vae": conv_vae,
-    "conv1d_vae": conv1d_vae,
-    "resnet_vae": resnet_vae,
-}
-SHIPPED = Path(__file__).parent / "data"
+SHIPPED = Path(__file__).parents[1] / "data"
 
 
 def save(model: VAE, path: str | Path) -> None:
@@ -42,16 +31,17 @@ def save(model: VAE, path: str | Path) -> None:
     Example:
         >>> import tempfile
         >>> from vae_tutorial.likelihoods import bernoulli
+        >>> from vae_tutorial.models import mlp_vae
         >>> model = mlp_vae(3, 8, 2, bernoulli, seed=0)
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     save(model, folder + "/model.safetensors")
         ...     again = load(folder + "/model.safetensors")
-        >>> all(map(torch.equal, model.parameters(), again.parameters()))
+        >>> all((a == b).all() for a, b in zip(model.parameters(), again.parameters()))
         True
     """
     weights = model.state_dict()
     require_finite(**{name: value for name, value in weights.items() if value.is_floating_point()})
-    write(path, weights, {"kind": "model", "description": _described(model)})
+    write(path, weights, {"kind": "model", "description": describe(model)})
 
 
 def load(path: str | Path) -> VAE:
@@ -79,43 +69,12 @@ def load(path: str | Path) -> VAE:
     weights, content = read(path)
     if content["kind"] != "model":
         raise CheckpointError(f"{path} holds an unfinished run: fit(…, checkpoint=…, resume=True) goes on with it")
-    model = _built(content["description"], path)
+    try:
+        model = build(content["description"])
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from error
     try:
         model.load_state_dict(weights, assign=True)
     except RuntimeError as error:
         raise CheckpointError(f"{path}: its weights do not fit the model it describes: {error}") from error
     return model.eval()
-
-
-def _described(model: VAE) -> dict[str, Any]:
-    """The model's description, with the likelihood as its name and arguments."""
-    description: dict[str, Any] | None = getattr(model, "description", None)
-    if description is None:
-        raise CheckpointError(
-            "only a model that mlp_vae or another function of the package built says how to build it again; "
-            "of your own, keep model.state_dict() by safetensors.torch.save_file"
-        )
-    arguments = dict(description["arguments"])
-    if arguments["likelihood"] is None:  # a value without a spec is one of the module's own, or nobody's
-        names = [name for name, value in vars(likelihoods).items() if value is model.likelihood]
-        if not names:
-            raise CheckpointError(f"the likelihood {model.likelihood} does not say how to build it again")
-        arguments["likelihood"] = {"name": names[0], "arguments": {}}
-    return description | {"arguments": arguments}
-
-
-def _built(description: dict[str, Any], path: str | Path) -> VAE:
-    """The model of a description, with new weights."""
-    try:
-        factory, arguments = FACTORIES[description["factory"]], dict(description["arguments"])
-        spec = arguments.pop("likelihood")
-        likelihood = getattr(likelihoods, spec["name"])
-        if not isinstance(likelihood, likelihoods.Likelihood):
-            likelihood = likelihood(**spec["arguments"])
-        if "activation" in arguments:
-            arguments["activation"] = getattr(torch.nn.modules.activation, arguments["activation"])
-        return factory(likelihood=likelihood, **arguments)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(
-            f"{path} describes a model that this version of the package cannot build: {description}"
-        ) from error

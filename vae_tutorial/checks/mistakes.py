@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.distributions import Normal
 
-from vae_tutorial.gaussian import LOG_2PI
+from vae_tutorial.formulas import LOG_2PI
 from vae_tutorial.models import VAE
 
 # What may be done wrong with one value per example, shape (B,), and with one per example and dimension, shape (B, L).

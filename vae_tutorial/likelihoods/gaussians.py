@@ -6,21 +6,29 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vae_tutorial._validation import (
-    require_number,
-)
-from vae_tutorial.gaussian import log_normal, reparameterize
-from vae_tutorial.likelihoods.likelihood import Likelihood, likelihood, spec
+from vae_tutorial import formulas
+from vae_tutorial._validation import require_number
+from vae_tutorial.gaussian import reparameterize
+from vae_tutorial.likelihoods.likelihood import Given, Likelihood, likelihood
+
+Split = Callable[[Tensor], tuple[Tensor, Tensor]]  # params, (..., n_params, D), to mean and log-variance
 
 
-def _gaussian(n_params: int, split: Callable[[Tensor], tuple[Tensor, Tensor]]) -> Likelihood:
-    """The Gaussian likelihood whose mean and log-variance ``split`` reads from ``params``, (..., n_params, D)."""
-    return likelihood(
-        n_params,
-        lambda x, params: log_normal(x, *split(params)),
-        lambda params: split(params)[0],
-        lambda params, generator: reparameterize(*split(params), generator=generator),
-    )
+def _gaussian(name: str, n_params: int, split: Split) -> Likelihood:
+    functions = (Given(f, split) for f in (_log_prob, _mean, _sample))
+    return likelihood(name, n_params, *functions)
+
+
+def _log_prob(split: Split, x: Tensor, params: Tensor) -> Tensor:
+    return formulas.log_normal(x, *split(params))
+
+
+def _mean(split: Split, params: Tensor) -> Tensor:
+    return split(params)[0]
+
+
+def _sample(split: Split, params: Tensor, generator: torch.Generator | None) -> Tensor:
+    return reparameterize(*split(params), generator=generator)
 
 
 def normal(log_var: float) -> Likelihood:
@@ -46,12 +54,12 @@ def normal(log_var: float) -> Likelihood:
         -720.45
     """
     log_var = require_number(log_var=log_var)
+    return _gaussian(f"normal(log_var={log_var!r})", 1, Given(_fixed, log_var))
 
-    def split(params: Tensor) -> tuple[Tensor, Tensor]:
-        mu = params.squeeze(-2)
-        return mu, torch.full_like(mu, log_var)
 
-    return _gaussian(1, split)._replace(spec=spec("normal", log_var=log_var))
+def _fixed(log_var: float, params: Tensor) -> tuple[Tensor, Tensor]:
+    mu = params.squeeze(-2)
+    return mu, torch.full_like(mu, log_var)
 
 
 def normal_diag_above(min_log_var: float) -> Likelihood:
@@ -78,12 +86,12 @@ def normal_diag_above(min_log_var: float) -> Likelihood:
         True
     """
     min_log_var = require_number(min_log_var=min_log_var)
+    return _gaussian(f"normal_diag_above(min_log_var={min_log_var!r})", 2, Given(_above, min_log_var))
 
-    def split(params: Tensor) -> tuple[Tensor, Tensor]:
-        mu, unconstrained = params.unbind(-2)
-        return mu, min_log_var + F.softplus(unconstrained - min_log_var)
 
-    return _gaussian(2, split)._replace(spec=spec("normal_diag_above", min_log_var=min_log_var))
+def _above(min_log_var: float, params: Tensor) -> tuple[Tensor, Tensor]:
+    mu, unconstrained = params.unbind(-2)
+    return mu, min_log_var + F.softplus(unconstrained - min_log_var)
 
 
 def _two_parts(params: Tensor) -> tuple[Tensor, Tensor]:
@@ -91,7 +99,7 @@ def _two_parts(params: Tensor) -> tuple[Tensor, Tensor]:
     return mu, log_var
 
 
-normal_diag = _gaussian(2, _two_parts)
+normal_diag = _gaussian("normal_diag", 2, _two_parts)
 r"""Gaussian dimensions with learned variances, ``params`` D means followed by D log-variances:
 :math:`p(x \mid z) = \mathcal{N}(x; \mu, \operatorname{diag} \sigma^2)`.
 
@@ -105,7 +113,7 @@ def _one_variance(params: Tensor) -> tuple[Tensor, Tensor]:
     return mu, log_vars.mean(-1, keepdim=True).expand_as(mu)
 
 
-sigma_normal = _gaussian(2, _one_variance)
+sigma_normal = _gaussian("sigma_normal", 2, _one_variance)
 r"""Gaussian dimensions that share one learned variance, ``params`` D means followed by D numbers whose average is the
 log-variance: :math:`p(x \mid z) = \mathcal{N}(x; \mu, \sigma^2 I)`.
 

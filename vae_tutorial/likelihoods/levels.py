@@ -5,10 +5,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vae_tutorial._random import uniform_noise
-from vae_tutorial._validation import (
-    require_count,
-)
-from vae_tutorial.likelihoods.likelihood import Likelihood, likelihood, outside, spec
+from vae_tutorial._validation import require_count
+from vae_tutorial.likelihoods.likelihood import Given, Likelihood, likelihood, outside
 
 
 def _levels(x: Tensor, n_levels: int) -> Tensor:
@@ -17,7 +15,9 @@ def _levels(x: Tensor, n_levels: int) -> Tensor:
     level = scaled.round()
     low, high = level.aminmax()
     # Division by n_levels - 1 rounds; a hundredth of a level is more than that, and less than any noise.
-    if not (low >= 0 and high <= n_levels - 1 and (scaled - level).abs().max() < 0.01):
+    if not torch.compiler.is_compiling() and not (
+        low >= 0 and high <= n_levels - 1 and (scaled - level).abs().max() < 0.01
+    ):
         expected = f"lie on the {n_levels} levels k / {n_levels - 1} from 0 to 1"
         raise outside(x, expected, "give the n_levels of your data, and add no noise to it")
     return level
@@ -61,38 +61,41 @@ def discretized_logistic(n_levels: int = 256) -> Likelihood:
         1.0000
     """
     _require_levels(n_levels)
+    functions = (Given(f, n_levels) for f in (_logistic_log_prob, _logistic_mean, _logistic_sample))
+    return likelihood(f"discretized_logistic(n_levels={n_levels})", 2, *functions)
+
+
+def _logistic_log_prob(n_levels: int, x: Tensor, params: Tensor) -> Tensor:
+    level, top = _levels(x, n_levels), n_levels - 1
+    mu, log_scale = params.unbind(-2)
+    per_scale = torch.exp(-log_scale)
+    above = ((level + 0.5) / top - mu) * per_scale  # b
+    below = ((level - 0.5) / top - mu) * per_scale  # a
+    log_width = torch.log(-torch.expm1(-per_scale / top))  # log(1 - e^-(b - a))
+    bottom_cell, top_cell = level == 0, level == top
+    return (
+        F.logsigmoid(above).masked_fill(top_cell, 0.0)
+        + F.logsigmoid(-below).masked_fill(bottom_cell, 0.0)
+        + log_width.masked_fill(bottom_cell | top_cell, 0.0)
+    ).sum(-1)
+
+
+def _logistic_mean(n_levels: int, params: Tensor) -> Tensor:
     top = n_levels - 1
+    mu, log_scale = params.unbind(-2)
+    per_scale = torch.exp(-log_scale)
+    # The mean level is the sum over k = 1, ..., n - 1 of P(level >= k).
+    reached = (torch.sigmoid((mu - (k - 0.5) / top) * per_scale) for k in range(1, n_levels))
+    return sum(reached, torch.zeros_like(mu)) / top
 
-    def log_prob(x: Tensor, params: Tensor) -> Tensor:
-        level = _levels(x, n_levels)
-        mu, log_scale = params.unbind(-2)
-        per_scale = torch.exp(-log_scale)
-        above = ((level + 0.5) / top - mu) * per_scale  # b
-        below = ((level - 0.5) / top - mu) * per_scale  # a
-        log_width = torch.log(-torch.expm1(-per_scale / top))  # log(1 - e^-(b - a))
-        bottom_cell, top_cell = level == 0, level == top
-        return (
-            F.logsigmoid(above).masked_fill(top_cell, 0.0)
-            + F.logsigmoid(-below).masked_fill(bottom_cell, 0.0)
-            + log_width.masked_fill(bottom_cell | top_cell, 0.0)
-        ).sum(-1)
 
-    def mean(params: Tensor) -> Tensor:
-        mu, log_scale = params.unbind(-2)
-        per_scale = torch.exp(-log_scale)
-        # The mean level is the sum over k = 1, ..., n - 1 of P(level >= k).
-        reached = (torch.sigmoid((mu - (k - 0.5) / top) * per_scale) for k in range(1, n_levels))
-        return sum(reached, torch.zeros_like(mu)) / top
-
-    def sample(params: Tensor, generator: torch.Generator | None) -> Tensor:
-        mu, log_scale = params.unbind(-2)
-        uniform = uniform_noise(mu.shape, like=mu, generator=generator).clamp(
-            min=torch.finfo(mu.dtype).tiny
-        )  # a logit of 0 is infinite
-        x = mu + torch.exp(log_scale) * torch.logit(uniform)
-        return (x * top).clamp(0, top).round() / top
-
-    return likelihood(2, log_prob, mean, sample)._replace(spec=spec("discretized_logistic", n_levels=n_levels))
+def _logistic_sample(n_levels: int, params: Tensor, generator: torch.Generator | None) -> Tensor:
+    top = n_levels - 1
+    mu, log_scale = params.unbind(-2)
+    uniform = uniform_noise(mu.shape, like=mu, generator=generator)
+    above_0 = uniform.clamp(min=torch.finfo(mu.dtype).tiny)  # the logit of 0 is infinite
+    x = mu + torch.exp(log_scale) * torch.logit(above_0)
+    return (x * top).clamp(0, top).round() / top
 
 
 def categorical(n_levels: int) -> Likelihood:
@@ -119,19 +122,22 @@ def categorical(n_levels: int) -> Likelihood:
         0.3750
     """
     _require_levels(n_levels)
+    functions = (Given(f, n_levels) for f in (_categorical_log_prob, _categorical_mean, _categorical_sample))
+    return likelihood(f"categorical(n_levels={n_levels})", n_levels, *functions)
 
-    def log_prob(x: Tensor, params: Tensor) -> Tensor:
-        level, _ = torch.broadcast_tensors(_levels(x, n_levels).long().unsqueeze(-2), params[..., :1, :])
-        logits = params.expand(*level.shape[:-2], n_levels, -1)
-        return (logits.gather(-2, level).squeeze(-2) - params.logsumexp(-2)).sum(-1)
 
-    def mean(params: Tensor) -> Tensor:
-        x = torch.linspace(0, 1, n_levels, dtype=params.dtype, device=params.device)
-        return torch.einsum("...nd,n->...d", params.softmax(-2), x)
+def _categorical_log_prob(n_levels: int, x: Tensor, params: Tensor) -> Tensor:
+    level, _ = torch.broadcast_tensors(_levels(x, n_levels).long().unsqueeze(-2), params[..., :1, :])
+    logits = params.expand(*level.shape[:-2], n_levels, -1)
+    return (logits.gather(-2, level).squeeze(-2) - params.logsumexp(-2)).sum(-1)
 
-    def sample(params: Tensor, generator: torch.Generator | None) -> Tensor:
-        cumulative = params.softmax(-2).cumsum(-2)[..., :-1, :]  # the last is 1
-        uniform = uniform_noise(params[..., :1, :].shape, like=params, generator=generator)
-        return (uniform >= cumulative).sum(-2).to(params.dtype) / (n_levels - 1)
 
-    return likelihood(n_levels, log_prob, mean, sample)._replace(spec=spec("categorical", n_levels=n_levels))
+def _categorical_mean(n_levels: int, params: Tensor) -> Tensor:
+    x = torch.linspace(0, 1, n_levels, dtype=params.dtype, device=params.device)
+    return torch.einsum("...nd,n->...d", params.softmax(-2), x)
+
+
+def _categorical_sample(n_levels: int, params: Tensor, generator: torch.Generator | None) -> Tensor:
+    cumulative = params.softmax(-2).cumsum(-2)[..., :-1, :]  # the last is 1
+    uniform = uniform_noise(params[..., :1, :].shape, like=params, generator=generator)
+    return (uniform >= cumulative).sum(-2).to(params.dtype) / (n_levels - 1)

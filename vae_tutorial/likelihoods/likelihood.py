@@ -1,17 +1,14 @@
 """What a likelihood is, whatever x can be; and how one is made of three functions."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
-from vae_tutorial._validation import (
-    aligned,
-    require_finite,
-    require_finite_result,
-    require_float,
-)
+from vae_tutorial._validation import aligned, require_finite, require_finite_result, require_float
 
 
 class Sampler(Protocol):
@@ -29,8 +26,7 @@ class Likelihood(NamedTuple):
             (B, D·n_params) or (K, B, D·n_params); the result (B,) or (K, B).
         mean: ``mean(params)``, the mean of x, shape (..., D).
         sample: ``sample(params, generator=None)``, one draw of x for each row of ``params``, shape (..., D).
-        spec: the function of this module that made it, and its arguments, as a saved model's file keeps them; None for
-            the module's own values, and for one of your own.
+        name: how it is written, such as ``"normal(log_var=0.0)"``; empty for one of your own.
 
     Each function raises TypeError where ``x`` or ``params`` is not a floating-point tensor or ``generator`` not a
     generator, and ValueError where one has the wrong shape, is empty or not finite, or where x cannot occur under the
@@ -41,45 +37,90 @@ class Likelihood(NamedTuple):
     log_prob: Callable[[Tensor, Tensor], Tensor]
     mean: Callable[[Tensor], Tensor]
     sample: Sampler
-    spec: dict[str, Any] | None = None
+    name: str = ""
+
+    def __repr__(self) -> str:
+        return self.name or f"Likelihood(n_params={self.n_params}, of your own)"
 
 
 def likelihood(
+    name: str,
     n_params: int,
     log_prob: Callable[[Tensor, Tensor], Tensor],
     mean: Callable[[Tensor], Tensor],
     sample: Callable[[Tensor, torch.Generator | None], Tensor],
 ) -> Likelihood:
     """The `Likelihood` of three functions that take checked ``params`` as (..., n_params, D)."""
+    return Likelihood(n_params, LogProb(n_params, log_prob), Mean(n_params, mean), Sample(n_params, sample), name)
 
-    def per_dimension(params: Tensor) -> Tensor:
-        require_float(params=params)
+
+# Classes and not closures, so that a likelihood, and a model with it, can be sent to another process, and so that two
+# likelihoods are equal where they are made of the same functions.
+
+
+class Given(partial[Any]):
+    """A function with its first arguments; equal to another one of the same."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Given) and (self.func, self.args) == (other.func, other.args)
+
+    def __hash__(self) -> int:
+        return hash((self.func, self.args))
+
+
+@dataclass(frozen=True)
+class LogProb:
+    """``log_prob`` of a likelihood: the formula, after checks of its arguments."""
+
+    n_params: int
+    formula: Callable[[Tensor, Tensor], Tensor]
+
+    def __call__(self, x: Tensor, params: Tensor) -> Tensor:
+        require_float(x=x, params=params)
         require_finite(params=params)
-        if params.shape[-1] % n_params:
-            raise ValueError(
-                f"params must hold {n_params} numbers for each dimension of x, got shape {tuple(params.shape)}"
-            )
-        parts: Tensor = params.unflatten(-1, (n_params, -1))
-        return parts
-
-    def checked_log_prob(x: Tensor, params: Tensor) -> Tensor:
-        parts = per_dimension(params)
-        require_float(x=x)
+        parts = per_dimension(params, self.n_params)
         if not aligned(x, parts[..., 0, :]):
             raise ValueError(
-                f"params must have the shape of x with {n_params} D on the last axis, or one more leading sample axis; "
-                f"got params {tuple(params.shape)} and x {tuple(x.shape)}"
+                f"params must have the shape of x with {self.n_params} D on the last axis, or one more leading sample "
+                f"axis; got params {tuple(params.shape)} and x {tuple(x.shape)}"
             )
-        return require_finite_result(log_prob(x, parts), x=x, params=params)
-
-    def checked_sample(params: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        return sample(per_dimension(params), generator)
-
-    return Likelihood(n_params, checked_log_prob, lambda params: mean(per_dimension(params)), checked_sample)
+        return require_finite_result(self.formula(x, parts), x=x, params=params)
 
 
-def spec(name: str, **arguments: float) -> dict[str, Any]:
-    return {"name": name, "arguments": arguments}
+@dataclass(frozen=True)
+class Mean:
+    """``mean`` of a likelihood: the formula, after checks of its argument."""
+
+    n_params: int
+    formula: Callable[[Tensor], Tensor]
+
+    def __call__(self, params: Tensor) -> Tensor:
+        require_float(params=params)
+        require_finite(params=params)
+        return self.formula(per_dimension(params, self.n_params))
+
+
+@dataclass(frozen=True)
+class Sample:
+    """``sample`` of a likelihood: the formula, after checks of its argument."""
+
+    n_params: int
+    formula: Callable[[Tensor, torch.Generator | None], Tensor]
+
+    def __call__(self, params: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        require_float(params=params)
+        require_finite(params=params)
+        return self.formula(per_dimension(params, self.n_params), generator)
+
+
+def per_dimension(params: Tensor, n_params: int) -> Tensor:
+    """``params`` as (..., n_params, D)."""
+    if params.shape[-1] % n_params:
+        raise ValueError(
+            f"params must hold {n_params} numbers for each dimension of x, got shape {tuple(params.shape)}"
+        )
+    parts: Tensor = params.unflatten(-1, (n_params, -1))
+    return parts
 
 
 def outside(x: Tensor, expected: str, hint: str = "") -> ValueError:

@@ -21,9 +21,9 @@ def _langevin(t: Tensor) -> Tensor:
     return torch.where(near_zero, small / fraction, 1 / torch.tanh(large) - 1 / large)
 
 
-def _continuous_bernoulli_log_prob(x: Tensor, params: Tensor) -> Tensor:
+def _log_prob(x: Tensor, params: Tensor) -> Tensor:
     low, high = x.detach().aminmax()
-    if not (low >= 0 and high <= 1):
+    if not torch.compiler.is_compiling() and not (low >= 0 and high <= 1):
         raise outside(x, "lie in [0, 1] for a continuous Bernoulli")
     logits, target = torch.broadcast_tensors(params.squeeze(-2), x)
     half = logits / 2
@@ -31,22 +31,20 @@ def _continuous_bernoulli_log_prob(x: Tensor, params: Tensor) -> Tensor:
     return (log_normalizer - F.binary_cross_entropy_with_logits(logits, target, reduction="none")).sum(-1)
 
 
-def _continuous_bernoulli_sample(params: Tensor, generator: torch.Generator | None) -> Tensor:
+def _mean(params: Tensor) -> Tensor:
+    return (1 + _langevin(params.squeeze(-2) / 2)) / 2
+
+
+def _sample(params: Tensor, generator: torch.Generator | None) -> Tensor:
     logits = params.squeeze(-2)
     # The distribution function (1 - e^(-t x)) / (1 - e^-t) is inverted for t = |l|; the other sign is its mirror image.
     t = logits.abs().clamp(min=torch.finfo(logits.dtype).tiny)
-    x = (-torch.log1p(uniform_noise(logits.shape, like=logits, generator=generator) * torch.expm1(-t)) / t).clamp(
-        max=1
-    )  # however it is rounded
+    uniform = uniform_noise(logits.shape, like=logits, generator=generator)
+    x = (-torch.log1p(uniform * torch.expm1(-t)) / t).clamp(max=1)  # however it is rounded
     return torch.where(logits < 0, x, 1 - x)
 
 
-continuous_bernoulli = likelihood(
-    1,
-    _continuous_bernoulli_log_prob,
-    lambda params: (1 + _langevin(params.squeeze(-2) / 2)) / 2,
-    _continuous_bernoulli_sample,
-)
+continuous_bernoulli = likelihood("continuous_bernoulli", 1, _log_prob, _mean, _sample)
 r"""Independent dimensions in [0, 1] whose density is the Bernoulli expression, normalized; ``params`` the logits
 :math:`\ell`:
 

@@ -1,53 +1,35 @@
-r"""Auto-Encoding Variational Bayes: stochastic gradient ascent on the ELBO."""
+"""Auto-Encoding Variational Bayes: stochastic gradient ascent on the ELBO."""
 
+import inspect
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from vae_tutorial._extra import of_the_chapters
-from vae_tutorial._validation import require_count, require_float, require_number, require_positive, require_rows
-from vae_tutorial.bounds import ElboTerms, elbo_terms
-from vae_tutorial.checkpoints.files import CheckpointError, sha256
+from vae_tutorial._validation import require_count, require_number, require_positive
+from vae_tutorial.bounds import elbo_terms
+from vae_tutorial.checkpoints.files import CheckpointError
 from vae_tutorial.history import History
 from vae_tutorial.models import VAE
 from vae_tutorial.schedules import Schedule
-from vae_tutorial.training.run import Run, finite_sums
+from vae_tutorial.training.device import best_device, cpu_threads, in_bfloat16
+from vae_tutorial.training.examples import Data, Examples, examples, in_turn
+from vae_tutorial.training.run import Run, full_name
+from vae_tutorial.training.step import Objective, finite_sums, take_step
 
 with of_the_chapters():
     from tqdm import tqdm
 
 
-class Objective(Protocol):
-    """What `fit` maximizes: ``objective(model, x, n_samples, generator=...)`` gives the `ElboTerms` of a minibatch."""
-
-    def __call__(self, model: VAE, x: Tensor, n_samples: int, /, *, generator: torch.Generator) -> ElboTerms: ...
-
-
-def best_device() -> torch.device:
-    """The fastest device at hand: CUDA, else Apple's MPS, else the CPU.
-
-    Example:
-        >>> best_device().type in ("cuda", "mps", "cpu")
-        True
-    """
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    if torch.backends.mps.is_available():
-        return torch.device("mps")
-    return torch.device("cpu")
-
-
 def fit(
     model: VAE,
-    x_train: Tensor,
-    x_val: Tensor | None = None,
+    x_train: Data,
+    x_val: Data | None = None,
     *,
     epochs: int,
     seed: int,
@@ -61,6 +43,8 @@ def fit(
     patience: int | None = None,
     checkpoint: str | Path | None = None,
     resume: bool = False,
+    callback: Callable[[History], object] | None = None,
+    compile: bool = False,
     bfloat16: bool = False,
     threads: int = 1,
     device: torch.device | str | None = None,
@@ -78,16 +62,18 @@ def fit(
 
     Args:
         model: the VAE; trained in place.
-        x_train: training examples, shape (N, D).
-        x_val: held-out examples, shape (N', D), measured after every epoch; never trained on.
+        x_train: training examples: a tensor or a NumPy array of shape (N, D), a file mapped into memory included; a
+            tuple of such an x and more with the same first axis; or a ``torch.utils.data.Dataset`` of their rows.
+        x_val: held-out examples, likewise, measured after every epoch; never trained on.
         epochs: passes over ``x_train``.
         seed: fixes the order of the examples and the noise: same seed, same machine, same bits. Layers that draw from
             PyTorch's global state, such as dropout, are not covered.
         batch_size: M, the number of examples in a minibatch.
         lr: Adam's learning rate; a positive number, or a function of the step (see `vae_tutorial.schedules`).
         beta: the weight of the KL term; a number of at least 0, or a function of the step.
-        n_samples: noise draws per example and step, the paper's L.
-        objective: ``objective(model, x, n_samples, generator=...)`` gives the `ElboTerms` of a minibatch.
+        n_samples: K, noise draws per example and step; the paper calls it L.
+        objective: ``objective(model, x, n_samples, generator=...)`` gives the `ElboTerms` of a minibatch. Where the
+            examples have more parts than x, they come in order: ``objective(model, x, y, n_samples, generator=...)``.
         average: the decay d, from 0 to below 1, of an exponential average of the weights over the steps,
             :math:`\bar\theta_t = d \, \bar\theta_{t-1} + (1 - d) \, \theta_t`, divided by :math:`1 - d^t` since it
             starts at 0 (Kingma and Ba, 2015, section 7.2). Validation takes the average, and the model ends with it;
@@ -97,8 +83,12 @@ def fit(
             of the best epoch.
         checkpoint: a file that holds, after every epoch, all that is needed to go on.
         resume: go on from ``checkpoint`` where it exists: on the same machine, with as many ``threads``, to the bits of
-            an uninterrupted run. The data and the arguments must be the same, except for ``epochs``, ``device``,
-            ``threads`` and ``progress``.
+            an uninterrupted run. The data and the arguments must be the same, except for ``epochs``, ``callback``,
+            ``device``, ``threads`` and ``progress``. Of a ``Dataset`` the first and the last example are compared.
+        callback: called with the history after every epoch, for a log of your own, such as
+            ``lambda history: print(history.elbo[-1], file=log)``.
+        compile: let ``torch.compile`` make one graph of the objective; it takes a minute and a C++ compiler. What
+            only values can tell, such as gray pixels for a Bernoulli, is then noticed by no check.
         bfloat16: let the networks compute in bfloat16, for large ones on GPUs that are made for it. Weights, noise,
             the terms of the ELBO and validation stay in the precision they have.
         threads: how many CPU threads PyTorch uses meanwhile. Two or more wait for each other at every operation, and
@@ -111,7 +101,8 @@ def fit(
         The `History`, that of the epochs before a resumption included.
 
     Raises:
-        TypeError: ``x_train`` or ``x_val`` is not a floating-point tensor, or a number is not one.
+        TypeError: ``x_train`` or ``x_val`` is none of these, does not hold floating-point numbers, or has parts that
+            the objective does not take; or a number is not one.
         ValueError: a shape or value is not valid; or, with its epoch and batch, a term or a gradient stopped being
             finite: the model then keeps the steps before that batch, the checkpoint the epochs before.
         CheckpointError: ``checkpoint`` cannot be written, is damaged, exists without ``resume``, or belongs to another
@@ -127,8 +118,11 @@ def fit(
         >>> history.elbo[-1] > history.elbo[0]
         True
     """
-    _require_examples(x_train=x_train, x_val=x_val)
+    train, val = examples("x_train", x_train), None if x_val is None else examples("x_val", x_val)
     require_count(epochs=epochs, batch_size=batch_size, n_samples=n_samples, threads=threads)
+    _require_taken("x_train", train, objective, n_samples=n_samples)
+    if val is not None:
+        _require_alike(train, val)
     lr, beta = _schedule(lr=lr), _schedule(beta=beta)
     if not 0 <= require_number(average=average) < 1:
         raise ValueError(f"average must be at least 0 and below 1, got {average!r}")
@@ -136,7 +130,7 @@ def fit(
         require_positive(max_grad_norm=max_grad_norm)
     if patience is not None:
         require_count(patience=patience)
-        if x_val is None:
+        if val is None:
             raise ValueError("patience needs x_val, whose ELBO it watches")
     if resume and checkpoint is None:
         raise ValueError("resume needs checkpoint, the file to go on from")
@@ -146,15 +140,15 @@ def fit(
     if checkpoint is not None and Path(checkpoint).exists() and not resume:
         raise CheckpointError(f"{checkpoint} exists: go on from it with resume=True, or delete it")
 
-    home = next(model.parameters()).device
+    home = model.a_weight().device
     device = torch.device(device) if device is not None else best_device()
     run = Run(model.to(device), seed=seed, average=average)
-    n_batches = math.ceil(len(x_train) / batch_size)
+    n_batches = math.ceil(len(train) / batch_size)
     fixed: dict[str, Any] = {}
     if checkpoint is not None:
         fixed = dict(
-            x_train=_fingerprint(x_train), x_val=_fingerprint(x_val), seed=seed, batch_size=batch_size,
-            n_samples=n_samples, objective=_full_name(objective), average=average, max_grad_norm=max_grad_norm,
+            x_train=train.fingerprint(), x_val=val.fingerprint() if val else None, seed=seed, batch_size=batch_size,
+            n_samples=n_samples, objective=full_name(objective), average=average, max_grad_norm=max_grad_norm,
             patience=patience, bfloat16=bfloat16,
         )  # fmt: skip
 
@@ -163,37 +157,40 @@ def fit(
         steps = range(0, n_epochs * n_batches, n_batches)
         return fixed | dict(lr=[lr(step) for step in steps], beta=[beta(step) for step in steps])
 
-    x_train = x_train.to(device)
-    x_val = x_val.to(device) if x_val is not None else None
-    objective_in_training = _in_bfloat16(objective) if bfloat16 else objective
+    train, val = train.to(device), val.to(device) if val else None
+    in_training: Objective = torch.compile(objective) if compile else objective
+    in_training = in_bfloat16(in_training) if bfloat16 else in_training
 
     def train_epoch(epoch: int) -> list[float]:
         """One pass over the training set; gives the averages of both terms."""
         totals = [0.0, 0.0]
-        order = torch.randperm(len(x_train), generator=run.generator).to(device)
+        order = torch.randperm(len(train), generator=run.generator).to(device)
         model.train()
         for batch, rows in enumerate(order.split(batch_size), start=1):
             try:
-                rate, weight = lr(run.n_steps), beta(run.n_steps)
-                x = x_train.index_select(0, rows)  # half the time of x_train[rows]
-                terms = objective_in_training(model, x, n_samples, generator=run.generator)
-                sums = run.take_step(terms, n_examples=len(rows), lr=rate, beta=weight, max_grad_norm=max_grad_norm)
+                for group in run.optimizer.param_groups:
+                    group["lr"] = lr(run.n_steps)
+                sums = take_step(
+                    model, run.optimizer, *train.take(rows), generator=run.generator, objective=in_training,
+                    n_samples=n_samples, beta=beta(run.n_steps), max_grad_norm=max_grad_norm,
+                )  # fmt: skip
+                run.count_step()
             except ValueError as error:
                 raise ValueError(f"epoch {epoch}, batch {batch}: {error}") from error
             totals = [total + value for total, value in zip(totals, sums, strict=True)]
-        return [total / len(x_train) for total in totals]
+        return [total / len(train) for total in totals]
 
     def validate(epoch: int) -> tuple[float, ...]:
-        if x_val is None:
+        if val is None:
             return ()
         try:  # dropout off, and batch statistics left alone: nothing is learned from x_val
-            return evaluate(run.result(), x_val, n_samples, seed=seed, objective=objective)
+            return _evaluate(run.result(), val, n_samples, seed=seed, objective=objective)
         except ValueError as error:
             raise ValueError(f"epoch {epoch}, validation: {error}") from error
 
     bar = tqdm(total=epochs, unit="epoch", disable=not progress)
     try:
-        with _cpu_threads(threads):
+        with cpu_threads(threads):
             if checkpoint is not None and Path(checkpoint).exists():
                 run.restore(checkpoint, settings)
             history = run.history
@@ -208,6 +205,8 @@ def fit(
                     run.keep_if_best()
                 if checkpoint is not None:
                     run.save(checkpoint, settings(epoch))
+                if callback is not None:
+                    callback(history)
                 bar.update()
                 bar.set_postfix_str(f"ELBO {(history.val_elbo or history.elbo)[-1]:.2f} nats")
     except KeyboardInterrupt:
@@ -219,10 +218,9 @@ def fit(
     return run.history
 
 
-@torch.no_grad()
 def evaluate(
     model: VAE,
-    x: Tensor,
+    x: Data,
     n_samples: int = 1,
     *,
     seed: int,
@@ -233,7 +231,7 @@ def evaluate(
 
     Args:
         model: the VAE.
-        x: examples, shape (N, D), on the device of the model.
+        x: examples, as for `fit`; a tensor on the device of the model.
         n_samples: noise draws per example.
         seed: fixes the noise: the same seed compares two models, or two epochs, under the same draws.
         objective: as for `fit`.
@@ -254,23 +252,50 @@ def evaluate(
         >>> kl >= 0
         True
     """
-    require_float(x=x)
+    data = examples("x", x)
     require_count(n_samples=n_samples, batch_size=batch_size)
+    _require_taken("x", data, objective, n_samples=n_samples)
+    if not isinstance(x, Tensor):
+        data = data.to(model.a_weight().device)
+    return _evaluate(model, data, n_samples, seed=seed, objective=objective, batch_size=batch_size)
+
+
+def _evaluate(
+    model: VAE, data: Examples, n_samples: int, *, seed: int, objective: Objective, batch_size: int = 1000
+) -> tuple[float, float]:
     generator = torch.Generator().manual_seed(seed)
-    sums = [
-        finite_sums(objective(model, rows, n_samples, generator=generator), n_examples=len(rows))
-        for rows in x.split(batch_size)
-    ]
-    log_likelihood, kl = (math.fsum(column) / len(x) for column in zip(*sums, strict=True))
+    with torch.no_grad():
+        sums = [
+            finite_sums(objective(model, *x, n_samples, generator=generator), n_examples=len(x[0]))
+            for x in in_turn(data, batch_size)
+        ]
+    log_likelihood, kl = (math.fsum(column) / len(data) for column in zip(*sums, strict=True))
     return log_likelihood, kl
 
 
-def _require_examples(*, x_train: Tensor, x_val: Tensor | None) -> None:
-    require_rows(x_train=x_train)
-    if x_val is not None:
-        require_rows(x_val=x_val)
-        if x_val.shape[1] != x_train.shape[1]:
-            raise ValueError(f"x_val must have the {x_train.shape[1]} columns of x_train, got {tuple(x_val.shape)}")
+def _require_taken(name: str, data: Examples, objective: Objective, *, n_samples: int) -> None:
+    """The objective takes as many parts as an example has."""
+    parts = data.take(torch.tensor([0]))
+    try:
+        inspect.signature(objective).bind("model", *parts, n_samples, generator=None)
+    except TypeError as error:
+        called = ", ".join(["model", "x", *(f"{name}[{i}]" for i in range(1, len(parts))), "n_samples", "generator=…"])
+        raise TypeError(
+            f"{name} has {len(parts)} parts, and objective({called}) does not take them: {error}. "
+            "For labels that are not needed, give x alone"
+        ) from error
+    except ValueError:  # an objective that does not tell what it takes
+        pass
+
+
+def _require_alike(train: Examples, val: Examples) -> None:
+    """Both sets have the same parts."""
+    (x, *more), (x_val, *more_val) = (data.take(torch.tensor([0])) for data in (train, val))
+    if len(more_val) != len(more):
+        raise TypeError(f"x_val must have as many parts as x_train, {1 + len(more)}, got {1 + len(more_val)}")
+    if x_val.shape[1] != x.shape[1]:
+        came = (len(val), x_val.shape[1])
+        raise ValueError(f"x_val must have the {x.shape[1]} columns of x_train, got {came}")
 
 
 def _schedule(**argument: float | Schedule) -> Schedule:
@@ -289,43 +314,3 @@ def _schedule(**argument: float | Schedule) -> Schedule:
         return value
 
     return checked
-
-
-@contextmanager
-def _cpu_threads(n: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(n)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def _in_bfloat16(objective: Objective) -> Objective:
-    """The objective with the model's networks computing in bfloat16; what they return has the dtype of ``x`` again."""
-
-    def in_bfloat16(model: VAE, x: Tensor, n_samples: int, *, generator: torch.Generator) -> ElboTerms:
-        # Summed in bfloat16, with its 8 binary digits, an ELBO of -90 nats would be known to half a nat.
-        hooks = [
-            network.register_forward_hook(lambda network, inputs, output: output.to(x.dtype))
-            for network in model.children()
-        ]
-        try:
-            with torch.autocast(x.device.type, torch.bfloat16):
-                return objective(model, x, n_samples, generator=generator)
-        finally:
-            for hook in hooks:
-                hook.remove()
-
-    return in_bfloat16
-
-
-def _fingerprint(x: Tensor | None) -> str | None:
-    return None if x is None else f"{tuple(x.shape)} with SHA-256 {sha256({'x': x.detach().cpu()})}"
-
-
-def _full_name(function: Callable[..., Any]) -> str:
-    if isinstance(function, partial):
-        return f"{_full_name(function.func)} with {function.args}, {function.keywords}"
-    named = function if hasattr(function, "__qualname__") else type(function)
-    return f"{named.__module__}.{named.__qualname__}"

@@ -1,16 +1,16 @@
-"""All that moves while a model is trained: what one step changes, and what a checkpoint has to hold."""
+"""All that moves while a model is trained, and how a checkpoint holds it."""
 
 import copy
 import math
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from vae_tutorial.bounds import ElboTerms
 from vae_tutorial.checkpoints.files import CheckpointError, read, write
 from vae_tutorial.history import History
 from vae_tutorial.models import VAE
@@ -31,37 +31,11 @@ class Run:
         self.best: dict[str, Tensor] | None = None
         self.history = History()
 
-    def take_step(
-        self, terms: ElboTerms, *, n_examples: int, lr: float, beta: float, max_grad_norm: float | None
-    ) -> list[float]:
-        """Follow the gradient of log-likelihood - beta KL, if it and both terms are finite; else nothing has changed.
-
-        Returns the terms, each summed over the examples.
-        """
-        sums = finite_sums(terms, n_examples=n_examples)
-        loss = -(terms.log_likelihood - beta * terms.kl).mean()
-        self.optimizer.zero_grad()
-        loss.backward()
-        self._clip_gradient(max_grad_norm)
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr
-        self.optimizer.step()
+    def count_step(self) -> None:
+        """One more step has been taken: average its weights."""
         self.n_steps += 1
         if self.average is not None:
             self._update_average()
-        return sums
-
-    def _clip_gradient(self, max_grad_norm: float | None) -> None:
-        if max_grad_norm is not None:
-            norm = torch.nn.utils.clip_grad_norm_(self.parameters, max_grad_norm)
-        else:
-            norms = [torch.linalg.vector_norm(p.grad) for p in self.parameters if p.grad is not None]
-            norm = torch.linalg.vector_norm(torch.stack(norms))
-        if not math.isfinite(norm):
-            for name, parameter in self.model.named_parameters():
-                if parameter.grad is not None and not torch.isfinite(torch.linalg.vector_norm(parameter.grad)):
-                    raise ValueError(f"the gradient with respect to {name} is not finite")
-            raise ValueError("the norm of the gradient is not finite")
 
     @torch.no_grad()
     def _update_average(self) -> None:
@@ -139,20 +113,6 @@ class Run:
         self.n_steps, self.history = content["n_steps"], history
 
 
-def finite_sums(terms: ElboTerms, *, n_examples: int) -> list[float]:
-    """Each term summed over the examples of a batch, as a Python number that is known to be finite."""
-    sums = []
-    for name, values in terms._asdict().items():
-        if values.shape != (n_examples,):
-            raise ValueError(
-                f"{name} must hold one value per example, shape ({n_examples},), got {tuple(values.shape)}"
-            )
-        sums.append(values.sum().item())
-        if not math.isfinite(sums[-1]):
-            raise ValueError(f"{name} is not finite: its sum over the batch is {sums[-1]}")
-    return sums
-
-
 def _form(value: Tensor | None) -> str | None:
     return None if value is None else f"{tuple(value.shape)} {str(value.dtype).removeprefix('torch.')}"
 
@@ -164,3 +124,11 @@ def _difference(name: str, was: Any, now: Any) -> str:
         )
         name = f"{name} of epoch {epoch}"
     return f"{name} was {was!r}, is {now!r}"
+
+
+def full_name(function: Callable[..., Any]) -> str:
+    """What tells another function from this one."""
+    if isinstance(function, partial):
+        return f"{full_name(function.func)} with {function.args}, {function.keywords}"
+    named = function if hasattr(function, "__qualname__") else type(function)
+    return f"{named.__module__}.{named.__qualname__}"

@@ -1,0 +1,146 @@
+"""What a model is trained on, whatever it comes as: tensors, arrays, files mapped into memory, or a ``Dataset``."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, default_collate
+
+from vae_tutorial._validation import require_rows
+from vae_tutorial.checkpoints.files import sha256
+
+Array: TypeAlias = np.ndarray[Any, Any]
+Data: TypeAlias = Tensor | Array | tuple[Tensor | Array, ...] | Dataset[Any]
+"""Examples: a tensor or NumPy array of shape (N, D); a tuple of that and more with the same first axis; a Dataset."""
+
+
+class Examples(Protocol):
+    """Examples that are asked for by their rows, and come as tensors: x, shape (B, D), and what goes with it."""
+
+    def __len__(self) -> int: ...
+
+    def take(self, rows: Tensor) -> tuple[Tensor, ...]:
+        """Some of the examples."""
+
+    def to(self, device: torch.device | None) -> "Examples":
+        """The same, on a device; None leaves them where they are."""
+
+    def fingerprint(self) -> str:
+        """What tells other data from these."""
+
+
+class Columns:
+    """Tensors and arrays of one length. What is in memory goes to the device at once, the rest as it is asked for."""
+
+    def __init__(self, columns: Sequence[Tensor | Array], device: torch.device | None = None) -> None:
+        in_memory = (torch.from_numpy(c) if isinstance(c, np.ndarray) and _is_memory(c) else c for c in columns)
+        self.columns = [c.to(device) if isinstance(c, Tensor) else c for c in in_memory]
+        self.device = device
+
+    def __len__(self) -> int:
+        return len(self.columns[0])
+
+    def take(self, rows: Tensor) -> tuple[Tensor, ...]:
+        return tuple(self._rows(column, rows) for column in self.columns)
+
+    def _rows(self, column: Tensor | Array, rows: Tensor) -> Tensor:
+        if isinstance(column, Tensor):
+            return column.index_select(0, rows.to(column.device))  # half the time of column[rows]
+        return torch.from_numpy(column[rows.cpu().numpy()]).to(self.device)
+
+    def to(self, device: torch.device | None) -> "Columns":
+        return Columns(self.columns, device)
+
+    def fingerprint(self) -> str:
+        return "; ".join(f"{tuple(column.shape)} with SHA-256 {_sha256(column)}" for column in self.columns)
+
+
+class Items:
+    """The items of a ``Dataset``, put together as PyTorch's ``DataLoader`` would."""
+
+    def __init__(self, dataset: Dataset[Any], device: torch.device | None = None) -> None:
+        self.dataset, self.device = dataset, device
+
+    def __len__(self) -> int:
+        return len(self.dataset)  # type: ignore[arg-type]  # one without a length has been refused
+
+    def take(self, rows: Tensor) -> tuple[Tensor, ...]:
+        batch = default_collate([self.dataset[i] for i in rows.tolist()])
+        parts = batch if isinstance(batch, (tuple, list)) else (batch,)
+        return tuple(part.to(self.device) for part in parts)
+
+    def to(self, device: torch.device | None) -> "Items":
+        return Items(self.dataset, device)
+
+    def fingerprint(self) -> str:
+        ends = {str(i): part for i, part in enumerate(self.take(torch.tensor([0, len(self) - 1])))}
+        digest = sha256({name: part.cpu() for name, part in ends.items()})
+        return f"{type(self.dataset).__name__} of {len(self)}, the first and the last with SHA-256 {digest}"
+
+
+def examples(name: str, data: Data) -> Examples:
+    """The examples of an argument.
+
+    Raises:
+        TypeError: they are none of the things that `Data` names, or do not hold floating-point numbers.
+        ValueError: x does not have the shape (N, D), is empty or, where it is in memory, not finite; or the parts of a
+            tuple differ in length.
+    """
+    if isinstance(data, Dataset):
+        if not hasattr(data, "__len__"):
+            raise TypeError(
+                f"{name} must have a length, {type(data).__name__} has none: each example comes once an epoch"
+            )
+        items = Items(data)
+        require_rows(**{f"{name}[0:1]": items.take(torch.tensor([0]))[0]})
+        return items
+    columns = data if isinstance(data, tuple) else (data,)
+    for i, column in enumerate(columns):
+        own_name = name if len(columns) == 1 else f"{name}[{i}]"
+        if not isinstance(column, (Tensor, np.ndarray)):
+            raise TypeError(
+                f"{own_name} must be a torch.Tensor, a NumPy array or a torch.utils.data.Dataset, "
+                f"got {type(column).__name__}"
+            )
+        if i == 0:
+            _require_examples(own_name, column)
+        elif len(column.shape) == 0 or len(column) != len(columns[0]):
+            raise ValueError(
+                f"{own_name} must hold {len(columns[0])} examples, as {name}[0], got {tuple(column.shape)}"
+            )
+    return Columns(columns)
+
+
+def in_turn(data: Examples, batch_size: int) -> Iterator[tuple[Tensor, ...]]:
+    """All examples, a minibatch at a time."""
+    for rows in torch.arange(len(data)).split(batch_size):
+        yield data.take(rows)
+
+
+def _require_examples(name: str, x: Tensor | Array) -> None:
+    if isinstance(x, Tensor):
+        require_rows(**{name: x})
+    elif x.dtype not in (np.float16, np.float32, np.float64):
+        raise TypeError(f"{name} must hold floating-point numbers, got {x.dtype}; convert it with .astype(np.float32)")
+    elif x.ndim != 2 or x.size == 0:
+        raise ValueError(f"{name} must have shape (N, D), one flat row an example, got {x.shape}")
+    elif _is_memory(x):
+        require_rows(**{name: torch.from_numpy(x)})
+    # A file is not read as a whole before training: what is not finite is noticed in its minibatch.
+
+
+def _is_memory(array: Array) -> bool:
+    """Whether an array lies in memory, and PyTorch can share it."""
+    return not isinstance(array, np.memmap) and array.flags.writeable and all(s >= 0 for s in array.strides)
+
+
+def _sha256(column: Tensor | Array) -> str:
+    if isinstance(column, Tensor):
+        return sha256({"x": column.detach().cpu()})
+    digest = hashlib.sha256()
+    for start in range(0, len(column), 10_000):
+        digest.update(np.ascontiguousarray(column[start : start + 10_000]).data)
+    return digest.hexdigest()
