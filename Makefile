@@ -50,7 +50,7 @@ bench: .venv-bench/ready  ## compare the speed of training with public peers (ne
 mutants: $(READY)  ## break the code in every small way and count what no test notices (long)
 	$(BIN)/python tools/mutants.py
 
-lint: $(READY)  ## check the code's style and types
+lint: $(READY)  ## check style and types of the code, modules and notebooks
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

@@ -55,7 +55,7 @@ SETTINGS = {
     "do_not_mutate_patterns": [r"\bvalues\(.*seed="],
     "pytest_add_cli_args": PYTEST,
 }
-TESTS = {"__init__": ["surface"], "formulas": ["gaussian"]}  # beside those named after the module or its folder
+TESTS = {"__init__": ["surface"], "formulas": ["gaussian"], "posteriors": ["priors"]}  # beside those named after the module or its folder
 WRITE_MUTANTS = """
 from mutmut.__main__ import copy_also_copy_files, copy_src_dir, create_mutants
 
