@@ -47,8 +47,8 @@ def numbered_title(app, docname) -> str:
 
 
 def count(doctree: nodes.document) -> dict[str, int]:
-    """What there is to read outside of solutions; a formula in the line is one word, output of cells is not counted, nor
-    is code that is folded."""
+    """What there is to read outside of solutions: a formula in the line is one word, and neither the output of cells
+    nor code that is folded is counted."""
     counted = dict.fromkeys(SECONDS, 0)
     waiting = [doctree]
     while waiting:
