@@ -15,6 +15,8 @@ from vae_tutorial.likelihoods import Likelihood
 from vae_tutorial.posteriors import Posterior, diagonal
 from vae_tutorial.priors import Prior, standard_normal
 
+__all__ = ["VAE", "mlp_vae"]
+
 
 class VAE(nn.Module):
     r"""A latent-variable model with its approximate posterior.

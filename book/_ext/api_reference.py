@@ -96,9 +96,11 @@ def name_array_like(app, objtype, name, obj, options, args, retann) -> None:
             annotation[parameter] = shown.replace(stringify_annotation(ArrayLike, "smart"), "~numpy.typing.ArrayLike")
 
 
-def hide_constructor_of_protocol(app, objtype, name, obj, options, args, retann) -> tuple[str, None] | None:
-    """A protocol says how a function is called; nobody makes an instance of it."""
-    return ("", None) if inspect.isclass(obj) and Protocol in obj.__bases__ else None
+def hide_constructor(app, objtype, name, obj, options, args, retann) -> tuple[str, None] | None:
+    """A protocol says how a function is called; nobody makes an instance of it. ``(*args, **kwargs)`` says nothing."""
+    if objtype == "class" and (Protocol in obj.__bases__ or args == "(*args, **kwargs)"):
+        return "", None
+    return None
 
 
 def say_return_type_once(app, domain, objtype, content) -> None:
@@ -117,9 +119,9 @@ def is_name(node: nodes.Node) -> bool:
     return isinstance(node, (nodes.literal, nodes.title_reference))
 
 
-def skip_fields(app, what, name, obj, skip, options) -> bool | None:
-    """The class docstring describes the fields of a named tuple; "Alias for field number 0" adds nothing."""
-    return True if (inspect.getdoc(obj) or "").startswith("Alias for field number") else None
+def skip_plumbing(app, what, name, obj, skip, options) -> bool | None:
+    """Members that tell a reader nothing: the fields of a named tuple, which its class describes, and how it is shown."""
+    return True if name == "extra_repr" or (inspect.getdoc(obj) or "").startswith("Alias for field number") else None
 
 
 # The overview
@@ -191,7 +193,7 @@ def setup(app):
     app.connect("builder-inited", describe_values)
     app.connect("builder-inited", write_sources_anew)
     app.connect("autodoc-process-signature", name_array_like, priority=900)  # after Sphinx has recorded the types
-    app.connect("autodoc-process-signature", hide_constructor_of_protocol)
+    app.connect("autodoc-process-signature", hide_constructor)
     app.connect("object-description-transform", say_return_type_once, priority=900)  # after autodoc has added the type
-    app.connect("autodoc-skip-member", skip_fields)
+    app.connect("autodoc-skip-member", skip_plumbing)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -51,7 +51,7 @@ def take_step(
         >>> x = torch.tensor([[0.0, 1.0, 1.0]])
         >>> log_likelihood, kl = take_step(model, optimizer, x, generator=generator)
     """
-    terms = objective(model, *x, n_samples, generator=generator)  # draws eps, shape (n_samples, M, L)
+    terms = objective(model, *x, n_samples, generator=generator)  # draws eps
     sums = finite_sums(terms, n_examples=len(x[0]))
     loss = -(terms.log_likelihood - beta * terms.kl).mean()
     optimizer.zero_grad()
