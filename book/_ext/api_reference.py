@@ -120,7 +120,7 @@ def is_name(node: nodes.Node) -> bool:
 
 
 def skip_plumbing(app, what, name, obj, skip, options) -> bool | None:
-    """Members that tell a reader nothing: the fields of a named tuple, which its class describes, and how it is shown."""
+    """Members that say nothing: how a module is printed, and the fields of a named tuple, which its class describes."""
     return True if name == "extra_repr" or (inspect.getdoc(obj) or "").startswith("Alias for field number") else None
 
 
