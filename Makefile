@@ -50,7 +50,7 @@ bench: .venv-bench/ready  ## compare the speed of training with public peers (ne
 mutants: $(READY)  ## break the code in every small way and count what no test notices (long)
 	$(BIN)/python tools/mutants.py
 
-lint: $(READY)  ## check the code's style and types
+lint: $(READY)  ## check style and types of the code, modules and notebooks
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -62,7 +62,7 @@ lock:  ## settle which versions of all the rest go with the pins of requirements
 	    --custom-compile-command "make lock" --output-file requirements-lock.txt -
 
 clean:  ## remove what was built, and the virtual environment
-	rm -rf _build build dist mutants node_modules .venv .venv-bench .mypy_cache .pytest_cache .ruff_cache *.egg-info
+	rm -rf _build build dist node_modules .venv .venv-bench .mypy_cache .pytest_cache .ruff_cache *.egg-info
 	find benchmarks book tests tools vae_tutorial -name __pycache__ -o -name .ipynb_checkpoints | xargs rm -rf
 
 $(BUILT): $(READY) $(SOURCES)

@@ -1,14 +1,17 @@
-"""How the notebooks are tested: under kernels that take turns, on both sets of images, and each verdict is read.
+"""How notebooks are tested: kernels take turns, on both sets of images.
 
-nbval executes the cells and compares what they show with what is stored, unless a cell is tagged
-``nbval-ignore-output``. Here is what it does not do:
+nbval executes the cells and compares what they show with what is stored, unless a
+cell is tagged ``nbval-ignore-output``. Here is what it does not do:
 
-- A cell that shows a check must show it again, and with the right verdict, whatever the tag says. Where it needs MNIST
-  and has other images, it says "Skipped: " and why.
-- The kernel takes the arithmetic of another set each day (``tools/kernel_sets.py``), so that outputs which only one
-  processor gives are found. ``KERNEL_SET="AVX2"`` chooses one.
-- A notebook that loads images runs twice: on MNIST, and on the shipped digits, where no output is compared. Where
-  ``VAE_TUTORIAL_DATASET`` has chosen the data, it runs once.
+- A cell that shows a check must show it again, and with the right verdict, whatever
+  the tag says. Where it needs MNIST and has other images, it says "Skipped: " and
+  why.
+- The kernel takes the arithmetic of another set each day (``tools/kernel_sets.py``),
+  so that outputs which only one processor gives are found. ``KERNEL_SET="AVX2"``
+  chooses one.
+- A notebook that loads images runs twice: on MNIST, and on the shipped digits, where
+  no output is compared. Where ``VAE_TUTORIAL_DATASET`` has chosen the data, it runs
+  once.
 """
 
 import os
@@ -25,12 +28,16 @@ BOOK = Path(__file__).parent
 CHOICE = "VAE_TUTORIAL_DATASET"
 SETS = kernel_sets()
 if (chosen := os.environ.get("KERNEL_SET", "native")) not in SETS:
-    raise pytest.UsageError(f"KERNEL_SET must be one of {', '.join(SETS)} on this machine, got {chosen!r}")
-os.environ.setdefault("KERNEL_DAY", str(date.today().toordinal()))  # inherited by the workers: one day for all
+    known = ", ".join(SETS)
+    raise pytest.UsageError(
+        f"KERNEL_SET must be one of {known} on this machine, got {chosen!r}"
+    )
+# Inherited by the workers: one day for all.
+os.environ.setdefault("KERNEL_DAY", str(date.today().toordinal()))
 
 
 class OnDigits(IPyNbFile):
-    """A notebook on the shipped digits: its verdicts must be the same, its numbers are others."""
+    """A notebook on the shipped digits: the same verdicts, other numbers."""
 
     def collect(self):
         for cell in super().collect():
@@ -39,27 +46,35 @@ class OnDigits(IPyNbFile):
 
 
 def pytest_collect_file(file_path, parent):
-    if file_path.suffix == ".ipynb" and parent.config.option.nbval and not os.environ.get(CHOICE):
+    if (
+        file_path.suffix == ".ipynb"
+        and parent.config.option.nbval
+        and not os.environ.get(CHOICE)
+    ):
         if "load_images(" in file_path.read_text(encoding="utf-8"):
-            # A node of its own, so that the two runs can go to different workers.
-            nodeid = f"{file_path.relative_to(parent.config.rootpath).as_posix()}[digits]"
+            # A node of its own: the two runs can go to different workers.
+            nodeid = (
+                f"{file_path.relative_to(parent.config.rootpath).as_posix()}[digits]"
+            )
             return OnDigits.from_parent(parent, path=file_path, nodeid=nodeid)
     return None
 
 
 def environment(notebook: IPyNbFile) -> tuple[str, dict[str, str]]:
-    """The kernel set of a notebook and all that its kernel finds in the environment because of it."""
+    """The kernel set of a notebook, and what its kernel finds in the environment."""
     on_digits = isinstance(notebook, OnDigits)
     place = sorted(BOOK.glob("*.ipynb")).index(notebook.path) + on_digits
-    name = os.environ.get("KERNEL_SET") or turn(int(os.environ["KERNEL_DAY"]), place, SETS)
+    name = os.environ.get("KERNEL_SET") or turn(
+        int(os.environ["KERNEL_DAY"]), place, SETS
+    )
     return name, SETS[name] | ({CHOICE: "digits"} if on_digits else {})
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup(item):
-    """Start the kernel of a notebook, which its first cell does, in the right environment."""
+    """Start the kernel of a notebook in its environment (its first cell does it)."""
     name, variables = environment(item.parent)
-    item.output_timeout = 600  # nbval's five seconds for what is shown are too few on a busy machine
+    item.output_timeout = 600  # nbval's five seconds are too few on a busy machine
     item.add_report_section("call", "kernels", f"KERNEL_SET={name!r}")
     with patch.dict(os.environ, variables):
         return (yield)
@@ -75,11 +90,16 @@ def pytest_runtest_call(item):
     said = "".join(output.get("text", "") for output in item.test_outputs)
     if len(shown) < len(stored) and not said.startswith("Skipped: "):
         claims = {check["claim"] for check in shown}
-        missing = [f"“{check['claim']}”" for check in stored if check["claim"] not in claims]
-        flaws.append(f"of {len(stored)} stored checks {len(shown)} are shown; missing: {', '.join(missing)}")
+        lost = [f"“{c['claim']}”" for c in stored if c["claim"] not in claims]
+        flaws.append(
+            f"of {len(stored)} stored checks {len(shown)} are shown; "
+            f"missing: {', '.join(lost)}"
+        )
     if flaws:
         item.raise_cell_error("\n".join(flaws))
-    item.user_properties.append(("verdicts", {"planted" if planted else "passed": len(shown)}))
+    item.user_properties.append(
+        ("verdicts", {"planted" if planted else "passed": len(shown)})
+    )
     return result
 
 
@@ -92,6 +112,7 @@ def pytest_terminal_summary(terminalreporter):
                 counts = {kind: n + value.get(kind, 0) for kind, n in counts.items()}
     if any(counts.values()):
         terminalreporter.line(
-            f"Verdicts read: {sum(counts.values())} ({counts['passed']} claims hold, "
+            f"Verdicts read: {sum(counts.values())} "
+            f"({counts['passed']} claims hold, "
             f"{counts['planted']} planted mistakes are caught)"
         )

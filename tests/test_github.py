@@ -48,3 +48,12 @@ def test_the_development_container_sets_up_what_a_reader_does():
     assert others and all(f"$ {command}\n" in running for command in others)
     assert int(re.search(r"^PORT \?= (\d+)$", makefile, flags=re.MULTILINE)[1]) in container["forwardPorts"]
     assert "jupyter lab --allow-root" in running  # its user is root
+
+
+def test_the_checks_before_a_commit_are_those_of_make_lint_in_the_same_version():
+    (repository,) = read(ROOT / ".pre-commit-config.yaml")["repos"]
+    pinned = re.search(r"^ruff==.*$", (ROOT / "requirements.txt").read_text(encoding="utf-8"), flags=re.MULTILINE)[0]
+    lint = re.findall(r"^\t\$\(BIN\)/(ruff \w+)", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    assert [" ".join(hook["entry"].split()[:2]) for hook in repository["hooks"]] == lint
+    for hook in repository["hooks"]:
+        assert hook["additional_dependencies"] == [pinned] and "jupyter" in hook["types_or"]

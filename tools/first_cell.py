@@ -28,8 +28,10 @@ BOOK_FILES = ""  # their address, filled in where the book is published
 BOOK = Path("book-" + Path(BOOK_FILES).stem[:7])
 if not importlib.util.find_spec("vae_tutorial"):
     if not BOOK_FILES:
-        raise ModuleNotFoundError("vae_tutorial is not installed: in the folder of "
-                                  'the book, run `pip install ".[chapters]"`')
+        raise ModuleNotFoundError(
+            "vae_tutorial is not installed: in the folder of "
+            'the book, run `pip install ".[chapters]"`'
+        )
     print(f"Installing the book's package: {BOOK_FILES}")
     unpack_archive(urlretrieve(BOOK_FILES)[0], BOOK, "zip")
     pip = sys.executable, "-m", "pip", "install", f"{next(BOOK.iterdir())}[chapters]"

@@ -171,8 +171,10 @@ def _apply(network: nn.Module, **argument: Tensor) -> Tensor:
     except torch.cuda.OutOfMemoryError:
         raise
     except RuntimeError as error:
+        dtypes = {weight.dtype for weight in network.parameters()} if isinstance(network, nn.Module) else {value.dtype}
+        remedy = "" if value.dtype in dtypes or len(dtypes) != 1 else f"; convert it with {name}.to({dtypes.pop()})"
         raise ValueError(
-            f"{name} of shape {tuple(value.shape)} and {value.dtype} does not fit the network: {error}"
+            f"{name} of shape {tuple(value.shape)} and {value.dtype} does not fit the network: {error}{remedy}"
         ) from error
 
 

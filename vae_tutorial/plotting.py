@@ -1,6 +1,7 @@
 """Figures in the book's style. Every function draws on an ``Axes`` it is given, and never sees a model."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,6 +20,28 @@ BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY = "#0072B2", "#E69F00", "#009E73", "
 GRAY = "#6B6B6B"
 
 
+BOOK_STYLE = {
+    "figure.figsize": (7.0, 3.2),
+    "figure.dpi": 200,
+    "figure.constrained_layout.use": True,
+    "savefig.facecolor": "white",
+    "axes.prop_cycle": cycler(color=[BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY]),
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 11,
+    "axes.labelsize": 10,
+    "font.size": 10,
+    "legend.frameon": False,
+    "lines.linewidth": 1.8,
+    "image.cmap": "gray_r",
+}
+# In a plane of codes: thousands of points, which as shapes would make a PDF heavy; the name of a class; what ties it.
+POINTS: dict[str, Any] = dict(cmap="tab10", vmin=-0.5, vmax=9.5, s=4, alpha=0.5, linewidths=0, rasterized=True)
+DISC: dict[str, Any] = dict(boxstyle="circle,pad=0.15", facecolor="white", edgecolor=GRAY, alpha=0.85)
+NAME: dict[str, Any] = dict(ha="center", va="center", fontweight="bold", bbox=DISC)
+TIE: dict[str, Any] = dict(color="black", linewidth=0.8)
+
+
 def use_book_style() -> None:
     """Set Matplotlib's defaults to the book's: seven inches wide, twice the usual resolution, a palette for all eyes.
 
@@ -27,36 +50,21 @@ def use_book_style() -> None:
         >>> plt.rcParams["figure.figsize"]
         [7.0, 3.2]
     """
-    plt.rcParams.update(
-        {
-            "figure.figsize": (7.0, 3.2),
-            "figure.dpi": 200,
-            "figure.constrained_layout.use": True,
-            "savefig.facecolor": "white",
-            "axes.prop_cycle": cycler(color=[BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY]),
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "axes.titlesize": 11,
-            "axes.labelsize": 10,
-            "font.size": 10,
-            "legend.frameon": False,
-            "lines.linewidth": 1.8,
-            "image.cmap": "gray_r",
-        }
-    )
+    plt.rcParams.update(BOOK_STYLE)
 
 
 def image_grid(images: ArrayLike, ax: Axes, *, n_columns: int, gap: int = 1) -> None:
-    """Draw images side by side, row by row: 0 is white, 1 is black.
+    """Draw images side by side, row by row: of gray ones 0 is white and 1 is black.
 
     Args:
-        images: shape (N, height, width), values in [0, 1]; values outside are shown as the nearest end.
+        images: shape (N, height, width), or (N, channels, height, width) with one channel, or with three for red, green
+            and blue; values in [0, 1], those outside are shown as the nearest end.
         ax: where to draw.
         n_columns: how many images stand in a row; N must be a multiple of it.
         gap: white pixels between two images.
 
     Raises:
-        ValueError: ``images`` does not have three axes, is empty or not finite, or does not fill its rows.
+        ValueError: ``images`` has another shape, is empty or not finite, or does not fill its rows.
 
     Example:
         >>> figure, ax = plt.subplots()
@@ -64,14 +72,23 @@ def image_grid(images: ArrayLike, ax: Axes, *, n_columns: int, gap: int = 1) -> 
         >>> plt.close(figure)
     """
     images = _finite_array("images", images)
-    if images.ndim != 3:
-        raise ValueError(f"images must have shape (N, height, width), got {images.shape}")
+    if images.ndim == 4 and images.shape[1] == 1:
+        images = images[:, 0]
+    if images.ndim != 3 and (images.ndim != 4 or images.shape[1] != 3):
+        raise ValueError(
+            "images must have shape (N, height, width) or (N, channels, height, width) with 1 or 3 channels, "
+            f"got {images.shape}"
+        )
     require_count(n_columns=n_columns)
     if len(images) % n_columns:
         raise ValueError(f"n_columns must divide the number of images, {len(images)}, got {n_columns}")
-    padded = np.pad(images.clip(0, 1), ((0, 0), (0, gap), (0, gap)))
-    n, height, width = padded.shape
-    mosaic = padded.reshape(-1, n_columns, height, width).transpose(0, 2, 1, 3).reshape(-1, n_columns * width)
+    in_color = images.ndim == 4
+    pixels = np.moveaxis(images, 1, -1) if in_color else images[..., None]  # channels last, as Matplotlib has them
+    gaps = (0, 0), (0, gap), (0, gap), (0, 0)
+    padded = np.pad(pixels.clip(0, 1), gaps, constant_values=1.0 if in_color else 0.0)  # white
+    _, height, width, channels = padded.shape
+    rows = padded.reshape(-1, n_columns, height, width, channels).swapaxes(1, 2)
+    mosaic = rows.reshape(-1, n_columns * width, channels).squeeze(-1 if not in_color else ())
     ax.imshow(mosaic[: -gap or None, : -gap or None], cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
     ax.set_axis_off()
 
@@ -128,14 +145,13 @@ def latent_scatter(mu: ArrayLike, labels: ArrayLike, ax: Axes) -> None:
     if mu.ndim != 2 or mu.shape[1] != 2 or labels.shape != mu.shape[:1]:
         raise ValueError(f"mu must have shape (N, 2) and labels (N,), got {mu.shape} and {labels.shape}")
     x, y = mu.T
-    ax.scatter(x, y, c=labels, cmap="tab10", vmin=-0.5, vmax=9.5, s=4, alpha=0.5, linewidths=0, rasterized=True)
+    ax.scatter(x, y, c=labels, **POINTS)
     names = np.unique(labels)
     centers = np.stack([np.median(mu[labels == name], axis=0) for name in names])
     places = _pushed_apart(centers, 0.08 * np.ptp(mu, axis=0).max())
-    box = dict(boxstyle="circle,pad=0.15", facecolor="white", edgecolor=GRAY, alpha=0.85)
     for name, center, place in zip(names, centers, places, strict=True):
-        ax.plot(*np.stack([center, place], axis=1), color="black", linewidth=0.8)
-        ax.annotate(str(name), place, ha="center", va="center", fontweight="bold", bbox=box)
+        ax.plot(*np.stack([center, place], axis=1), **TIE)
+        ax.annotate(str(name), place, **NAME)
     ax.set(xlabel=r"$z_1$", ylabel=r"$z_2$", aspect="equal")
 
 

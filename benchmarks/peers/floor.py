@@ -1,7 +1,8 @@
 """The floor: the matrix products and convolutions of an epoch, and nothing else.
 
 For each layer the output, the gradient of the weights and the gradient of the input, which the first layer does not
-need. No activation, bias, noise, loss, optimizer or shuffling.
+need. No activation, bias, noise, loss, optimizer or shuffling. Matrix products are written into buffers that are kept,
+convolutions into new ones: PyTorch takes no buffer for them.
 """
 
 import torch
@@ -31,12 +32,14 @@ def conv(images):
 
 def nll(images):
     """The decoder's products for 5,000 samples of each image, 1,000 at a time, and nothing else."""
-    W, h = zip(*((torch.randn(n_in, n_out), torch.randn(1000, n_in)) for n_in, n_out in NLL_LAYERS), strict=True)
+    layers = [
+        (torch.randn(1000, n_in), torch.randn(n_in, n_out), torch.empty(1000, n_out)) for n_in, n_out in NLL_LAYERS
+    ]
 
     def measure():
         for _ in range(5 * len(images)):
-            for weights, inputs in zip(W, h, strict=True):
-                inputs @ weights
+            for inputs, weights, outputs in layers:
+                torch.mm(inputs, weights, out=outputs)
 
     return measure, lambda images: None
 
@@ -56,12 +59,14 @@ def _products(layers, batches):
 
 def _linear(batch_size, n_in, n_out):
     W, h, g = torch.randn(n_out, n_in), torch.randn(batch_size, n_in), torch.randn(batch_size, n_out)
+    output, weight_gradient, input_gradient = torch.empty_like(g), torch.empty_like(W), torch.empty_like(h)
 
     def products(x=None):
-        (h if x is None else x) @ W.T
-        g.T @ (h if x is None else x)
+        rows = h if x is None else x
+        torch.mm(rows, W.T, out=output[: len(rows)])  # the last minibatch may be smaller
+        torch.mm(g[: len(rows)].T, rows, out=weight_gradient)
         if x is None:
-            g @ W
+            torch.mm(g, W, out=input_gradient)
 
     return products
 

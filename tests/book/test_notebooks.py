@@ -1,7 +1,9 @@
 """The stored notebooks are whole, clean and readable. That their outputs are true, nbval tests by running them."""
 
+import ast
 import json
 import re
+import statistics
 import sys
 from pathlib import Path
 
@@ -16,7 +18,7 @@ NOTEBOOKS = sorted(ROOT.glob("book/*.ipynb"))
 # An absolute path of at least two folders, or what a kernel calls its own files.
 MACHINE_PATH = re.compile(r"(?<![\w.:/<])/(?:[\w.-]+/){2,}|[A-Z]:\\\\\w|ipykernel_\d+|site-packages")
 
-pytestmark = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
 def cells(path, kind="code"):
@@ -28,6 +30,27 @@ def source(cell) -> str:
     return "".join(cell["source"])
 
 
+def lines(cell) -> int:
+    return len(source(cell).splitlines())
+
+
+def tags(cell) -> set[str]:
+    return set(cell["metadata"].get("tags", []))
+
+
+def folded(path) -> set[int]:
+    """The numbers of the code cells that a page does not show until it is asked: folded, removed, or of a solution."""
+    hidden, in_solution = set(), False
+    for i, cell in enumerate(json.loads(path.read_text(encoding="utf-8"))["cells"], start=1):
+        if cell["cell_type"] == "code":
+            if in_solution or tags(cell) & {"hide-input", "remove-input", "remove-cell"}:
+                hidden.add(i)
+        elif gates := re.findall(r"\{solution-(start|end)\}", source(cell)):
+            in_solution = gates[-1] == "start"
+    return hidden
+
+
+@each_notebook
 def test_begins_with_the_cell_that_gets_the_package_and_that_the_page_hides(path):
     first = json.loads(path.read_text(encoding="utf-8"))["cells"][0]
     assert source(first) == SOURCE, "tools/first_cell.py puts it there"
@@ -35,11 +58,13 @@ def test_begins_with_the_cell_that_gets_the_package_and_that_the_page_hides(path
     assert "remove-cell" in METADATA["tags"]
 
 
+@each_notebook
 def test_every_cell_was_run_in_order(path):
     counts = [cell["execution_count"] for _, cell in cells(path)]
     assert counts == list(range(1, len(counts) + 1))
 
 
+@each_notebook
 def test_no_cell_failed_or_wrote_to_standard_error(path):
     for i, cell in cells(path):
         for output in cell["outputs"]:
@@ -48,6 +73,7 @@ def test_no_cell_failed_or_wrote_to_standard_error(path):
             assert output["output_type"] != "error" or expected, f"cell {i}"
 
 
+@each_notebook
 def test_outputs_name_no_path_of_the_machine(path):
     for i, cell in cells(path):
         text = json.dumps([{k: v for k, v in o.items() if k != "data"} | text_data(o) for o in cell["outputs"]])
@@ -58,6 +84,7 @@ def text_data(output) -> dict:
     return {kind: data for kind, data in output.get("data", {}).items() if not kind.startswith("image/")}
 
 
+@each_notebook
 def test_every_figure_has_a_text_instead_of_it(path):
     for i, cell in cells(path):
         if any(kind.startswith("image/") for output in cell["outputs"] for kind in output.get("data", {})):
@@ -65,11 +92,34 @@ def test_every_figure_has_a_text_instead_of_it(path):
             assert len(alt) > 20, f"cell {i}: metadata mystnb.image.alt must describe the figure"
 
 
+@each_notebook
 def test_code_comes_in_small_pieces(path):
+    hidden = folded(path)
     for i, cell in cells(path):
-        assert len(source(cell).splitlines()) <= 25, f"cell {i} has more than 25 lines"
+        limit = 60 if i in hidden else 25
+        assert lines(cell) <= limit, f"cell {i} has more than {limit} lines"
 
 
+@each_notebook
+def test_imports_are_folded(path):
+    hidden = folded(path)
+    for i, cell in cells(path):
+        statements = ast.parse(source(cell)).body
+        only_imports = all(isinstance(statement, (ast.Import, ast.ImportFrom)) for statement in statements)
+        first = i == min(number for number, other in cells(path) if "remove-cell" not in tags(other))
+        imports = any(isinstance(statement, ast.Import) for statement in statements)
+        assert i in hidden or not (only_imports or (first and imports)), f"cell {i}"
+
+
+def test_code_in_view_is_short():
+    """The visible cells of the book: half of them have at most eight lines, nearly none more than twenty."""
+    seen = [lines(cell) for path in NOTEBOOKS for i, cell in cells(path) if i not in folded(path)]
+    print(f"{len(seen)} cells in view, median {statistics.median(seen)}, longest {max(seen)} lines")
+    assert statistics.median(seen) <= 8
+    assert sum(n > 20 for n in seen) <= 1
+
+
+@each_notebook
 def test_code_that_a_page_shows_fits_its_width(path):
     for i, cell in cells(path):
         if not {"remove-cell", "remove-input"} & set(cell["metadata"].get("tags", [])):
@@ -77,6 +127,7 @@ def test_code_that_a_page_shows_fits_its_width(path):
                 assert len(line) <= 85, f"cell {i}: {len(line)} characters: {line}"
 
 
+@each_notebook
 def test_no_cell_ends_in_a_semicolon(path):
     """nbval shows the value that the semicolon hides in Jupyter: end a figure with plt.show() instead."""
     for i, cell in cells(path):
@@ -84,12 +135,15 @@ def test_no_cell_ends_in_a_semicolon(path):
         assert not (compared and source(cell).rstrip().endswith(";")), f"cell {i}"
 
 
-def test_no_more_than_two_code_cells_in_a_row(path):
+@each_notebook
+def test_no_more_than_two_visible_code_cells_in_a_row(path):
+    hidden = folded(path)
     notebook = json.loads(path.read_text(encoding="utf-8"))
-    kinds = "".join("c" if cell["cell_type"] == "code" else "m" for cell in notebook["cells"])
-    assert "ccc" not in kinds
+    seen = [cell for i, cell in enumerate(notebook["cells"], start=1) if i not in hidden]
+    assert "ccc" not in "".join("c" if cell["cell_type"] == "code" else "m" for cell in seen)
 
 
+@each_notebook
 def test_file_is_small_and_plain(path):
     text = path.read_text(encoding="utf-8")
     notebook = json.loads(text)

@@ -14,10 +14,12 @@ import chromium
 import execute_notebooks
 import lighthouse
 import machine
+import mutants
 import nbformat
 import playwright.sync_api
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
+from recording import rows_of
 
 ROOT = Path(__file__).parents[2]
 needs_sh = pytest.mark.skipif(os.name == "nt", reason="runs shell scripts")
@@ -203,3 +205,123 @@ def test_every_text_has_a_stated_encoding(path):
         if isinstance(node, ast.Call) and getattr(node.func, "attr", "") in ("read_text", "write_text"):
             positional = len(node.args) > (node.func.attr == "write_text")
             assert positional or any(keyword.arg == "encoding" for keyword in node.keywords), f"line {node.lineno}"
+
+
+# Mutants
+
+
+def test_every_module_that_computes_is_covered_and_its_tests_notice_nearly_every_error():
+    """A row that is missing is measured by `make mutants`; so is one whose module changed, but that does not fail."""
+    rows = rows_of(mutants.RECORD)
+    assert list(rows) == list(mutants.modules())
+    lacking = [mutants.line(name, rows) for name in rows if mutants.share_killed(rows[name]) < mutants.REQUIRED]
+    assert not lacking, lacking
+
+
+def test_modules_are_found_by_themselves_and_have_tests():
+    found = mutants.modules()
+    assert {"gaussian", "training.loop", "checkpoints", "_validation", "__init__"} <= found.keys()
+    assert not {"annealing", "checks.mistakes", "datasets.dataset"} & found.keys()
+    assert all(mutants.tests_of(name) for name in found)
+    named = {path.stem.removeprefix("test_") for path in mutants.tests_of("checks.claims")}
+    assert named == {"checks", "checks_power", "claims"}
+
+
+NAMES_TWICE = """
+import sys, pytest
+
+class Names:
+    def pytest_collection_modifyitems(self, items):
+        self.names = [item.nodeid for item in items]
+
+once, again = Names(), Names()
+assert not pytest.main(sys.argv[1:], plugins=[once]) and not pytest.main(sys.argv[1:], plugins=[again])
+assert once.names == again.names
+"""
+
+
+def test_tests_keep_their_names_where_a_process_collects_them_again():
+    """mutmut's forks do, and a test that is not found there would count as one that noticed the error."""
+    command = [sys.executable, "-c", NAMES_TWICE, "--collect-only", "-q", "tests/package", *mutants.PYTEST]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+DECORATED = """
+from contextlib import contextmanager
+
+class Square:
+    def __init__(self, side):
+        self.side = side
+
+    @property
+    def area(self):
+        return self.side**2
+
+    @classmethod
+    def unit(cls):
+        return cls(1)
+
+def doubled(factor=2):
+    def decorator(f):
+        @contextmanager
+        def inner(*args):
+            yield factor * f(*args)
+        return inner
+    return decorator
+
+def negative(f):
+    return lambda *args: -f(*args)
+
+@negative
+@negative
+@negative
+def identity(x):
+    return x
+
+@doubled(
+    factor=3,
+)
+def area(side):
+    return Square(side).area
+"""
+
+
+def test_decorators_are_written_as_calls_and_do_the_same():
+    plain = mutants.undecorated(DECORATED)
+    assert [line.strip() for line in plain.splitlines() if "@" in line] == ["@classmethod"]  # which mutmut takes
+    assert mutants.functions_of(plain) == mutants.functions_of(DECORATED)
+    for source in (DECORATED, plain):
+        exec(source, names := {})
+        assert names["Square"].unit().area == 1 and names["identity"](5) == -5
+        with names["area"](2) as area:
+            assert area == 12
+
+
+def test_a_mutant_is_told_by_its_change_and_one_that_only_rewords_apart():
+    original = (
+        "def x_f__mutmut_orig(a, b=1):\n    if a < 0:\n        raise ValueError('a is negative', a)\n    return a + b\n"
+    )
+    changed = [
+        ("b=1", "b=2"),
+        ("'a is negative', a", "None"),
+        ("a + b", "a - b"),
+        ("ValueError", "TypeError"),
+    ]
+    source = original
+    for number, (old, new) in enumerate(changed, 1):
+        source += original.replace("orig", str(number)).replace(old, new)
+    change, rewording = mutants.read_mutants(source)
+    assert rewording == {"x_f__mutmut_2"}
+    assert change["x_f__mutmut_1"] == "-def x_f__mutmut_orig(a, b=1):\n+def x_f__mutmut_orig(a, b=2):"
+    assert change["x_f__mutmut_3"] == "-    return a + b\n+    return a - b"
+    assert len(change) == 4
+
+
+def test_a_row_is_stale_when_its_module_or_one_of_its_tests_is_another():
+    rows = {"schedules": {"sha256": mutants.hashes("schedules")}}
+    assert not mutants.stale("schedules", rows) and mutants.stale("history", rows)
+    assert list(rows["schedules"]["sha256"]) == ["vae_tutorial/schedules.py", "tests/package/test_schedules.py"]
+    for path in rows["schedules"]["sha256"]:
+        other = rows["schedules"]["sha256"] | {path: "another"}
+        assert mutants.stale("schedules", {"schedules": {"sha256": other}})

@@ -337,6 +337,23 @@ def test_only_the_points_at_fault_have_no_likelihood():
     torch.testing.assert_close(state.gradient[~bad], good.gradient[~bad], rtol=1e-12, atol=1e-14)
 
 
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_trajectory_that_meets_a_point_without_a_gradient_is_rejected(value):
+    """Its likelihood is finite; one whose last point is such a one would else have no acceptance probability."""
+
+    def log_likelihood(x, z):
+        seen = z.clone()
+        seen.register_hook(lambda gradient: gradient.where(z < 1, value))
+        return -0.5 * (seen**2).sum(-1)
+
+    model = types.SimpleNamespace(log_prior=lambda z: -0.5 * (z**2).sum(-1), log_likelihood=log_likelihood)
+    x, momentum = torch.zeros(1, 1), torch.tensor([[[3.0]], [[0.5]]])
+    start = ais_module._at(model, x, torch.zeros(2, 1, 1))
+    end, _, stable = ais_module._leapfrog(model, x, start, momentum, 0.7, torch.full((2, 1), 0.5), 1)
+    assert end.z.flatten().tolist() == [1.5, 0.25] and end.log_likelihood.isfinite().all()
+    assert stable.flatten().tolist() == [False, True]
+
+
 # What goes in and comes out
 
 

@@ -71,6 +71,20 @@ def test_the_small_and_the_one_dimensional_one_have_the_sizes_counted():
     assert shapes(model.encoder, torch.zeros(B, 64))[:4] == [(1, 64), (16, 32), (16, 32), (32, 16)]
 
 
+def order(network):
+    """Layers with weights, residual blocks and ReLUs as they follow each other; what only reshapes is left out."""
+    letters = {nn.ReLU: "r", ResidualBlock: "B", nn.Flatten: "", nn.Unflatten: ""}
+    return "".join(letters.get(type(layer), "w") for layer in network)
+
+
+def test_a_relu_stands_before_every_layer_that_follows_another():
+    for model in (conv_vae((8, 12), L, bernoulli, seed=0), conv1d_vae(8, L, bernoulli, seed=0)):
+        assert order(model.encoder) == order(model.decoder) == "wrwrw"
+    model = resnet_vae((8, 12), L, bernoulli, seed=0)  # whose blocks begin with one, and whose thin layers have none
+    assert (order(model.encoder), order(model.decoder)) == ("wBwBrww", "wwBwBrw")
+    assert order(model.encoder[2].correction) == "rwrw"
+
+
 def test_resnet_vae_is_as_large_as_conv_vae():
     sizes = [count(factory((28, 28), 20, bernoulli, seed=0)) for factory in (conv_vae, resnet_vae)]
     assert abs(sizes[1] / sizes[0] - 1) < 0.1

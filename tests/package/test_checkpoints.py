@@ -60,6 +60,7 @@ def test_what_is_written_comes_back(tmp_path):
 
 def test_any_safetensors_reader_reads_it(tmp_path):
     write(tmp_path / "file", TENSORS, CONTENT)
+    assert CONTENT["text"].encode() in (tmp_path / "file").read_bytes()
     assert same_bits(safetensors.torch.load_file(tmp_path / "file"), TENSORS)
 
 
@@ -168,6 +169,15 @@ def test_a_full_disk_leaves_what_was_there(tmp_path, monkeypatch, when):
     assert path.read_bytes() == before and os.listdir(tmp_path) == ["file"]
 
 
+@pytest.mark.skipif(not hasattr(os, "O_DIRECTORY"), reason="a system that does not open folders")
+def test_the_data_are_on_the_disk_before_the_name_points_to_them_and_the_name_is_afterwards(tmp_path, monkeypatch):
+    events, replace = [], os.replace
+    monkeypatch.setattr(os, "fsync", lambda file: events.append(os.fstat(file).st_ino))
+    monkeypatch.setattr(os, "replace", lambda *paths: (events.append("named"), replace(*paths)))
+    write_whole(tmp_path / "file", b"whole")
+    assert events == [(tmp_path / "file").stat().st_ino, "named", tmp_path.stat().st_ino]
+
+
 def test_what_a_killed_process_left_does_no_harm(tmp_path):
     (tmp_path / "file.part").write_bytes(b"half a checkpoint, longer than what comes now" * 100)
     write_whole(tmp_path / "file", b"whole")
@@ -186,6 +196,7 @@ def test_the_checksum_covers_all_there_is():
         ({"a": torch.tensor([1.0, -2.0]), "b": base["b"]}, ""),
     ]
     assert len({sha256(*variant) for variant in variants}) == len(variants)
+    assert sha256(base) == sha256(base, "")
     assert sha256(dict(reversed(base.items()))) == sha256(base)  # not the order in which they were given
 
 

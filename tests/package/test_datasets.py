@@ -174,7 +174,7 @@ def cache(monkeypatch, tmp_path):
     folder = tmp_path / "cache"
     monkeypatch.delenv("VAE_TUTORIAL_DATA", raising=False)
     monkeypatch.delenv("VAE_TUTORIAL_DATASET", raising=False)
-    monkeypatch.setattr(pooch, "os_cache", lambda project: folder)
+    monkeypatch.setattr(pooch, "os_cache", {"vae_tutorial": folder}.get)
     monkeypatch.setattr(mnist_files, "_in_vain", False)
     return folder
 
@@ -572,6 +572,32 @@ def test_a_failed_search_is_repeated_by_mnist_alone(mirrors, server, cache):
     assert_small(load_images())  # the last search was not in vain
 
 
+def test_after_a_failed_search_the_network_is_not_asked(cache, monkeypatch, capsys):
+    monkeypatch.setattr(mnist_files, "_in_vain", True)
+    monkeypatch.setattr(mnist_files, "fetch", lambda *args, **how: pytest.fail("it was asked"))
+    assert load_images().name == "digits" and "network" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("in_vain", [False, True])
+def test_who_insists_waits_longer(in_vain, cache, monkeypatch, capsys):
+    monkeypatch.setattr(mnist_files, "_in_vain", in_vain)
+    monkeypatch.setattr(mnist_files, "MIRRORS", ())
+    monkeypatch.setenv("VAE_TUTORIAL_DATASET", "mnist")
+    with pytest.raises(DatasetError):
+        load_images()
+    assert "looking for it on the network, 30 s at most" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("packed, form", [(True, "after decompression"), (False, "that are no gzip data")])
+def test_a_wrong_file_is_described_by_its_content(packed, form, tmp_path, monkeypatch):
+    monkeypatch.setenv("VAE_TUTORIAL_DATA", str(tmp_path))
+    content = b"something else"
+    (tmp_path / NAMES[0]).write_bytes(gzip.compress(content) if packed else content)
+    found = hashlib.sha256(content).hexdigest()
+    with pytest.raises(DatasetError, match=f"found 14 bytes {form}, SHA-256 {found}"):
+        mnist()
+
+
 def test_files_that_have_come_since_a_failed_search_are_seen(mirrors, cache):
     mirrors("missing")
     assert load_images().name == "digits"
@@ -607,7 +633,7 @@ def test_mnist_forced(mirrors, monkeypatch, capsys):
     assert load_images().name == "mnist"
     mirrors(REFUSED)
     for name in NAMES:
-        (pooch.os_cache("") / name).unlink()
+        (pooch.os_cache("vae_tutorial") / name).unlink()
     capsys.readouterr()
     with pytest.raises(DatasetError, match="Connection refused"):
         load_images()
@@ -735,6 +761,7 @@ def test_gaussian_2d_is_reproducible_and_leaves_the_global_generator_alone():
     assert not torch.equal(first.x_train, other.x_train) and not torch.equal(first.x_train, first.x_test)
     assert first.x_train.shape == first.x_test.shape == (1000, 2) and first.x_train.dtype == torch.float32
     assert first._replace(x_train=0, x_test=0) == Dataset("gaussian_2d", 0, None, 0, None, None)
+    assert torch.equal(gaussian_2d(5).x_train, gaussian_2d(5, seed=0).x_train)
 
 
 @pytest.mark.parametrize("n", [0, -1, 2.0, True, "10"])
@@ -795,3 +822,20 @@ def test_binarize_refuses_what_is_no_probability(x, error, message):
 def test_binarize_wants_its_noise_explicitly(generator):
     with pytest.raises(TypeError, match=r"generator must be a torch\.Generator, got \w+; make one"):
         binarize(torch.ones(2), generator)
+
+
+def test_binarize_leaves_black_alone_where_the_uniform_number_is_the_smallest(monkeypatch):
+    monkeypatch.setattr(torch, "rand", lambda shape, **how: torch.zeros(shape))
+    assert binarize(torch.tensor([0.0, 1e-7]), torch.Generator()).tolist() == [0.0, 1.0]
+
+
+def test_binarize_draws_where_the_generator_is(monkeypatch):
+    class Elsewhere(torch.Generator):
+        device = torch.device("meta")
+
+    def rand(shape, *, generator, device):
+        assert device == generator.device
+        return torch.zeros(shape)
+
+    monkeypatch.setattr(torch, "rand", rand)
+    assert binarize(torch.ones(2), Elsewhere()).tolist() == [1.0, 1.0]

@@ -165,11 +165,23 @@ def test_float32_agrees_with_float64_on_a_model_of_images(chunk):
     assert (quietly(model, x.double(), 2500, seed=1) - double).abs().min() > 1e-3  # other noise is told apart
 
 
+def test_weights_are_summed_in_float64_whatever_the_model():
+    model = mlp_vae(3, 4, 2, bernoulli, seed=0)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
+        model.decoder[-1].bias.fill_(40.0)  # x is 1 for certain, whatever z, and q is the prior: all weights are 1
+    assert quietly(model, torch.ones(2, 3), 1001, chunk=77).abs().max() < 1e-12  # of log 1001, float32 has 7 digits
+
+
 @pytest.mark.parametrize("n_samples, chunk", [(5, 12), (5, 3), (40, 100), (1200, 700), (2300, 1500)])
 def test_no_more_rows_than_a_chunk_go_through_the_decoder(n_samples, chunk):
-    model, rows = mlp_vae(6, 10, 3, bernoulli, seed=0), []
+    model, rows, encoded = mlp_vae(6, 10, 3, bernoulli, seed=0), [], []
     model.decoder[0].register_forward_hook(lambda layer, inputs, output: rows.append(inputs[0].shape[:-1].numel()))
+    model.encoder[0].register_forward_hook(lambda layer, inputs, output: encoded.append(len(inputs[0])))
     quietly(model, binary(11, 6, seed=1).float(), n_samples, chunk=chunk)
+    assert sum(encoded) == 11
+    assert max(encoded) == 1 or max(encoded) * n_samples <= chunk  # the noise of so many examples is drawn at once
     assert sum(rows) == 11 * n_samples
     assert max(rows) <= chunk
     assert max(rows) > 0.5 * min(chunk, 11 * n_samples, 1000)  # and they are filled
@@ -187,6 +199,37 @@ def test_the_noise_is_that_of_the_seed_and_the_place_in_the_batch():
     # Rows in front have the noise they have without those behind; a row cut out alone has that of place 0.
     torch.testing.assert_close(quietly(model, x[:3], 10, seed=3), first[:3], rtol=0, atol=1e-12)
     torch.testing.assert_close(quietly(model, x[3:4], 10, seed=3), first[:1], rtol=0, atol=1e-12)
+
+
+def test_no_two_of_many_examples_share_their_noise():
+    model = mlp_vae(6, 10, 3, bernoulli, seed=0).double()
+    estimates = quietly(model, binary(1, 6, seed=1).repeat(400, 1), 1)
+    assert len(set(estimates.tolist())) == 400
+
+
+def test_the_noise_is_that_of_the_seed_whatever_the_default_dtype():
+    model, x = curved()
+    expected = quietly(model, x, 7)
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert torch.equal(quietly(model, x, 7), expected)
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def test_a_model_in_bfloat16_is_measured_too():
+    model, x = curved()
+    estimate = quietly(model.bfloat16(), x.bfloat16(), 200)
+    assert estimate.dtype == torch.float64 and (estimate - quietly(model.double(), x, 200)).abs().max() < 0.1
+
+
+def test_a_thousand_rows_at_a_time_is_the_default():
+    model, rows = mlp_vae(6, 10, 3, bernoulli, seed=0), []
+    model.encoder[0].register_forward_hook(lambda layer, inputs, output: rows.append(len(inputs[0])))
+    x = binary(1001, 6, seed=1).float()
+    quietly(model, x, 1)
+    unit_activity(model, x)
+    assert rows == [1000, 1, 1000, 1]
 
 
 def test_more_samples_keep_the_noise_of_fewer():
@@ -255,6 +298,11 @@ def test_activity_is_the_variance_of_the_means():
     assert activity[2] == 0 and not activity.requires_grad
     for batch_size in (1, 7, 50, 51):
         torch.testing.assert_close(unit_activity(model, x, batch_size=batch_size), activity, rtol=1e-5, atol=1e-6)
+
+
+def test_two_examples_are_enough():
+    activity = unit_activity(linear_encoder([[1.0, 0.0], [0.5, -2.0]]), torch.tensor([[1.0, 3.0], [4.0, 2.0]]))
+    assert activity.tolist() == pytest.approx([4.5, 6.125])  # half the squared differences, 3 and 3.5
 
 
 def test_a_unit_that_is_known_exactly_has_the_activity_of_the_prior():

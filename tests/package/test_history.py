@@ -37,6 +37,7 @@ COLUMNS = json.loads(json.dumps(HISTORY.__dict__))
         (COLUMNS | {"kl": 3.0}, "expected a list of finite numbers in each column"),
         (COLUMNS | {"kl": [1.0, "2"]}, "expected a list of finite numbers"),
         (COLUMNS | {"kl": [1.0, math.nan]}, "expected a list of finite numbers"),
+        (COLUMNS | {"kl": [1.0, True]}, "expected a list of finite numbers"),
         (COLUMNS | {"interrupted": 1}, "expected .* interrupted true or false"),
     ],
 )
@@ -66,3 +67,10 @@ def test_a_history_starts_empty_and_shares_nothing():
     assert second == History() and second.elbo == second.val_elbo == [] and not second.interrupted
     first.append(-2.0, 0.5, -3.0, 0.25, seconds=0.2)
     assert (first.elbo, first.val_elbo, first.seconds) == ([-3.0, -2.5], [-3.25], [0.1, 0.2])
+
+
+def test_terms_of_unequal_length_have_no_elbo():
+    history = History([-2.0, -3.0], [1.0], [-2.0], [1.0, 0.5])
+    for bound in ("elbo", "val_elbo"):
+        with pytest.raises(ValueError, match="shorter|longer"):
+            getattr(history, bound)

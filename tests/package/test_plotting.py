@@ -57,13 +57,43 @@ def test_image_grid_puts_each_image_in_its_place(ax, gap):
         assert np.array_equal(mosaic[place], image)
         covered[place] = True
     assert (mosaic[~covered] == 0).all()
-    assert drawn.get_clim() == (0, 1) and not ax.axison
+    assert drawn.get_clim() == (0, 1) and not ax.axison and drawn.get_interpolation() == "nearest"
     assert drawn.cmap(0.0) == (1, 1, 1, 1) and drawn.cmap(1.0) == (0, 0, 0, 1)  # 0 is white, 1 is black
 
 
 def test_image_grid_has_one_white_pixel_between_images_and_clips(ax):
     image_grid(np.array([[[-3.0]], [[7.0]]]), ax, n_columns=2)
     assert np.asarray(ax.get_images()[0].get_array()).tolist() == [[0.0, 0.0, 1.0]]
+
+
+@pytest.mark.parametrize("gap", [0, 1])
+def test_image_grid_shows_the_channels_as_red_green_and_blue(ax, gap):
+    images = np.random.default_rng(0).random((4, 3, 5, 6))
+    image_grid(images, ax, n_columns=2, gap=gap)
+    mosaic = np.asarray(ax.get_images()[0].get_array())
+    assert mosaic.shape == (2 * 5 + gap, 2 * 6 + gap, 3)
+    for i, image in enumerate(images):
+        row, column = divmod(i, 2)
+        shown = mosaic[row * (5 + gap) :, column * (6 + gap) :][:5, :6]
+        assert all(np.array_equal(shown[..., channel], image[channel]) for channel in range(3))
+    if gap:
+        assert (mosaic[5] == 1).all() and (mosaic[:, 6] == 1).all()  # white
+
+
+def test_image_grid_takes_one_channel_for_gray(ax):
+    images = np.random.default_rng(0).random((2, 5, 6))
+    image_grid(images[:, None], ax, n_columns=2)
+    gray = np.asarray(ax.get_images()[0].get_array())
+    image_grid(images, ax, n_columns=2)
+    assert np.array_equal(np.asarray(ax.get_images()[1].get_array()), gray) and gray.ndim == 2
+
+
+@pytest.mark.parametrize("shape", [(4, 4), (2, 2, 4, 4), (2, 4, 4, 3), (1, 2, 3, 4, 4)])
+def test_image_grid_refuses_other_shapes(ax, shape):
+    with pytest.raises(
+        ValueError, match=r"images must have shape \(N, height, width\) or .* with 1 or 3 channels, got"
+    ):
+        image_grid(np.zeros(shape), ax, n_columns=1)
 
 
 def test_plot_history_draws_both_elbos_against_the_epoch(ax):
@@ -81,6 +111,12 @@ def test_plot_history_draws_both_elbos_against_the_epoch(ax):
 def test_plot_history_without_validation_draws_one_line(ax):
     plot_history(History(log_likelihood=[-5.0], kl=[1.0]), ax)
     assert [line.get_label() for line in ax.get_lines()] == ["training"]
+
+
+def test_plot_history_counts_epochs_in_whole_numbers_and_nats_in_any(ax):
+    plot_history(History(log_likelihood=[-5.0, -4.9], kl=[1.0, 1.0]), ax)
+    assert all(tick == int(tick) for tick in ax.get_xticks())
+    assert not all(tick == int(tick) for tick in ax.get_yticks())
 
 
 def test_latent_scatter_draws_every_point_and_names_each_class_at_its_center(ax):
@@ -104,6 +140,24 @@ def test_latent_scatter_keeps_labels_apart(ax):
     assert [text.get_text() for text in ax.texts] == list("012345") and tuple(places[-1]) == (9, 10)
     for (x, y), line, place in zip(mu, ax.lines, places, strict=True):
         assert line.get_xydata().tolist() == [[x, y], place.tolist()]
+
+
+def test_latent_scatter_keeps_the_labels_of_a_crowded_line_apart(ax):
+    mu = np.stack([0.2 * np.arange(10), np.zeros(10)], axis=1)
+    mu[9] = (10, 1)
+    mu += (0, 50)  # the wider range, 10, is that of the first axis, wherever the points lie
+    latent_scatter(mu, np.arange(10), ax)
+    places = np.array([text.xyann for text in ax.texts])
+    apart = np.abs(np.diff(places[:9, 0]))
+    assert apart == pytest.approx(0.8, abs=0.005) and (places[:9, 1] == 50).all()
+    assert places[:9].mean(axis=0) == pytest.approx(mu[:9].mean(axis=0))  # each pushes as much as it is pushed
+
+
+def test_latent_scatter_leaves_labels_that_are_apart_where_they_are(ax):
+    mu = np.array([[0.0, 0.0], [0.0, 0.81], [10.0, 0.0]])
+    latent_scatter(mu, np.arange(3), ax)
+    assert [tuple(text.xyann) for text in ax.texts] == [tuple(point) for point in mu]
+    assert [(text.get_ha(), text.get_va()) for text in ax.texts] == 3 * [("center", "center")]
 
 
 def test_density_contours_lie_where_the_density_is_half_to_two_and_a_half_deviations_below_its_peak(ax):
@@ -163,7 +217,7 @@ def test_book_style_sets_the_defaults_and_rc_context_takes_them_back():
         (lambda ax: image_grid(np.zeros((0, 4, 4)), ax, n_columns=2), "images must not be empty"),
         (lambda ax: image_grid(np.full((4, 2, 2), np.nan), ax, n_columns=2), "images must be finite, got 16"),
         (lambda ax: plot_history(History(), ax), "history holds no finished epoch"),
-        (lambda ax: latent_scatter(np.zeros((4, 3)), LABELS, ax), r"mu must have shape \(N, 2\)"),
+        (lambda ax: latent_scatter(np.zeros((5, 3)), LABELS, ax), r"mu must have shape \(N, 2\)"),
         (lambda ax: latent_scatter(MU, LABELS[:3], ax), r"labels \(N,\)"),
         (lambda ax: latent_scatter(MU * np.inf, LABELS, ax), "mu must be finite"),
         (lambda ax: latent_scatter(np.zeros((0, 2)), np.zeros(0, int), ax), "mu must not be empty"),

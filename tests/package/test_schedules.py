@@ -71,7 +71,13 @@ def test_a_wrong_schedule_is_caught(check, wrong):
         check(wrong)
 
 
+def test_defaults_are_those_of_the_equations():
+    assert values(warmup_cosine(0.1, 10)) == values(warmup_cosine(0.1, 10, warmup=0))
+    assert values(cyclical(120)) == values(cyclical(120, n_cycles=4, rising=0.5))
+
+
 def test_ends_are_exact():
+    assert linear(1e16, 1.0, 7)(7) == 1.0  # where 1e16 + (1 - 1e16) is 0
     assert linear(0.0, 0.1, 7)(7) == linear(0.0, 0.1, 7)(10**9) == 0.1 and linear(0.3, 1.0, 7)(0) == 0.3
     assert warmup_cosine(0.1, 10, 3)(2) == warmup_cosine(0.1, 10, 3)(3) == 0.1
     assert warmup_cosine(0.1, 10, 3)(9) > 0 == warmup_cosine(0.1, 10, 3)(10) == warmup_cosine(0.1, 10)(10**9)

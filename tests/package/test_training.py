@@ -20,7 +20,7 @@ from vae_tutorial.likelihoods import bernoulli, normal
 from vae_tutorial.models import VAE, mlp_vae
 from vae_tutorial.reference import LinearGaussian
 from vae_tutorial.schedules import linear, warmup_cosine
-from vae_tutorial.training import best_device, evaluate, fit
+from vae_tutorial.training import best_device, evaluate, fit, loop
 
 D, L = 3, 2
 X = (torch.rand(10, D, generator=torch.Generator().manual_seed(0)) > 0.4).float()
@@ -310,6 +310,13 @@ def test_other_errors_pass_and_the_model_is_left_in_evaluation_mode():
     assert not model.training
 
 
+@pytest.mark.parametrize("how", [{}, dict(average=0.9), dict(x_val=X_VAL, average=0.9, patience=2)], ids=str)
+def test_a_trained_model_is_in_evaluation_mode(how):
+    model = small_vae()
+    train(model, **how)
+    assert not any(module.training for module in model.modules())
+
+
 # Where it runs and what it prints
 
 
@@ -319,6 +326,20 @@ def test_progress_goes_to_stderr_alone(capsys, progress):
     out, err = capsys.readouterr()
     assert out == ""
     assert ("2/2" in err and f"ELBO {history.val_elbo[-1]:.2f} nats" in err) if progress else err == ""
+
+
+def test_the_bar_of_a_resumed_run_begins_where_the_run_was(tmp_path, monkeypatch):
+    bars = []
+
+    class Bar(loop.tqdm):
+        def __init__(self, *args, **how):
+            super().__init__(*args, **how)
+            bars.append(self)
+
+    monkeypatch.setattr(loop, "tqdm", Bar)
+    for epochs, resume in ((2, False), (5, True)):
+        train(small_vae(), epochs=epochs, checkpoint=tmp_path / "run", resume=resume, progress=True)
+    assert [(bar.initial, bar.n, bar.total) for bar in bars] == [(0, 2, 2), (2, 5, 5)]
 
 
 def test_best_device_is_one_that_works():
@@ -559,6 +580,14 @@ def test_resuming_with_another_argument_is_refused_by_name(tmp_path, change, mes
     with pytest.raises(CheckpointError, match=f"run belongs to another run: {message}"):
         train(model, **how | dict(resume=True) | change)
     assert (tmp_path / "run").read_bytes() == before and same_bits(state(model), state(small_vae()))
+
+
+def test_a_schedule_is_known_by_its_values_where_epochs_start(tmp_path):
+    how = dict(epochs=2, checkpoint=tmp_path / "run")  # of three steps each
+    train(small_vae(), lr=0.01, **how)
+    with pytest.raises(CheckpointError, match="lr of epoch 2 was 0.01, is 0.02"):
+        train(small_vae(), lr=lambda step: 0.01 if step < 3 else 0.02, resume=True, **how)
+    train(small_vae(), lr=lambda step: 0.01 if step % 3 == 0 else 0.02, resume=True, **how)
 
 
 def test_resuming_with_another_model_or_file_is_refused(tmp_path):

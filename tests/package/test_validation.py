@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from vae_tutorial import bounds, gaussian, likelihoods, models, reference, training
-from vae_tutorial._validation import require_count
+from vae_tutorial._validation import require_count, require_positive
 
 B, D, L, K = 4, 3, 2, 5
 
@@ -290,6 +290,18 @@ def test_a_mean_and_its_log_variance_have_one_dtype(name, argument):
     function(**{key: value.double() for key, value in arguments.items()})
     with pytest.raises(TypeError, match=rf"must have the same dtype, got .*\b{argument} torch.float64"):
         function(**{**arguments, argument: arguments[argument].double()})
+
+
+@pytest.mark.parametrize("value", [5e-324, 0.5, np.float32(2), torch.tensor(3)])
+def test_what_is_above_zero_is_positive_and_comes_back_as_a_float(value):
+    number = require_positive(rate=value)
+    assert type(number) is float and number == value
+
+
+@pytest.mark.parametrize("value", [0, -0.0, -5e-324])
+def test_zero_and_less_are_not_positive(value):
+    with pytest.raises(ValueError, match=f"^rate must be above 0, got {value}$"):
+        require_positive(rate=value)
 
 
 def test_counts_of_numpy_are_counts():

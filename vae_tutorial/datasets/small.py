@@ -28,7 +28,7 @@ def digits() -> Dataset:
         torch.Size([1437, 64])
     """
     path = Path(__file__).parents[1] / "data" / "digits.npz"
-    with np.load(path, allow_pickle=False) as arrays:
+    with np.load(path) as arrays:
         x = torch.from_numpy(arrays["images"]).float() / 16
         y = torch.from_numpy(arrays["labels"]).long()
     return Dataset("digits", x[:-360], y[:-360], x[-360:], y[-360:], image_shape=(8, 8))

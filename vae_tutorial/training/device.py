@@ -1,5 +1,6 @@
 """Where a model is trained, and in what precision: the device, its threads, bfloat16, one compiled graph."""
 
+import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vae_tutorial._random import standard_noise
 from vae_tutorial.bounds import ElboTerms
 from vae_tutorial.models import VAE
 from vae_tutorial.training.step import Objective
@@ -54,3 +56,17 @@ def in_bfloat16(objective: Objective) -> Objective:
                 hook.remove()
 
     return in_bfloat16
+
+
+def compiled(objective: Objective) -> Objective:
+    """The objective as one graph that ``torch.compile`` makes of it; its noise is drawn outside, the same as ever."""
+    if "eps" not in inspect.signature(objective).parameters:
+        raise TypeError("compile needs an objective that takes its noise, as elbo_terms does: objective(…, eps=…)")
+    graph: Objective = torch.compile(objective)
+
+    def with_noise(model: VAE, /, *args: Any, generator: torch.Generator) -> ElboTerms:
+        *x, n_samples = args
+        eps = standard_noise((n_samples, len(x[0]), model.latent_dim), like=x[0], generator=generator)
+        return graph(model, *x, n_samples, eps=eps)
+
+    return with_noise

@@ -17,7 +17,7 @@ from vae_tutorial.checkpoints.files import CheckpointError
 from vae_tutorial.history import History
 from vae_tutorial.models import VAE
 from vae_tutorial.schedules import Schedule
-from vae_tutorial.training.device import best_device, cpu_threads, in_bfloat16
+from vae_tutorial.training.device import best_device, compiled, cpu_threads, in_bfloat16
 from vae_tutorial.training.examples import Data, Examples, examples, in_turn
 from vae_tutorial.training.run import Run, full_name
 from vae_tutorial.training.step import Objective, finite_sums, take_step
@@ -87,8 +87,9 @@ def fit(
             ``device``, ``threads`` and ``progress``. Of a ``Dataset`` the first and the last example are compared.
         callback: called with the history after every epoch, for a log of your own, such as
             ``lambda history: print(history.elbo[-1], file=log)``.
-        compile: let ``torch.compile`` make one graph of the objective; it takes a minute and a C++ compiler. What
-            only values can tell, such as gray pixels for a Bernoulli, is then noticed by no check.
+        compile: let ``torch.compile`` make one graph of the objective, which must take its noise as ``eps``. It takes a
+            minute and, on a CPU, a C++ compiler. What only values can tell, such as gray pixels for a Bernoulli, is
+            then noticed by no check.
         bfloat16: let the networks compute in bfloat16, for large ones on GPUs that are made for it. Weights, noise,
             the terms of the ELBO and validation stay in the precision they have.
         threads: how many CPU threads PyTorch uses meanwhile. Two or more wait for each other at every operation, and
@@ -132,6 +133,8 @@ def fit(
         require_count(patience=patience)
         if val is None:
             raise ValueError("patience needs x_val, whose ELBO it watches")
+    if compile and bfloat16:
+        raise ValueError("compile and bfloat16 exclude each other: leave one out")
     if resume and checkpoint is None:
         raise ValueError("resume needs checkpoint, the file to go on from")
 
@@ -158,8 +161,7 @@ def fit(
         return fixed | dict(lr=[lr(step) for step in steps], beta=[beta(step) for step in steps])
 
     train, val = train.to(device), val.to(device) if val else None
-    in_training: Objective = torch.compile(objective) if compile else objective
-    in_training = in_bfloat16(in_training) if bfloat16 else in_training
+    in_training = compiled(objective) if compile else in_bfloat16(objective) if bfloat16 else objective
 
     def train_epoch(epoch: int) -> list[float]:
         """One pass over the training set; gives the averages of both terms."""
