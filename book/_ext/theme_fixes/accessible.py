@@ -10,6 +10,8 @@ MENDED = {
     '<summary aria-label="Toggle hidden content">': "<summary>",
     # The corner of a table with heads above and beside is no head.
     '<th class="head"><p></p></th>': "<td></td>",
+    # A list within a list of source files stands in an item.
+    "</li>\n<ul><li>": "\n<ul><li>",
 }
 
 
