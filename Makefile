@@ -6,7 +6,7 @@ BIN := .venv/bin
 READY := .venv/ready
 BUILT := _build/ready
 PDF := _build/book.pdf
-SOURCES := _config.yml _toc.yml references.bib $(wildcard book/*.md book/*.ipynb book/_ext/* book/_static/* book/_static/explorers/* book/_templates/* book/*.json $(shell find vae_tutorial -name "*.py") CITATION.cff)
+SOURCES := _config.yml _toc.yml references.bib CITATION.cff $(shell find book vae_tutorial -type f -not -path "*/__pycache__/*" -not -path "*/.*")
 
 .PHONY: help install book pdf test quick portable serve execute browser lighthouse bench mutants lint lock clean
 

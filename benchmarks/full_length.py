@@ -26,6 +26,7 @@ from torch import Tensor
 from vae_tutorial import checkpoints, datasets
 from vae_tutorial.architectures import conv_vae, resnet_vae
 from vae_tutorial.bounds import ElboTerms, elbo_terms
+from vae_tutorial.checkpoints.describe import describe
 from vae_tutorial.evaluation import bits_per_dim, unit_activity
 from vae_tutorial.history import History
 from vae_tutorial.likelihoods import Likelihood, bernoulli, normal, normal_diag, normal_diag_above
@@ -157,7 +158,7 @@ def run(name: str, runs: Path, device: torch.device) -> dict[str, Any] | None:
     x = images(row.pixels).measured
     measured = {part: measure(model, x[part]) for part in x}
     return record | dict(
-        failure="", model=checkpoints._described(model), n_parameters=sum(p.numel() for p in model.parameters()),
+        failure="", model=describe(model), n_parameters=sum(p.numel() for p in model.parameters()),
         **measured, bits_per_dim=bits_per_pixel(row.pixels, measured["test"]["elbo"]),
         unit_variances=unit_activity(model, x["test"]).sort(descending=True).values.tolist(),
         wall_seconds=history.seconds[-1], cpu_seconds=cpu_seconds, history=asdict(history),

@@ -13,6 +13,7 @@ from addresses import MARKS, with_absolute_links, with_addresses
 from metadata import tomllib
 
 ROOT = Path(__file__).parents[1]
+ADDRESS = ("book/_ext/publishing/__init__.py", "book/_ext/publishing/address.py")
 BOOK = "https://ada.github.io/vae/"
 RELEASE = yaml.safe_load((ROOT / ".github/workflows/release.yml").read_text(encoding="utf-8"))
 
@@ -20,7 +21,7 @@ RELEASE = yaml.safe_load((ROOT / ".github/workflows/release.yml").read_text(enco
 @pytest.fixture
 def copy(tmp_path):
     """A function that runs the script on a copy of the repository's two files, and gives their texts back."""
-    for name in ("README.md", "pyproject.toml", "tools/addresses.py", "book/_ext/site_address.py"):
+    for name in ("README.md", "pyproject.toml", "tools/addresses.py", *ADDRESS):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
 

@@ -18,7 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT / "book" / "_ext"))
 
-from site_address import site_address  # noqa: E402
+from publishing.address import site_address  # noqa: E402
 
 MARKS = re.compile(r"(?<=<!-- addresses -->\n).*?(?=<!-- end of addresses -->)", flags=re.DOTALL)
 LINK = re.compile(r"(!?)(\[[^\]]*\])\((?!\w+:|#)([^)]+)\)")

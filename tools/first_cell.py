@@ -3,7 +3,7 @@
     python tools/first_cell.py [notebook ...]        (all of book/ when none is named)
 
 The cell is the same in every notebook, and this file is where to change it. In the repository it names no address;
-where the book is published, `book/_ext/hosted.py` fills in that of the book's files at the commit.
+where the book is published, `book/_ext/publishing/hosted.py` fills in that of the book's files at the commit.
 """
 
 import sys

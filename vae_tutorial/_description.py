@@ -49,12 +49,19 @@ def written(call: str) -> dict[str, Any] | None:
 def _json_value(value: Any) -> Any:
     if isinstance(value, Likelihood):
         return written(value.name)
-    if isinstance(value, (Prior, Posterior)):  # as its class would be called
-        parameters = inspect.signature(type(value)).parameters.values()
-        names = [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]  # without __init__
-        return {"name": type(value).__name__, "arguments": {name: getattr(value, name) for name in names}}
+    if isinstance(value, (Prior, Posterior)):
+        return _call(value)
     if isinstance(value, (tuple, list)):
         return [_json_value(item) for item in value]
     if isinstance(value, type):
         return value.__name__
     return int(value) if isinstance(value, Integral) else value
+
+
+def _call(value: nn.Module) -> dict[str, Any] | None:
+    """How a prior or posterior of the package is made: its class, and the arguments it keeps under their names."""
+    if type(value).__module__ not in (Prior.__module__, Posterior.__module__):
+        return None
+    parameters = inspect.signature(type(value)).parameters.values()
+    names = [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]  # without __init__
+    return {"name": type(value).__name__, "arguments": {name: getattr(value, name) for name in names}}

@@ -73,7 +73,7 @@ class VAE(nn.Module):
             x: examples, shape (B, D).
 
         Returns:
-            What the posterior asks for, each of shape (B, L): by default ``mu`` and ``log_var``.
+            What the posterior asks for, each of shape (B, L); by default ``mu`` and ``log_var``.
 
         Raises:
             TypeError: ``x`` is not a floating-point tensor.
@@ -158,7 +158,7 @@ class VAE(nn.Module):
         return weights[0] if weights else torch.empty(())
 
     def extra_repr(self) -> str:
-        """What `print` shows beside the networks."""
+        """What ``print`` shows beside the networks."""
         return f"latent_dim={self.latent_dim}, likelihood={self.likelihood}"
 
 

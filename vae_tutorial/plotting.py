@@ -54,16 +54,17 @@ def use_book_style() -> None:
 
 
 def image_grid(images: ArrayLike, ax: Axes, *, n_columns: int, gap: int = 1) -> None:
-    """Draw images side by side, row by row: 0 is white, 1 is black.
+    """Draw images side by side, row by row: of gray ones 0 is white and 1 is black.
 
     Args:
-        images: shape (N, height, width), values in [0, 1]; values outside are shown as the nearest end.
+        images: shape (N, height, width), or (N, channels, height, width) with one channel, or with three for red, green
+            and blue; values in [0, 1], those outside are shown as the nearest end.
         ax: where to draw.
         n_columns: how many images stand in a row; N must be a multiple of it.
         gap: white pixels between two images.
 
     Raises:
-        ValueError: ``images`` does not have three axes, is empty or not finite, or does not fill its rows.
+        ValueError: ``images`` has another shape, is empty or not finite, or does not fill its rows.
 
     Example:
         >>> figure, ax = plt.subplots()
@@ -71,14 +72,23 @@ def image_grid(images: ArrayLike, ax: Axes, *, n_columns: int, gap: int = 1) -> 
         >>> plt.close(figure)
     """
     images = _finite_array("images", images)
-    if images.ndim != 3:
-        raise ValueError(f"images must have shape (N, height, width), got {images.shape}")
+    if images.ndim == 4 and images.shape[1] == 1:
+        images = images[:, 0]
+    if images.ndim != 3 and (images.ndim != 4 or images.shape[1] != 3):
+        raise ValueError(
+            "images must have shape (N, height, width) or (N, channels, height, width) with 1 or 3 channels, "
+            f"got {images.shape}"
+        )
     require_count(n_columns=n_columns)
     if len(images) % n_columns:
         raise ValueError(f"n_columns must divide the number of images, {len(images)}, got {n_columns}")
-    padded = np.pad(images.clip(0, 1), ((0, 0), (0, gap), (0, gap)))
-    n, height, width = padded.shape
-    mosaic = padded.reshape(-1, n_columns, height, width).transpose(0, 2, 1, 3).reshape(-1, n_columns * width)
+    in_color = images.ndim == 4
+    pixels = np.moveaxis(images, 1, -1) if in_color else images[..., None]  # channels last, as Matplotlib has them
+    gaps = (0, 0), (0, gap), (0, gap), (0, 0)
+    padded = np.pad(pixels.clip(0, 1), gaps, constant_values=1.0 if in_color else 0.0)  # white
+    _, height, width, channels = padded.shape
+    rows = padded.reshape(-1, n_columns, height, width, channels).swapaxes(1, 2)
+    mosaic = rows.reshape(-1, n_columns * width, channels).squeeze(-1 if not in_color else ())
     ax.imshow(mosaic[: -gap or None, : -gap or None], cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
     ax.set_axis_off()
 

@@ -6,7 +6,7 @@ chapter is without one. Anything else is a warning of the build.
 
 import re
 
-from contents import chapter_number, numbered_title, reading_order
+from chapters import chapter_number, numbered_title, reading_order
 from docutils import nodes
 from docutils.parsers.rst import directives
 from sphinx.util import logging

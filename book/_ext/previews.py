@@ -14,7 +14,7 @@ import re
 from functools import partial
 from pathlib import Path
 
-from contents import numbered_title
+from chapters import numbered_title
 
 LINK = re.compile(r'<a class="reference internal"(?: data-preview)? href="(?P<page>[^"#:]*)#(?P<anchor>[^"]+)"')
 KINDS = re.compile(r'<figure\b|\bid="term-|\bclass="(?:math|proof|exercise|citation|check)\b')

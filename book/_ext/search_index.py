@@ -5,6 +5,7 @@ Sphinx's index knows words, headings and the objects of each domain. Here the ro
 adds weight is dropped, for the index is a script. ``_static/search.js`` cares for what the page of results shows.
 """
 
+import json
 import re
 
 from docutils import nodes
@@ -19,6 +20,7 @@ GREEK = {
 SPOKEN = {"varepsilon": "epsilon", "ell": "ell"}
 SIGNS = {"mid": " | ", "Vert": " ‖ ", "log": "log ", "int": "∫", "dots": "…"}
 STATEMENT = re.compile(r"^ \((.*)\)$")  # the title of a theorem, which its number would precede
+WRITTEN = re.compile(r"Search\.setIndex\((.*)\)", re.DOTALL)
 EXERCISE = re.compile(r"Solution to (?P<name>Exercise [\d.]+ ?(?P<title>\(.*\))?)")
 logger = logging.getLogger(__name__)
 
@@ -85,23 +87,35 @@ def plain(tex: str) -> str:
     return " ".join(tex.replace("^2", "²").replace("^*", "*").split())
 
 
-def refine(app) -> list:
-    """Before Sphinx writes its index: pages and exercises under their names, and nothing that nobody looks up."""
-    indexer = getattr(app.builder, "indexer", None)
-    if indexer is None:
-        return []
-    for docname, titles in indexer._all_titles.items():
-        indexer._titles[docname] = app.env.titles[docname].astext()  # without the HTML of the chapter's number
-        named = {found["title"]: found["name"] for title, _ in titles if (found := EXERCISE.match(straight(title)))}
-        indexer._all_titles[docname] = [
-            (named.get(straight(title).strip(), STATEMENT.sub(r"\1", title)), anchor)
-            for title, anchor in titles
-            if not EXERCISE.match(title)
-        ]
-    for word in [word for word in indexer._mapping if word.isdigit()]:
-        del indexer._mapping[word]  # the search ignores numbers
-    indexer._index_entries.clear()  # each is an object, too
-    return []
+def refine(app, exception) -> None:
+    """In the index that Sphinx wrote: pages and exercises under their names, and nothing that nobody looks up."""
+    if exception or app.builder.name != "html":
+        return
+    path = app.outdir / "searchindex.js"
+    index = json.loads(WRITTEN.fullmatch(path.read_text(encoding="utf-8"))[1])
+    pages = index["docnames"]
+    index["titles"] = [app.env.titles[page].astext() for page in pages]  # without the HTML of the chapter's number
+    index["alltitles"] = named(index["alltitles"])
+    index["terms"] = {word: found for word, found in index["terms"].items() if not word.isdigit()}  # ignored anyway
+    index["indexentries"] = {}  # each is an object, too
+    text = json.dumps(index, ensure_ascii=False, separators=(",", ":"))
+    path.write_text(f"Search.setIndex({text})", encoding="utf-8")
+
+
+def named(titles: dict[str, list]) -> dict[str, list]:
+    """The titles and their places: an exercise with its number, a theorem without brackets, and no solution.
+
+    A solution's title names its exercise, whose own title has no number.
+    """
+    solved = [(EXERCISE.match(straight(title)), places) for title, places in titles.items()]
+    names = {(found["title"], page): found["name"] for found, places in solved if found for page, _ in places}
+    changed = {}
+    for title, places in titles.items():
+        if not EXERCISE.match(straight(title)):
+            for page, anchor in places:
+                name = names.get((straight(title).strip(), page), STATEMENT.sub(r"\1", title))
+                changed.setdefault(name, []).append([page, anchor])
+    return changed
 
 
 def straight(title: str) -> str:
@@ -125,5 +139,5 @@ def setup(app):
     app.connect("doctree-read", collect)
     app.connect("doctree-resolved", part_words)
     app.connect("html-page-context", add_script)
-    app.connect("html-collect-pages", refine)
+    app.connect("build-finished", refine)
     return {"version": "1", "env_version": 1, "parallel_read_safe": False, "parallel_write_safe": True}

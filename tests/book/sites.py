@@ -55,7 +55,7 @@ class QuietHandler(SimpleHTTPRequestHandler):
 
 def lay_out(tab) -> None:
     """All of the page that is open in the browser, not only what lies near the window."""
-    tab.add_style_tag(content="article section { content-visibility: visible !important }")
+    tab.add_style_tag(content="article section > * { content-visibility: visible !important }")
 
 
 def listen(context) -> tuple[list[str], list[str]]:

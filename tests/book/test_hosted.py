@@ -21,9 +21,9 @@ import pytest
 import yaml
 from bs4 import BeautifulSoup
 from first_cell import SOURCE, put_first
-from hosted import BRANCH, fill_in
 from metadata import NEEDED
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, writes
+from publishing.hosted import BRANCH, fill_in
 from sites import ROOT, build_small
 
 NOTEBOOKS = sorted(ROOT.glob("book/*.ipynb"))
@@ -206,7 +206,7 @@ def small_book(tmp_path):
     (tmp_path / "book" / "chapter.ipynb").write_text(writes(notebook), encoding="utf-8")
     (tmp_path / "index.md").write_text("# Book\n\n```{toctree}\nbook/chapter\n```\n", encoding="utf-8")
     settings = {
-        "extensions": ["myst_nb", "sphinx_book_theme", "hosted"],
+        "extensions": ["myst_nb", "sphinx_book_theme", "publishing.hosted"],
         "html_theme": "sphinx_book_theme",
         "html_theme_options": {},
         "nb_execution_mode": "off",

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from bs4 import BeautifulSoup
+from chapters import MINUTES, SECONDS, count, minutes
 from docutils import nodes
-from reading_time import MINUTES, SECONDS, count, minutes
 from sphinx_exercise.nodes import solution_node
 
 ROOT = Path(__file__).parents[2]

@@ -12,8 +12,16 @@ from sites import listen
 
 ANSWERS = {  # what a reader asks: the first result, or one of the first three, what it is and where it stands
     "ELBO": ("glossary term", "ELBO", "glossary.html#term-ELBO"),
-    "elbo_terms": ("Python function", "vae_tutorial.bounds.elbo_terms", "api.html#vae_tutorial.bounds.elbo_terms"),
-    "log_normal": ("Python function", "vae_tutorial.gaussian.log_normal", "api.html#vae_tutorial.gaussian.log_normal"),
+    "elbo_terms": (
+        "Python function",
+        "vae_tutorial.bounds.elbo_terms",
+        "api/bounds.html#vae_tutorial.bounds.elbo_terms",
+    ),
+    "log_normal": (
+        "Python function",
+        "vae_tutorial.gaussian.log_normal",
+        "api/gaussian.html#vae_tutorial.gaussian.log_normal",
+    ),
     "KL": ("symbol", "KL(q ‖ p)", "notation.html#symbol-"),
     "sigma": ("symbol", "log σ_φ²(x)", "notation.html#symbol-"),
     "σ": ("symbol", "log σ_φ²(x)", "notation.html#symbol-"),

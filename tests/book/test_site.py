@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 import yaml
 from bs4 import BeautifulSoup
-from citation import published as published_on
 from docutils.core import publish_doctree
 from PIL import Image
+from publishing.address import site_address
+from publishing.citation import published as published_on
+from publishing.head import DESCRIPTION_LENGTH, description
 from pybtex.database import parse_string
-from site_address import site_address
-from site_head import DESCRIPTION_LENGTH, description
 from sites import ROOT, QuietHandler, build_small
 
 import vae_tutorial
@@ -38,7 +38,7 @@ PAGES = {  # names of the small book's pages, and their text
 }
 NUMBERS = {"book/chapter": 1}
 SETTINGS = {
-    "extensions": ["myst_parser", "citation", "site_head", "site_files"],
+    "extensions": ["myst_parser", "publishing"],
     "project": "A book",
     "html_title": "A book",
     "root_doc": "book/index",
@@ -293,7 +293,7 @@ def test_the_version_is_released_on_one_day_or_on_none():
 
 @pytest.mark.parametrize("file, date", [("{}", COPYRIGHT), ("date-released: 2031-02-03", "2031-02-03")])
 def test_the_date_is_that_of_the_release_or_the_year_of_the_copyright(monkeypatch, file, date):
-    monkeypatch.setattr("citation.cited", lambda: yaml.load(file, Loader=yaml.BaseLoader))
+    monkeypatch.setattr("publishing.citation.cited", lambda: yaml.load(file, Loader=yaml.BaseLoader))
     assert published_on() == date
 
 

@@ -66,6 +66,36 @@ def test_image_grid_has_one_white_pixel_between_images_and_clips(ax):
     assert np.asarray(ax.get_images()[0].get_array()).tolist() == [[0.0, 0.0, 1.0]]
 
 
+@pytest.mark.parametrize("gap", [0, 1])
+def test_image_grid_shows_the_channels_as_red_green_and_blue(ax, gap):
+    images = np.random.default_rng(0).random((4, 3, 5, 6))
+    image_grid(images, ax, n_columns=2, gap=gap)
+    mosaic = np.asarray(ax.get_images()[0].get_array())
+    assert mosaic.shape == (2 * 5 + gap, 2 * 6 + gap, 3)
+    for i, image in enumerate(images):
+        row, column = divmod(i, 2)
+        shown = mosaic[row * (5 + gap) :, column * (6 + gap) :][:5, :6]
+        assert all(np.array_equal(shown[..., channel], image[channel]) for channel in range(3))
+    if gap:
+        assert (mosaic[5] == 1).all() and (mosaic[:, 6] == 1).all()  # white
+
+
+def test_image_grid_takes_one_channel_for_gray(ax):
+    images = np.random.default_rng(0).random((2, 5, 6))
+    image_grid(images[:, None], ax, n_columns=2)
+    gray = np.asarray(ax.get_images()[0].get_array())
+    image_grid(images, ax, n_columns=2)
+    assert np.array_equal(np.asarray(ax.get_images()[1].get_array()), gray) and gray.ndim == 2
+
+
+@pytest.mark.parametrize("shape", [(4, 4), (2, 2, 4, 4), (2, 4, 4, 3), (1, 2, 3, 4, 4)])
+def test_image_grid_refuses_other_shapes(ax, shape):
+    with pytest.raises(
+        ValueError, match=r"images must have shape \(N, height, width\) or .* with 1 or 3 channels, got"
+    ):
+        image_grid(np.zeros(shape), ax, n_columns=1)
+
+
 def test_plot_history_draws_both_elbos_against_the_epoch(ax):
     plot_history(HISTORY, ax, label="MLP")
     training, validation = ax.get_lines()

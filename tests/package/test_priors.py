@@ -342,6 +342,17 @@ def test_a_part_that_was_replaced_is_not_saved_as_what_it_was(part, other, tmp_p
     assert not list(tmp_path.iterdir())
 
 
+class Scaled(StandardNormal):
+    def __init__(self, factor):
+        super().__init__()
+
+
+def test_a_prior_of_ones_own_builds_a_model_that_does_not_pretend_to_be_saved(tmp_path):
+    model = mlp_vae(D, 6, L, bernoulli, seed=0, prior=Scaled(2.0))
+    with pytest.raises(CheckpointError, match="the prior .* does not say how to build it again"):
+        save(model, tmp_path / "model.safetensors")
+
+
 def test_closed_kl_equals_the_formulas_of_gaussian():
     prior, mu, log_var = PRIORS["Gaussian"], values(B, L, seed=1), values(B, L, seed=2)
     expected = kl_normal(mu, log_var, prior.mu.expand(B, -1), prior.log_var.expand(B, -1))

@@ -71,5 +71,5 @@ def _is_of_the_package(part: str, value: Any, arguments: dict[str, Any]) -> bool
     if part != "likelihood":
         usual = priors.StandardNormal if part == "prior" else posteriors.Diagonal
         written = arguments.get(part, {"name": usual.__name__})
-        return type(value) is getattr(VALUES[part], written["name"], None)
+        return written is not None and type(value) is getattr(VALUES[part], written["name"], None)
     return arguments[part] is not None and _value(part, arguments[part]) == value

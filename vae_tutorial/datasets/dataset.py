@@ -14,7 +14,8 @@ class Dataset(NamedTuple):
         y_train: their classes, int64 of shape (N,); None where there are none.
         x_test: test examples, like ``x_train``.
         y_test: their classes, like ``y_train``.
-        image_shape: (height, width) of an image, with height times width = D; None where the examples are no images.
+        image_shape: (height, width) of an image, or (channels, height, width), with D for their product; None where the
+            examples are no images.
     """
 
     name: str
@@ -22,4 +23,4 @@ class Dataset(NamedTuple):
     y_train: Tensor | None
     x_test: Tensor
     y_test: Tensor | None
-    image_shape: tuple[int, int] | None
+    image_shape: tuple[int, ...] | None

@@ -14,7 +14,7 @@ from vae_tutorial.checkpoints.files import sha256
 
 Array: TypeAlias = np.ndarray[Any, Any]
 Data: TypeAlias = Tensor | Array | tuple[Tensor | Array, ...] | Dataset[Any]
-"""Examples: a tensor or NumPy array of shape (N, D); a tuple of that and more with the same first axis; a Dataset."""
+"""A tensor or NumPy array of shape (N, D); a tuple of that and more with the same first axis; a Dataset."""
 
 
 class Examples(Protocol):

@@ -9,10 +9,11 @@ from pathlib import Path
 import yaml
 from docutils import nodes
 from docutils.parsers.rst import directives
-from site_address import site_address
 from sphinx.util.docutils import SphinxDirective
 
-ROOT = Path(__file__).parents[2]
+from publishing.address import site_address
+
+ROOT = Path(__file__).parents[3]
 SOURCE = ROOT / "CITATION.cff"
 
 

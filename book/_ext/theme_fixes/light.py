@@ -143,13 +143,14 @@ def lighten(app, exception) -> None:
     root = folder / "_static"
     pages = [path for path in folder.rglob("*.html") if root not in path.parents]
     texts = {path: path.read_text(encoding="utf-8") for path in pages}
-    texts = {path: text for path, text in texts.items() if style_sheets(text) and BUNDLE not in text}
-    if not texts:
-        return
     names = {name for text in texts.values() for value in WRITTEN.findall(text) for name in value.split()}
     for script in root.rglob("*.js"):
         if script.name != "fontawesome.js":  # which names every icon, and is on no page
             names.update(NAME.findall(script.read_text(encoding="utf-8")))
+    # What an earlier build made light, this one need not; but its names count.
+    texts = {path: text for path, text in texts.items() if style_sheets(text) and BUNDLE not in text}
+    if not texts:
+        return
     listed = [style_sheets(text) for text in texts.values()]
     common = [sheet for sheet in listed[0] if all(sheet in others for others in listed)]
     css = with_few_icons(thinned(parsed("\n".join(read(root / sheet, root) for sheet in common)), names), root)

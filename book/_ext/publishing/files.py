@@ -6,9 +6,10 @@ Addresses are relative where the site's own (`site_address`) is not known, so th
 import html
 from urllib.parse import quote, urlsplit
 
-from contents import reading_order
-from site_address import site_address
-from site_head import description, meta, preview_tags
+from chapters import reading_order
+
+from publishing.address import site_address
+from publishing.head import description, meta, preview_tags
 
 LOST = """<!DOCTYPE html>
 <html lang="{language}">
@@ -97,16 +98,16 @@ def lost(app) -> str:
     """404.html, which GitHub Pages answers with at any depth: it needs no other file, and its links say where to."""
     address = site_address()
     icon = (app.outdir / "_static" / "favicon.svg").read_text(encoding="utf-8")
-    uris = {page: address + app.builder.get_target_uri(page) for page in reading_order(app)}
+    uris = {page: address + app.builder.get_target_uri(page) for page in app.env.toctree_includes[app.config.root_doc]}
     items = [f'<li><a href="{uris[page]}">{html.escape(app.env.titles[page].astext())}</a></li>' for page in uris]
     return LOST.format(
         language=app.config.language,
         book=html.escape(app.config.html_title),
         icon=quote(icon),
         picture=icon.strip().replace("<svg ", '<svg aria-hidden="true" '),
-        home=uris[app.config.root_doc],
+        home=address + app.builder.get_target_uri(app.config.root_doc),
         search=address + "search.html",
-        pages="\n".join(items[1:]),
+        pages="\n".join(items),
     )
 
 

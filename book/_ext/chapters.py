@@ -1,23 +1,48 @@
-"""The line under a chapter's title: how long it takes to read and to run, and how many checks it has.
+"""Chapters: where a page stands in the table of contents, and the line under its title.
 
-The time to read is the book's own rough estimate, by the rule of ``SECONDS``; the notation page explains it to readers.
-The time to run is measured by ``tools/execute_notebooks.py``, which keeps it in ``book/running_times.json``; a page
-without a measured time shows none.
+The line says how long a chapter takes to read and to run, and how many checks it has. The time to read is the book's
+own rough estimate, by the rule of ``SECONDS``; the notation page explains it to readers. The time to run is measured by
+``tools/execute_notebooks.py``, which keeps it in ``book/running_times.json``; a page without a measured time shows
+none.
 """
 
 import json
 from html import escape
 from pathlib import Path
 
-from contents import chapter_number
 from docutils import nodes
-from evidence_page import all_checks
 from sphinx_exercise.nodes import solution_node
 
 RUNNING_TIMES = Path(__file__).parents[1] / "running_times.json"
 SECONDS = {"word": 60 / 200, "formula": 20, "figure": 20, "line of code": 4}
 MINUTES = 5  # the estimate is a multiple of this
 EXPLANATION = "sec-notation-times"
+
+
+# The table of contents
+
+
+def reading_order(app) -> list[str]:
+    order = []
+    waiting = [app.config.root_doc]
+    while waiting:
+        page = waiting.pop(0)
+        if page not in order:
+            order.append(page)
+            waiting = app.env.toctree_includes.get(page, []) + waiting
+    return order
+
+
+def chapter_number(app, docname) -> list[str]:
+    """The number in the table of contents, or nothing for a page without one."""
+    return [str(n) for n in app.env.toc_secnumbers.get(docname, {}).get("", ())[:1]]
+
+
+def numbered_title(app, docname) -> str:
+    return ". ".join([*chapter_number(app, docname), app.env.titles[docname].astext()])
+
+
+# The line under the title
 
 
 def count(doctree: nodes.document) -> dict[str, int]:
@@ -56,8 +81,8 @@ def add_line(app, doctree, docname) -> None:
     parts = [f"Reading: {minutes(count(doctree))} min"]
     if run := json.loads(RUNNING_TIMES.read_text(encoding="utf-8")).get(docname.rpartition("/")[2]):
         parts.append(f"Running: {run['seconds']} s (one core, {run['processor']})")
-    if checks := all_checks(app.env).get(docname):
-        parts.append(f"Checks: {len(checks)}")
+    if checks := sum(" data-check=" in raw.astext() for raw in doctree.findall(nodes.raw)):
+        parts.append(f"Checks: {checks}")
     page, anchor, _ = app.env.get_domain("std").labels[EXPLANATION]
     address = f"{app.builder.get_relative_uri(docname, page)}#{anchor}"
     line = f'<p class="chapter-times"><a href="{address}">{escape(" · ".join(parts))}</a></p>'

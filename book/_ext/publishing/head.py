@@ -7,10 +7,11 @@ import html
 import json
 import re
 
-from citation import author_names, cited, published
-from contents import chapter_number
+from chapters import chapter_number
 from docutils import nodes
-from site_address import site_address
+
+from publishing.address import site_address
+from publishing.citation import author_names, cited, published
 
 CARD, CARD_SIZE = "_static/card.png", (1200, 630)  # drawn by tools/social_card.py
 CARD_ALT = (
