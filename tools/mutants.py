@@ -222,8 +222,11 @@ class Bench:
     def mutmut(self) -> None:
         """Test all mutants that are not decided."""
         command = [Path(sys.executable).with_name("mutmut"), "run", f"--max-children={self.workers}"]
-        with (self.folder / "mutmut.log").open("a", encoding="utf-8") as log:
-            subprocess.run(command, cwd=self.folder, env=ONE_THREAD, stdout=log, stderr=log, check=True)
+        log = self.folder / "mutmut.log"
+        with log.open("w", encoding="utf-8") as said:
+            done = subprocess.run(command, cwd=self.folder, env=ONE_THREAD, stdout=said, stderr=said)
+        if done.returncode:
+            sys.exit(f"{self.module}: mutmut stopped, as it does where a test fails on the code as it is; see {log}")
 
     def python(self, mutant: str, *command: str, limit: float | None = None) -> subprocess.CompletedProcess[str]:
         """A fresh process that imports the mutated package, with one mutant switched on."""
