@@ -10,9 +10,9 @@ hashes of its source and of these tests: where one is another now, the row is st
 module's mutants must be killed, or the exit status is 1; _build/mutants/MODULE/survivors.diff lists the survivors.
 
 A mutant that only rewords is set aside: it equals the original once the arguments of raised exceptions, and all
-strings that hold a space, are blanked. mutmut leaves decorated functions alone, so `f = decorator(f)` is written
-below each first. It leaves alone what stands outside functions, and the record names the functions, if any, in which
-it found nothing to change.
+strings that hold a space, are blanked; and so is one without the strict=True of a zip, which is an assertion. mutmut
+leaves decorated functions alone, so `f = decorator(f)` is written below each first. It leaves alone what stands outside
+functions, and the record names the functions, if any, in which it found nothing to change.
 
 mutmut runs the tests in forks of a process that has run them once, where what is built at import or kept in a cache
 stays whole. What they let live is therefore tried again in a fresh process; so is what took too long, which is killed
@@ -150,6 +150,11 @@ class Blanked(ast.NodeTransformer):
         if isinstance(node.exc, ast.Call):
             node.exc.args = node.exc.keywords = []
         return node
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        if isinstance(node.func, ast.Name) and node.func.id == "zip":  # whose strict=True is an assertion
+            node.keywords = []
+        return self.generic_visit(node)
 
     def visit_Constant(self, node: ast.Constant) -> ast.Constant:
         return ast.Constant("") if isinstance(node.value, str) and " " in node.value else node
