@@ -272,8 +272,8 @@ class Bench:
         before, began = hashes(self.module), time.monotonic()
         self.prepare()
         self.mutmut()
-        codes = self.meta()["exit_code_by_key"]
-        survivors = self.alive([name for name, code in codes.items() if code not in (*FAILED, SKIPPED)])
+        codes, aside = self.meta()["exit_code_by_key"], set(self.rewording())
+        survivors = self.alive([name for name, code in codes.items() if code not in FAILED and name not in aside])
         change, _ = read_mutants(self.mutated.read_text(encoding="utf-8"))
         listed = "\n".join(f"# {name}\n{change[self.short(name)]}\n" for name in survivors)
         (self.folder / "survivors.diff").write_text(listed, encoding="utf-8")
@@ -281,7 +281,7 @@ class Bench:
         functions = functions_of(self.source.read_text(encoding="utf-8"))
         return {
             "mutants": len(codes),
-            "only reword": len(self.rewording()),
+            "only reword": len(aside),
             "survive": len(survivors),
             "nothing to change in": [
                 name.strip("x_").strip("ǁ").replace("ǁ", ".") for name in functions if name not in touched
