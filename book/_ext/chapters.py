@@ -11,6 +11,7 @@ from html import escape
 from pathlib import Path
 
 from docutils import nodes
+from myst_nb.sphinx_ import HideCodeCellNode
 from sphinx_exercise.nodes import solution_node
 
 RUNNING_TIMES = Path(__file__).parents[1] / "running_times.json"
@@ -46,12 +47,13 @@ def numbered_title(app, docname) -> str:
 
 
 def count(doctree: nodes.document) -> dict[str, int]:
-    """What there is to read outside of solutions; a formula in the line is one word, output of cells is not counted."""
+    """What there is to read outside of solutions: a formula in the line is one word, and neither the output of cells
+    nor code that is folded is counted."""
     counted = dict.fromkeys(SECONDS, 0)
     waiting = [doctree]
     while waiting:
         node = waiting.pop()
-        if isinstance(node, (solution_node, nodes.raw, nodes.comment)):
+        if isinstance(node, (solution_node, HideCodeCellNode, nodes.raw, nodes.comment)):
             continue
         if isinstance(node, nodes.container) and node.get("nb_element") == "cell_code_output":
             counted["figure"] += sum(1 for _ in node.findall(nodes.figure))

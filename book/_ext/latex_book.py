@@ -18,8 +18,8 @@ from sphinx_proof.nodes import NODE_TYPES, unenumerable_node
 
 FOREWORD = "About this book"
 ON_PAPER = (
-    "This is the book on paper. Its web pages also have the code that draws the figures, folded, and the explorers are "
-    "alive there; here that code is left out, and the solutions stand at the end of each chapter."
+    "This is the book on paper. Its web pages also have the code that imports, draws, prints and checks, folded, and "
+    "the explorers are alive there; here that code is left out, and the solutions stand at the end of each chapter."
 )
 FOLDED = {"tag_hide-input": "cell_input", "tag_hide-output": "cell_output"}  # class of a cell: the part that it folds
 STYLED = {"cell_input", "cell_output", "sd-card", "sd-card-title"}  # the classes that book.sty knows

@@ -82,7 +82,7 @@ def bare(tmp_path):
     return run
 
 
-PACKAGE = ("pyproject.toml", "README.md", "LICENSE", "vae_tutorial/*.py", "vae_tutorial/data/*")
+PACKAGE = ("pyproject.toml", "README.md", "LICENSE", "vae_tutorial/**/*.py", "vae_tutorial/data/*")
 
 
 def archive(folder: Path, *patterns: str) -> str:

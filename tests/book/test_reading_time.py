@@ -86,7 +86,8 @@ def roughly(soup: BeautifulSoup) -> int:
     """The same rule, counted in the page's HTML, where words end a little differently."""
     article = BeautifulSoup(str(soup.article), "html.parser")
     counted = {"figure": len(article.select("figure")) - len(article.select(".solution figure"))}
-    for part in article.select(".solution, .chapter-times, .headerlink, .section-number, .check, script, noscript"):
+    others = ".chapter-times, .headerlink, .section-number, .check, script, noscript"
+    for part in article.select(f".solution, details.hide, {others}"):
         part.decompose()
     counted["line of code"] = sum(
         bool(line.strip())

@@ -6,7 +6,7 @@ from sphinx_exercise.nodes import solution_node
 MENDED = {
     # The role of an entry of a bibliography is no more; the list around the entries holds items.
     'role="doc-biblioentry"': 'role="listitem"',
-    # A folded cell says what it shows, "Show code cell source"; its name must be what it says.
+    # A folded cell says what it shows, "Show the code"; its name must be what it says.
     '<summary aria-label="Toggle hidden content">': "<summary>",
     # The corner of a table with heads above and beside is no head.
     '<th class="head"><p></p></th>': "<td></td>",
