@@ -298,24 +298,24 @@ def test_decorators_are_written_as_calls_and_do_the_same():
             assert area == 12
 
 
+ORIGINAL = """\
+def x_f__mutmut_orig(a, b=1):
+    if a < 0:
+        raise ValueError("a is negative", a)
+    for c in zip(a, b, strict=True):
+        c()
+    return a + b
+"""
+
+
 def test_a_mutant_is_told_by_its_change_and_one_that_only_rewords_apart():
-    original = (
-        "def x_f__mutmut_orig(a, b=1):\n    if a < 0:\n        raise ValueError('a is negative', a)\n    return a + b\n"
-    )
-    changed = [
-        ("b=1", "b=2"),
-        ("'a is negative', a", "None"),
-        ("a + b", "a - b"),
-        ("ValueError", "TypeError"),
-    ]
-    source = original
-    for number, (old, new) in enumerate(changed, 1):
-        source += original.replace("orig", str(number)).replace(old, new)
-    change, rewording = mutants.read_mutants(source)
-    assert rewording == {"x_f__mutmut_2"}
+    changes = [("b=1", "b=2"), ('"a is negative", a', "None"), ("strict=True", "strict=None"), ("a + b", "a - b")]
+    changes += [("ValueError", "TypeError"), ("zip(a, b", "zip(a, None")]
+    mutated = [ORIGINAL.replace("orig", str(n)).replace(*change) for n, change in enumerate(changes, 1)]
+    change, rewording = mutants.read_mutants("".join([ORIGINAL, *mutated]))
+    assert rewording == {"x_f__mutmut_2", "x_f__mutmut_3"} and len(change) == len(changes)
     assert change["x_f__mutmut_1"] == "-def x_f__mutmut_orig(a, b=1):\n+def x_f__mutmut_orig(a, b=2):"
-    assert change["x_f__mutmut_3"] == "-    return a + b\n+    return a - b"
-    assert len(change) == 4
+    assert change["x_f__mutmut_4"] == "-    return a + b\n+    return a - b"
 
 
 def test_a_row_is_stale_when_its_module_or_one_of_its_tests_is_another():

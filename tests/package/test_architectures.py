@@ -171,10 +171,10 @@ def test_the_rows_of_a_colour_image_are_its_channels_one_after_the_other(factory
     with torch.no_grad():
         last.weight.zero_()
         last.bias.copy_(numbers)
-    params = model.decode(values(K, B, L))
+    params = model.decode(values(K, B, L).float())
     assert params.shape == (K, B, 2 * 3 * 8 * 12)
     assert torch.equal(params, numbers.repeat_interleave(8 * 12).expand(K, B, -1))
-    image = values(B, 3, 8, 12)
+    image = values(B, 3, 8, 12).float()
     seen = model.encoder[0](image.flatten(1))
     assert torch.equal(seen, image)
     one, other = model.encode(image.flatten(1)), model.encode(image.flip(1).flatten(1))
