@@ -45,8 +45,8 @@ def reparameterize(mu: Tensor, log_var: Tensor, eps: Tensor) -> Tensor:
 def exp_minus_1_minus(t: Tensor) -> Tensor:
     """e^t - 1 - t, to full relative precision: its Taylor series where the difference would cancel."""
     n_terms = 16 if t.dtype == torch.float64 else 10  # what is left out is less than half a unit in the last place
-    series = torch.full_like(t, 1 / math.factorial(n_terms))
-    for k in range(n_terms - 1, 1, -1):  # Horner: sum over k >= 2 of t^(k-2) / k!
+    series = torch.zeros_like(t)
+    for k in range(n_terms, 1, -1):  # Horner: sum over k >= 2 of t^(k-2) / k!
         series.mul_(t).add_(1 / math.factorial(k))
     return torch.where(t.abs() < 0.5, t**2 * series, torch.expm1(t) - t)
 
