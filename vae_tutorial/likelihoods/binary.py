@@ -13,7 +13,8 @@ def _log_prob(x: Tensor, params: Tensor) -> Tensor:
     if not torch.compiler.is_compiling() and any(torch.addcmul(x, x, x, value=-1).detach().aminmax()):
         raise outside(x, "hold only 0 and 1 for a Bernoulli", "draw them with datasets.binarize")
     # log s(l) where x is 1 and log s(-l) where it is 0: the logits never pass through a saturating sigmoid.
-    return F.logsigmoid((2 * x - 1) * params.squeeze(-2)).sum(-1)
+    sign = (2 * x).sub_(1)
+    return F.logsigmoid(sign * params.squeeze(-2)).sum(-1)
 
 
 def _mean(params: Tensor) -> Tensor:

@@ -72,6 +72,8 @@ class Given(partial[Any]):
 class LogProb:
     """``log_prob`` of a likelihood: the formula, after checks of its arguments."""
 
+    __name__ = "log_prob"  # as a check's title has it
+
     n_params: int
     formula: Callable[[Tensor, Tensor], Tensor]
 
@@ -91,6 +93,8 @@ class LogProb:
 class Mean:
     """``mean`` of a likelihood: the formula, after checks of its argument."""
 
+    __name__ = "mean"  # as a check's title has it
+
     n_params: int
     formula: Callable[[Tensor], Tensor]
 
@@ -103,6 +107,8 @@ class Mean:
 @dataclass(frozen=True)
 class Sample:
     """``sample`` of a likelihood: the formula, after checks of its argument."""
+
+    __name__ = "sample"  # as a check's title has it
 
     n_params: int
     formula: Callable[[Tensor, torch.Generator | None], Tensor]
