@@ -139,6 +139,9 @@ class Modules(SphinxDirective):
 
 def list_modules(app, doctree, docname) -> None:
     for place in list(doctree.findall(module_list)):
+        if app.builder.format != "html":  # on paper the modules themselves follow
+            place.parent.remove(place)
+            continue
         pages = app.env.toctree_includes[docname]
         place.replace_self(nodes.definition_list("", *(list_module(app, docname, page) for page in pages)))
 

@@ -174,7 +174,9 @@ def arrange_parts(app, doctree) -> None:
     """The first page becomes the foreword, and each of its tables of contents a part."""
     root = next(doctree.findall(nodes.section))
     toctrees = app.env.get_doctree(app.config.root_doc).findall(addnodes.toctree)
-    wrappers = [node for node in root.findall(nodes.compound) if "toctree-wrapper" in node["classes"]]
+    every = [node for node in root.findall(nodes.compound) if "toctree-wrapper" in node["classes"]]
+    inner = {id(node) for wrapper in every for node in wrapper.findall(nodes.compound) if node is not wrapper}
+    wrappers = [wrapper for wrapper in every if id(wrapper) not in inner]  # those of pages below a page stay there
     for wrapper in wrappers:
         wrapper.parent.remove(wrapper)
     foreword = nodes.section("", nodes.title("", FOREWORD), *root[1:], nodes.paragraph("", ON_PAPER))
