@@ -61,6 +61,7 @@ def ais(
         ValueError: ``x`` does not fit the model, or one of the counts is not an integer of at least 1.
 
     Example:
+        >>> import math
         >>> from vae_tutorial.bounds import iwae_bound
         >>> from vae_tutorial.likelihoods import normal
         >>> from vae_tutorial.reference import LinearGaussian

@@ -10,7 +10,8 @@ import torch
 from torch.distributions import Bernoulli, Normal, kl_divergence
 
 from vae_tutorial import datasets
-from vae_tutorial.checkpoints import SHIPPED, _described, load
+from vae_tutorial.checkpoints import SHIPPED, load
+from vae_tutorial.checkpoints.describe import describe
 from vae_tutorial.history import History
 
 ROOT = Path(__file__).parents[2]
@@ -50,7 +51,7 @@ def test_every_row_of_the_script_is_recorded_as_it_stands_there():
         recorded = ROWS[name]
         for key in ("what", "recipe", "pixels", "epochs", "batch_size"):
             assert recorded[key] == getattr(row, key), f"{name}: {key}"
-        assert recorded["model"] == json.loads(json.dumps(_described(row.model()))), name
+        assert recorded["model"] == json.loads(json.dumps(describe(row.model()))), name
         assert recorded["n_parameters"] == sum(p.numel() for p in row.model().parameters()), name
 
 
@@ -143,7 +144,7 @@ def test_the_pixels_of_a_row(small):
 
 def test_the_shipped_model_is_the_recorded_one_and_small():
     assert (SHIPPED / "mnist_resnet.safetensors").stat().st_size < 2e6
-    assert json.loads(json.dumps(_described(load("mnist_resnet")))) == ROWS["best"]["model"]
+    assert json.loads(json.dumps(describe(load("mnist_resnet")))) == ROWS["best"]["model"]
 
 
 def test_the_shipped_model_is_the_best_row():

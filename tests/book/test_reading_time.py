@@ -52,7 +52,7 @@ def test_readers_are_told_the_rule():
     text = (ROOT / "book" / "notation.md").read_text("utf-8")
     rule = (
         r"(\d+) words a minute, (\d+) seconds for a displayed formula or a figure, "
-        r"(\d+) seconds for a line of code, solutions not counted, rounded to (\d+) minutes"
+        r"(\d+) seconds for a line of code, solutions and folded code not counted, rounded to (\d+) minutes"
     )
     told = re.search(rule, text)
     words, formula, line, rounded = map(int, told.groups())
