@@ -21,7 +21,7 @@ def draw(
     return sampler(shape, generator=generator, dtype=like.dtype, device=device).to(like.device)
 
 
-def standard_noise(shape: tuple[int, ...], *, like: Tensor, generator: torch.Generator | None = None) -> Tensor:
+def standard_noise(shape: Sequence[int], *, like: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """Standard Gaussian noise with the dtype and on the device of ``like``.
 
     It is drawn on the generator's device, by default the CPU, and then moved: one seed gives one noise, whatever the

@@ -22,6 +22,11 @@ def not_finite_allowed() -> Iterator[None]:
         _values_count.reset(token)
 
 
+def values_count() -> bool:
+    """Whether values are checked: not in a compiled graph, which cannot depend on them, nor in `not_finite_allowed`."""
+    return not torch.compiler.is_compiling() and _values_count.get()
+
+
 def require_float(**tensors: Tensor) -> None:
     """Each argument is a non-empty floating-point tensor."""
     for name, value in tensors.items():
@@ -98,7 +103,7 @@ def require_finite_result(result: Tensor, **arguments: Tensor) -> Tensor:
 
 
 def _all_finite(value: Tensor) -> bool:
-    if torch.compiler.is_compiling() or not _values_count.get():  # a compiled graph cannot depend on values
+    if not values_count():
         return True
     # A finite sum has finite terms, and is found many times faster than by isfinite; others may be overflows.
     return math.isfinite(value.detach().sum()) or bool(torch.isfinite(value).all())

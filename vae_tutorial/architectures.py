@@ -104,16 +104,13 @@ def conv1d_vae(
 
     Args:
         n_steps: length of a series, a multiple of 4; this is D.
-        latent_dim: L, the number of latent dimensions.
-        likelihood: the distribution of x given z. The decoder gives one series for each of its ``n_params``.
-        seed: fixes the initial weights; the global random state is left as it was.
-        prior, posterior: as for `VAE`.
+        latent_dim, likelihood, seed, prior, posterior: as for `conv_vae`.
 
     Returns:
         The `VAE`, on the CPU, in float32.
 
     Raises:
-        TypeError: ``likelihood``, ``prior`` or ``posterior`` is none.
+        TypeError: as `conv_vae`.
         ValueError: ``n_steps`` is not a multiple of 4, or ``latent_dim`` not an integer of at least 1.
 
     Example:
@@ -143,20 +140,14 @@ def resnet_vae(
     nearly everything, since the linear layers see 16 channels in place of 32. For smaller images it has more.
 
     Args:
-        image_shape: (height, width) of an image, or (channels, height, width); the sides are multiples of 4. D is the
-            product of all.
-        latent_dim: L, the number of latent dimensions.
-        likelihood: the distribution of x given z. The decoder gives as many images as it has ``n_params``.
-        seed: fixes the initial weights; the global random state is left as it was.
-        prior, posterior: as for `VAE`.
+        image_shape, latent_dim, likelihood, seed, prior, posterior: as for `conv_vae`.
 
     Returns:
         The `VAE`, on the CPU, in float32.
 
     Raises:
-        TypeError: ``likelihood``, ``prior`` or ``posterior`` is none.
-        ValueError: ``image_shape`` is neither (height, width) nor (channels, height, width), its sides are no multiples
-            of 4, or ``latent_dim`` is not an integer of at least 1.
+        TypeError: as `conv_vae`.
+        ValueError: as `conv_vae`.
 
     Example:
         >>> from vae_tutorial.likelihoods import bernoulli

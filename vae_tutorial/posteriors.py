@@ -56,17 +56,14 @@ class Diagonal(Posterior):
     names = ("mu", "log_var")
 
     def sample(self, params: tuple[Tensor, ...], eps: Tensor) -> tuple[Tensor, Tensor]:
-        """z = mu + sigma eps, shape (K, B, L), and log q(z|x), shape (K, B)."""
         mu, log_var = params
         z = formulas.reparameterize(mu, log_var, eps)
         return z, formulas.log_normal(z, mu, log_var)
 
     def mean(self, params: tuple[Tensor, ...]) -> Tensor:
-        """The mean of z, shape (B, L)."""
         return params[0]
 
     def gaussian(self, params: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance."""
         mu, log_var = params
         return mu, log_var
 

@@ -45,13 +45,11 @@ class StandardNormal(Prior):
     """
 
     def log_prob(self, z: Tensor) -> Tensor:
-        """log p(z) in nats, shape (...), for ``z`` of shape (..., L)."""
         require_float(z=z)
         return require_finite_result(formulas.log_standard_normal(z), z=z)
 
     def sample(self, shape: Sequence[int], *, like: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Draws of z, of a shape (..., L), with the dtype and on the device of ``like``."""
-        return standard_noise(tuple(shape), like=like, generator=generator)
+        return standard_noise(shape, like=like, generator=generator)
 
     def kl(self, mu: Tensor, log_var: Tensor) -> Tensor:
         """`vae_tutorial.gaussian.kl_standard_normal`."""
@@ -93,14 +91,12 @@ class Gaussian(Prior):
         self.log_var = nn.Parameter(torch.zeros(latent_dim))
 
     def log_prob(self, z: Tensor) -> Tensor:
-        """log p(z) in nats, shape (...), for ``z`` of shape (..., L)."""
         _require_points(z, self.latent_dim)
         log_p = formulas.log_normal(z, self.mu, self.log_var)
         return require_finite_result(log_p, z=z, mu=self.mu, log_var=self.log_var)
 
     def sample(self, shape: Sequence[int], *, like: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Draws of z, of a shape (..., L), with the dtype and on the device of ``like``."""
-        eps = standard_noise(tuple(shape), like=like, generator=generator)
+        eps = standard_noise(shape, like=like, generator=generator)
         return formulas.reparameterize(self.mu, self.log_var, eps)
 
     def kl(self, mu: Tensor, log_var: Tensor) -> Tensor:
@@ -146,15 +142,13 @@ class Mixture(Prior):
         self.log_var = nn.Parameter(torch.zeros(n_components, latent_dim))
 
     def log_prob(self, z: Tensor) -> Tensor:
-        """log p(z) in nats, shape (...), for ``z`` of shape (..., L)."""
         _require_points(z, self.latent_dim)
         log_components = formulas.log_normal(z.unsqueeze(-2), self.mu, self.log_var)  # (..., C)
         log_p = torch.logsumexp(torch.log_softmax(self.logits, 0) + log_components, -1)
         return require_finite_result(log_p, z=z, logits=self.logits, mu=self.mu, log_var=self.log_var)
 
     def sample(self, shape: Sequence[int], *, like: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Draws of z, of a shape (..., L), with the dtype and on the device of ``like``."""
-        eps = standard_noise(tuple(shape), like=like, generator=generator)
+        eps = standard_noise(shape, like=like, generator=generator)
         uniform = uniform_noise(shape[:-1], like=like, generator=generator)
         cumulative = torch.softmax(self.logits, 0).cumsum(0)[:-1]  # the last is 1
         component = (uniform.unsqueeze(-1) >= cumulative).sum(-1)

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vae_tutorial._random import uniform_noise
-from vae_tutorial._validation import require_count
+from vae_tutorial._validation import require_count, values_count
 from vae_tutorial.likelihoods.likelihood import Given, Likelihood, likelihood, outside
 
 
@@ -15,9 +15,7 @@ def _levels(x: Tensor, n_levels: int) -> Tensor:
     level = scaled.round()
     low, high = level.aminmax()
     # Division by n_levels - 1 rounds; a hundredth of a level is more than that, and less than any noise.
-    if not torch.compiler.is_compiling() and not (
-        low >= 0 and high <= n_levels - 1 and (scaled - level).abs().max() < 0.01
-    ):
+    if values_count() and not (low >= 0 and high <= n_levels - 1 and (scaled - level).abs().max() < 0.01):
         expected = f"lie on the {n_levels} levels k / {n_levels - 1} from 0 to 1"
         raise outside(x, expected, "give the n_levels of your data, and add no noise to it")
     return level

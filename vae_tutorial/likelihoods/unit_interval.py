@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vae_tutorial._random import uniform_noise
+from vae_tutorial._validation import values_count
 from vae_tutorial.likelihoods.likelihood import likelihood, outside
 
 
@@ -23,7 +24,7 @@ def _langevin(t: Tensor) -> Tensor:
 
 def _log_prob(x: Tensor, params: Tensor) -> Tensor:
     low, high = x.detach().aminmax()
-    if not torch.compiler.is_compiling() and not (low >= 0 and high <= 1):
+    if values_count() and not (low >= 0 and high <= 1):
         raise outside(x, "lie in [0, 1] for a continuous Bernoulli")
     logits, target = torch.broadcast_tensors(params.squeeze(-2), x)
     half = logits / 2
