@@ -566,6 +566,10 @@ OTHER = {
     "average": (dict(average=0.5), "average was 0.9, is 0.5"),
     "max_grad_norm": (dict(max_grad_norm=None), "max_grad_norm was 1.0, is None"),
     "patience": (dict(patience=5), "patience was 4, is 5"),
+    "compile": pytest.param(
+        *(dict(compile=True), "compile was False, is True"),
+        marks=pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # of torch's own parts, when it is loaded
+    ),
     "bfloat16": (dict(bfloat16=True), "bfloat16 was False, is True"),
     "lr": (dict(lr=0.0125), "lr of epoch 2 was .*, is 0.0125"),
     "beta": (dict(beta=linear(0.1, 2.0, 15)), "beta of epoch 2 was .*, is "),

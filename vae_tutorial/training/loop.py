@@ -152,7 +152,7 @@ def fit(
         fixed = dict(
             x_train=train.fingerprint(), x_val=val.fingerprint() if val else None, seed=seed, batch_size=batch_size,
             n_samples=n_samples, objective=full_name(objective), average=average, max_grad_norm=max_grad_norm,
-            patience=patience, bfloat16=bfloat16,
+            patience=patience, compile=compile, bfloat16=bfloat16,
         )  # fmt: skip
 
     def settings(n_epochs: int) -> dict[str, Any]:
