@@ -64,6 +64,7 @@ def listen(context) -> tuple[list[str], list[str]]:
     context.on("console", lambda message: message.type in ("error", "warning") and said.append(message.text))
     context.on("weberror", lambda error: said.append(str(error.error)))
     context.on("requestfailed", lambda request: said.append(f"{request.failure}: {request.url}"))
-    context.on("response", lambda answer: answer.ok or said.append(f"{answer.status}: {answer.url}"))
+    fine = lambda answer: answer.ok or answer.status == 304  # noqa: E731 - what the browser has of it is current
+    context.on("response", lambda answer: fine(answer) or said.append(f"{answer.status}: {answer.url}"))
     context.on("request", lambda request: requests.append(request.url))
     return said, requests
