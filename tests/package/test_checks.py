@@ -44,7 +44,7 @@ from vae_tutorial.checks import (
     standard_deviation,
     variance,
 )
-from vae_tutorial.checks.compare import evaluate
+from vae_tutorial.checks.answers import Unusable, evaluate
 from vae_tutorial.gaussian import kl_standard_normal, log_normal, reparameterize
 from vae_tutorial.likelihoods import Likelihood, bernoulli, normal
 from vae_tutorial.reference import grid
@@ -296,7 +296,8 @@ def test_the_fixtures_cannot_be_changed():
     assert all(not mu.any() for mu, _ in kept)
     assert check_kl(kl).passed and exact.encodings((5, 3))[0]["mu"].all()
     fixture = exact.encodings((5, 3))[0]
-    evaluate(lambda mu, log_var: (mu.data.zero_(), kl(mu, log_var))[1], fixture)
+    with pytest.raises(Unusable, match="changed its argument mu in place"):
+        evaluate(lambda mu, log_var: (mu.data.zero_(), kl(mu, log_var))[1], fixture)
     assert fixture["mu"].all() and fixture["mu"].grad is None
 
 

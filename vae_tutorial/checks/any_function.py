@@ -9,15 +9,10 @@ from torch import Tensor
 
 from vae_tutorial._validation import require_finite, require_float, require_same_shape
 from vae_tutorial.checks import mistakes as known
+from vae_tutorial.checks.answers import TOLERANCE, Answer, Arguments, Function, evaluate, outside_inference_mode, usable
+from vae_tutorial.checks.arguments import uniform
 from vae_tutorial.checks.claims import Check
-from vae_tutorial.checks.compare import (
-    TOLERANCE,
-    Answer,
-    Arguments,
-    catalogue,
-    compare,
-    evaluate,
-)
+from vae_tutorial.checks.compare import compare
 from vae_tutorial.checks.exact import (
     BINARY,
     EXTREME_LOG_VARS,
@@ -26,10 +21,13 @@ from vae_tutorial.checks.exact import (
     beside_a_mild_dimension,
     values,
 )
+from vae_tutorial.checks.further import At
+from vae_tutorial.checks.naming import catalogue
 from vae_tutorial.checks.precision import compare_precisions
 
 
-def check_reduction(fn: Callable[..., Tensor], *arguments: Tensor) -> Check:
+@outside_inference_mode
+def check_reduction(fn: Callable[..., Tensor], *arguments: Tensor, seed: int = 0) -> Check:
     r"""Check that your function, whatever it computes, gives one value per example: the sum over the last axis.
 
     It is for functions whose dimensions are independent, such as a Kullback-Leibler divergence, a log-density or a
@@ -40,6 +38,7 @@ def check_reduction(fn: Callable[..., Tensor], *arguments: Tensor) -> Check:
         fn: your function of tensors of shape (B, D), giving shape (B,).
         arguments: what to call it with, tensors of one shape (B, D) with B > D > 1. Without them it gets fixed numbers
             between 0.2 and 1.8, two tensors for a function of two arguments.
+        seed: of further numbers, of other sizes and below 0, which it gets where it passes with the first ones.
 
     Returns:
         The `Check`, of values and of gradients with respect to the arguments.
@@ -79,7 +78,20 @@ def check_reduction(fn: Callable[..., Tensor], *arguments: Tensor) -> Check:
         [whole, part],
         catalogue({"": entries}, known.REDUCTIONS, {"": 1.0}),
         clue=_not_a_sum,
+        trials=lambda: _reduction_trials(entries, names, torch.Generator().manual_seed(seed)),
     )
+
+
+def _reduction_trials(entries: Function, names: list[str], generator: torch.Generator) -> list[At]:
+    """Of other sizes, and below 0 where the function is defined there."""
+    shapes = {"For one example": (1, 4), "For one number": (1, 1), "For 12 dimensions": (3, 12)}
+    ranges = {place: (shape, 0.2, 1.8) for place, shape in shapes.items()} | {"Below 0": ((4, 3), -1.8, -0.2)}
+    trials = []
+    for place, (shape, low, high) in ranges.items():
+        arguments = {name: uniform(shape, low, high, generator).requires_grad_() for name in names}
+        if entries(*arguments.values()).isfinite().all():
+            trials.append(At(place, arguments, lambda *tensors: entries(*tensors).sum(-1)))
+    return trials
 
 
 def _one_number(fn: Callable[..., Tensor], *numbers: Tensor) -> Tensor:
@@ -103,7 +115,8 @@ def _not_a_sum(fn: Callable[..., Tensor], fixtures: Sequence[Arguments], came: S
     )
 
 
-def check_numerics(fn: Callable[..., Tensor], *arguments: Tensor) -> Check:
+@outside_inference_mode
+def check_numerics(fn: Callable[..., Tensor], *arguments: Tensor, exact: Callable[..., Tensor] | None = None) -> Check:
     r"""Check that your function computes in float32 what it computes in float64, at extreme arguments too.
 
     Every example is handed over alone, in both precisions. The gap is :math:`|a - b| / (1 + |b|)`, a in float32 and b
@@ -113,6 +126,8 @@ def check_numerics(fn: Callable[..., Tensor], *arguments: Tensor) -> Check:
         fn: your function of one or more tensors.
         arguments: what to call it with, tensors of shape (B, D), one example a row; `extreme_encodings` and
             `extreme_logits` give such.
+        exact: what your function should equal, such as `vae_tutorial.gaussian.kl_standard_normal`, in float64; your
+            function itself when left out. Without it a clamp, the same in both precisions, is not noticed.
 
     Returns:
         The `Check`. Its ``mistake`` says at which arguments it went wrong, and how.
@@ -130,7 +145,7 @@ def check_numerics(fn: Callable[..., Tensor], *arguments: Tensor) -> Check:
         (inf, True)
     """
     names = _argument_names(fn, arguments)
-    return compare_precisions(fn, _named_batches(names, arguments))
+    return compare_precisions(fn, exact or fn, _named_batches(names, arguments))
 
 
 def extreme_encodings() -> tuple[Tensor, Tensor]:
@@ -176,6 +191,7 @@ def _named_batches(names: Sequence[str], arguments: Sequence[Tensor]) -> dict[st
     """The arguments under their names: all finite, floating-point and of one shape (B, D)."""
     batch = dict(zip(names, arguments, strict=True))
     require_float(**batch)
+    batch = {name: usable(argument) for name, argument in batch.items()}
     require_same_shape(**batch)
     require_finite(**batch)
     for name, argument in batch.items():

@@ -9,10 +9,12 @@ import json
 import math
 from dataclasses import asdict, dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from vae_tutorial._printing import printable
+from vae_tutorial._validation import require_number
 
 
 @dataclass(frozen=True)
@@ -120,14 +122,17 @@ def agree(
             errors where ``stderr`` is given.
         routes: how ``left`` and ``right`` were computed, in words.
         relative: divide the gap by the absolute value of ``right``.
-        stderr: standard error of the difference, a number or a tensor of the same shape: the gap is counted in these.
+        stderr: standard error of the difference, a finite number of at least 0, or a tensor of such of the same shape:
+            the gap is counted in these.
         unit: the unit of the values.
 
     Returns:
         The `Check`, passed where the gap is at most ``tolerance``. Values that are not finite fail it.
 
     Raises:
-        ValueError: the shapes differ, or both ``relative`` and ``stderr`` are given.
+        TypeError: a value is complex, or holds no numbers.
+        ValueError: the shapes differ, both ``relative`` and ``stderr`` are given, ``stderr`` is negative or not finite,
+            or ``tolerance`` is.
 
     Example:
         >>> squares = math.sin(2.0) ** 2 + math.cos(2.0) ** 2
@@ -141,8 +146,10 @@ def agree(
     """
     if relative and stderr is not None:
         raise ValueError("a gap is counted either relative to the value or in standard errors, not both")
+    if not 0 <= require_number(tolerance=tolerance):
+        raise ValueError(f"tolerance must be at least 0, got {tolerance!r}")
     dtype = _dtype(left, right)
-    left, right = (torch.as_tensor(value, dtype=torch.float64).detach() for value in (left, right))
+    left, right = _real(left=left), _real(right=right)
     if left.shape != right.shape:
         raise ValueError(
             f"the two routes of “{claim}” must give one shape, got {tuple(left.shape)} and {tuple(right.shape)}"
@@ -151,18 +158,36 @@ def agree(
     if relative:
         gap, unit = gap / right.abs(), "relative"
     elif stderr is not None:
-        gap, unit = gap / torch.as_tensor(stderr, dtype=torch.float64).detach(), "standard errors"
+        gap, unit = gap / _standard_error(stderr, like=gap), "standard errors"
     check = Check(claim, routes, gap.max().item(), tolerance, unit, dtype=dtype)
     if check.passed:
         return check
     gaps = gap.nan_to_num(nan=math.inf).flatten()
     worst = (gaps >= gaps.max() * (1 - 1e-4)).nonzero()[0]  # the first of equal gaps, however they were rounded
-    one, other = _told_apart(left.flatten()[worst].item(), right.flatten()[worst].item())
+    one, other = told_apart(left.flatten()[worst].item(), right.flatten()[worst].item())
     where = "Where the gap is largest, the" if gap.numel() > 1 else "The"
     return replace(check, mistake=f"{where} first gives {one}, the second {other}.")
 
 
-def _told_apart(*values: float) -> list[str]:
+def _real(**argument: Tensor | float) -> Tensor:
+    """The value in float64; a complex one would lose its imaginary part."""
+    ((name, value),) = argument.items()
+    tensor = value.detach() if isinstance(value, Tensor) else torch.as_tensor(np.asarray(value))
+    if tensor.is_complex():
+        raise TypeError(f"{name} must be real, got {tensor.dtype}: compare real and imaginary parts, or .abs()")
+    return tensor.double()
+
+
+def _standard_error(stderr: Tensor | float, *, like: Tensor) -> Tensor:
+    errors = _real(stderr=stderr)
+    if not (torch.isfinite(errors) & (errors >= 0)).all():
+        raise ValueError(f"stderr must be finite and at least 0, got {told_apart(*errors.flatten()[:4].tolist())}")
+    if errors.ndim and errors.shape != like.shape:
+        raise ValueError(f"stderr must be a number or have shape {tuple(like.shape)}, got {tuple(errors.shape)}")
+    return errors
+
+
+def told_apart(*values: float) -> list[str]:
     """The numbers, with as few digits as it takes to see that they differ, and at least four."""
     shown: list[str] = []
     for digits in range(4, 18):
@@ -193,12 +218,17 @@ def exceeds(
     Returns:
         The `Check`, passed where ``better - worse >= margin``.
 
+    Raises:
+        TypeError: a value is not one real number.
+        ValueError: ``margin`` is not finite.
+
     Example:
         >>> exceeds("three beats one", 3.0, 1.0, margin=1.5,
         ...         routes=("three", "one"), unit="").passed
         True
     """
-    difference = float(better) - float(worse)
+    margin = require_number(margin=margin)
+    difference = float(_real(better=better)) - float(_real(worse=worse))
     return Check(claim, routes, difference, margin, unit, relation=">=", dtype=_dtype(better, worse))
 
 

@@ -3,6 +3,7 @@
 The arguments are asymmetric, in float64, and no two axes have one length, so that no mistake hides behind a symmetry.
 """
 
+import copy
 import math
 from decimal import Decimal, localcontext
 
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Normal
 
-from vae_tutorial.checks.compare import Arguments
+from vae_tutorial.checks.answers import Arguments
 from vae_tutorial.likelihoods import normal
 from vae_tutorial.models import VAE
 from vae_tutorial.reference import LinearGaussian, kl_quadrature, log_marginal_quadrature
@@ -36,6 +37,42 @@ def log_normal_by_quadrature(x: Tensor, mu: Tensor, log_var: Tensor) -> Tensor:
 
 def log_bernoulli_by_enumeration(x: Tensor, logits: Tensor) -> Tensor:
     return (x * logits).sum(-1) - torch.logsumexp(logits @ binary_vectors(x.shape[-1]).T, -1)
+
+
+# The same for many dimensions: they are independent, so each is integrated alone, and the values are added up.
+
+STEP = 0.5  # in standard deviations; with nine of them on either side the sum has the precision of float64
+NODES = torch.arange(-18, 19, dtype=torch.float64) * STEP
+
+
+def kl_by_dimension(mu: Tensor, log_var: Tensor) -> Tensor:
+    mean, sd = mu[..., None], log_var.exp().sqrt()[..., None]
+    z = mean + sd * NODES
+    log_q, log_p = Normal(mean, sd).log_prob(z), Normal(torch.zeros_like(mean), torch.ones_like(mean)).log_prob(z)
+    kl: Tensor = (log_q.exp() * (log_q - log_p) * STEP * sd).sum((-2, -1))
+    return kl
+
+
+def log_normal_by_dimension(x: Tensor, mu: Tensor, log_var: Tensor) -> Tensor:
+    sd = log_var.exp().sqrt()
+
+    def shape(z: Tensor) -> Tensor:
+        return -0.5 * ((z - mu[..., None]) / sd[..., None]) ** 2
+
+    mass = (shape(mu[..., None] + sd[..., None] * NODES).exp() * STEP * sd[..., None]).sum(-1)
+    return (shape(x[..., None])[..., 0] - mass.log()).sum(-1)
+
+
+def log_bernoulli_by_dimension(x: Tensor, logits: Tensor) -> Tensor:
+    return (x * logits - torch.logsumexp(torch.stack([torch.zeros_like(logits), logits]), 0)).sum(-1)
+
+
+def sample_by_quantile(mu: Tensor, log_var: Tensor, eps: Tensor) -> Tensor:
+    sign = -torch.sign(eps)  # in the lower tail, where probabilities are not rounded to 1
+    below = Normal(torch.zeros_like(eps), torch.ones_like(eps)).cdf(-eps.abs())
+    quantile = Normal(torch.zeros_like(mu), log_var.exp().sqrt()).icdf(below)
+    z: Tensor = mu + sign * quantile
+    return z
 
 
 def binary_vectors(x_dim: int) -> Tensor:
@@ -113,7 +150,8 @@ def box(mean: Tensor, sd: Tensor) -> tuple[list[float], list[float]]:
 NOISE_VAR = 0.3  # neither 1 nor ½, at which a plain squared error would be right but for a constant
 
 
-def linear_gaussian(n_examples: int, x_dim: int, latent_dim: int) -> Arguments:
+def linear_gaussian(n_examples: int, x_dim: int, latent_dim: int, eps: Tensor | None = None) -> Arguments:
+    """Fixed model and examples, and noise whose average is exact for every quadratic."""
     decoder = LinearGaussian(
         values(x_dim, latent_dim, low=-0.8, high=1.0, seed=9), NOISE_VAR, values(x_dim, low=-0.5, high=1.0, seed=10)
     ).decoder()
@@ -123,11 +161,39 @@ def linear_gaussian(n_examples: int, x_dim: int, latent_dim: int) -> Arguments:
     )
     encoder.load_state_dict({"weight": weight, "bias": bias})
     axes = math.sqrt(latent_dim) * torch.eye(latent_dim, dtype=torch.float64)
+    if eps is None:
+        eps = torch.cat([axes, -axes])[:, None].expand(-1, n_examples, -1).contiguous()  # (2L, B, L)
     return {
         "model": VAE(encoder, decoder, latent_dim, normal(math.log(NOISE_VAR))),
         "x": values(n_examples, x_dim, low=-1.5, high=2.0, seed=13),
-        "eps": torch.cat([axes, -axes])[:, None].expand(-1, n_examples, -1).contiguous(),  # (2L, B, L)
+        "eps": eps,
     }
+
+
+@torch.no_grad()
+def far_out(arguments: Arguments) -> Arguments:
+    """The same with an encoder that gives each example a far mean and log-variance in the first latent dimension."""
+    model: VAE = copy.deepcopy(arguments["model"])
+    weight = model.encoder.get_parameter("weight")
+    weight[[0, model.latent_dim]] = 0.0
+    weight[0, 1], weight[model.latent_dim, 0] = 4.0, 6.0
+    return {**arguments, "model": model}
+
+
+@torch.no_grad()
+def with_encoding(arguments: Arguments, head: int, number: float) -> Arguments:
+    """The same for its first example, the encoder's output number ``head`` fixed."""
+    model: VAE = copy.deepcopy(arguments["model"])
+    weight, bias = (model.encoder.get_parameter(name) for name in ("weight", "bias"))
+    weight[head], bias[head] = 0.0, number
+    return {"model": model, "x": arguments["x"][:1], "eps": arguments["eps"][:, :1]}
+
+
+def fixed_layer(n_in: int, n_out: int, *, seed: int, size: float = 0.5) -> nn.Linear:
+    layer = nn.Linear(n_in, n_out, dtype=torch.float64)
+    weight, bias = (values(n_out, *axes, low=-size, high=size, seed=seed + 40 * len(axes)) for axes in ([n_in], []))
+    layer.load_state_dict({"weight": weight, "bias": bias})
+    return layer
 
 
 def linear_gaussian_elbo(model: VAE, x: Tensor, eps: Tensor) -> Tensor:

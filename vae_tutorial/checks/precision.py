@@ -7,17 +7,18 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from vae_tutorial.checks.answers import Answer, Unusable, evaluate, max_gap, quarantine
 from vae_tutorial.checks.claims import Check
-from vae_tutorial.checks.compare import Answer, Unusable, evaluate, max_gap, quarantine, titled
+from vae_tutorial.checks.compare import short, titled
 
 TOLERANCE = 1e-5  # of 1 + |exact|: a hundred roundings of float32
 
 
-def compare_precisions(fn: Callable[..., Tensor], batch: Mapping[str, Tensor]) -> Check:
-    """Compare ``fn`` in float32 with itself in float64 on every row of ``batch``, in values and gradients."""
+def compare_precisions(fn: Callable[..., Tensor], exact: Callable[..., Tensor], batch: Mapping[str, Tensor]) -> Check:
+    """Compare ``fn`` in float32 with ``exact`` in float64, on every row of ``batch``, in values and gradients."""
     check = Check(
         titled("float32 gives what float64 gives, values and gradients", fn),
-        ("your function in float32", "the same in float64"),
+        ("your function in float32", "the same in float64" if exact is fn else "the exact one in float64"),
         gap=math.nan,
         bound=TOLERANCE,
         unit="of 1 + |exact|",
@@ -28,11 +29,16 @@ def compare_precisions(fn: Callable[..., Tensor], batch: Mapping[str, Tensor]) -
         row = {name: tensor[i : i + 1].detach().float() for name, tensor in batch.items()}  # one number for both
         place = ", ".join(f"{name} = [{_numbers(tensor)}]" for name, tensor in row.items())
         try:
-            single, double = (_answer(fn, row, dtype) for dtype in (torch.float32, torch.float64))
+            single, double = _answer(fn, row, torch.float32), _answer(exact, row, torch.float64)
         except Unusable as error:
-            return replace(check, mistake=f"At {place} it returned {error}")
+            return replace(check, mistake=f"At {place} it {error}")
         except Exception as error:  # a learner's function may fail in any way
-            return replace(check, mistake=f"At {place} it raised {type(error).__name__}: {error}")
+            return replace(check, mistake=f"At {place} it raised {short(error)}")
+        if single.value.shape != double.value.shape:
+            shapes = f"{tuple(single.value.shape)} in float32 and {tuple(double.value.shape)} in float64"
+            return replace(check, mistake=f"At {place} it returned shape {shapes}.")
+        if not single.value.numel():
+            return replace(check, mistake=f"At {place} it returned no number, shape {tuple(single.value.shape)}.")
         parts = _parts(single, double)
         gaps.append(_gap(parts))
         if not gaps[-1] <= TOLERANCE:

@@ -8,14 +8,12 @@ from functools import wraps
 import torch
 from torch import Tensor
 
+from vae_tutorial.checks.answers import Arguments, Function
 from vae_tutorial.checks.claims import Check
-from vae_tutorial.checks.compare import (
-    Arguments,
-    Clue,
-    Function,
-    compare,
-    nan_cured_by,
-)
+from vae_tutorial.checks.clues import Clue, nan_cured_by
+from vae_tutorial.checks.compare import compare
+from vae_tutorial.checks.further import Trial
+from vae_tutorial.checks.naming import Terms
 
 
 def log_variance(log_var: Tensor) -> Tensor:
@@ -42,10 +40,11 @@ def compare_spread(
     exact: Function,
     fixtures: Sequence[Arguments],
     mistakes: Mapping[str, Function],
-    terms: Mapping[str, tuple[float, Function]] | None = None,
+    terms: Sequence[Terms] = (),
     unit: str = "nats",
     *,
     clue: Clue,
+    trials: Callable[[], Sequence[Trial]],
 ) -> Check:
     """Compare a function that takes a spread in the place of log_var; where another spread is right, say so."""
 
@@ -61,7 +60,7 @@ def compare_spread(
 
         return converted
 
-    check = compare(claim, routes, taking(spread), exact, fixtures, mistakes, terms, unit, clue)
+    check = compare(claim, routes, taking(spread), exact, fixtures, mistakes, terms, unit, clue, trials)
     if not check.passed:
         for other in (log_variance, variance, standard_deviation):
             if other is not spread and compare(claim, routes, taking(other), exact, fixtures, {}).passed:
