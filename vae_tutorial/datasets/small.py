@@ -88,9 +88,9 @@ def binarize(x: Tensor, generator: torch.Generator) -> Tensor:
     """
     require_float(x=x)
     require_generator(generator)
+    require_finite(x=x)
     low, high = (bound.item() for bound in x.aminmax())
-    if not (low >= 0 and high <= 1):  # true of NaN too
-        require_finite(x=x)
+    if not (low >= 0 and high <= 1):
         hint = "; divide pixels from 0 to 255 by 255" if low >= 0 else ""
         raise ValueError(f"x must lie in [0, 1], got values from {low:.4g} to {high:.4g}{hint}")
     uniform = torch.rand(x.shape, generator=generator, dtype=torch.float32, device=generator.device).to(x.device)
