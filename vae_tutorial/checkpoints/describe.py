@@ -59,24 +59,32 @@ def describe(model: VAE) -> dict[str, Any]:
         raise CheckpointError(
             f"only a model that mlp_vae or another function of the package built says how to build it again; {remedy}"
         )
+    for part in PARTS:
+        if description["arguments"].get(part, part) is None:
+            raise CheckpointError(f"the {part} {getattr(model, part)} does not say how to build it again; {remedy}")
+    weights = model.state_dict()
     try:
         description = json.loads(json.dumps(description))
-        again = build(description, model.state_dict())
+        again = _empty(description, weights)
+        different = _different_module(model, again) or _different_output(model, _filled(again, weights))
     except (CheckpointError, TypeError, ValueError) as error:
         raise CheckpointError(f"the model does not say how to build it again: {error}; {remedy}") from error
-    if found := _difference(model, again):
-        raise CheckpointError(f"the model is not what {description['factory']} built: {found} if loaded; {remedy}")
+    if different:
+        raise CheckpointError(f"the model is not what {description['factory']} built: {different} if loaded; {remedy}")
     return description
 
 
 def build(description: Any, weights: dict[str, Tensor]) -> VAE:
     """The model of a description, with these weights, in evaluation mode.
 
-    It is built without memory and has no weights of its own, so that a wrong description costs nothing.
-
     Raises:
         CheckpointError: this version of the package cannot build it, or the weights are those of another model.
     """
+    return _filled(_empty(description, weights), weights)
+
+
+def _empty(description: Any, weights: dict[str, Tensor]) -> VAE:
+    """The model of a description, its networks without memory: a wrong description costs nothing."""
     try:
         factory, arguments = FACTORIES[description["factory"]], dict(description["arguments"])
         _require_small(arguments, weights)
@@ -86,11 +94,14 @@ def build(description: Any, weights: dict[str, Tensor]) -> VAE:
         if "activation" in arguments:
             arguments["activation"] = ACTIVATIONS[arguments["activation"]]
         with torch.device("meta"):
-            model = factory(**arguments)
+            return factory(**arguments)
     except (AttributeError, KeyError, TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise CheckpointError(
             f"a model that this version of the package cannot build is described: {reprlib.repr(description)} ({error})"
         ) from error
+
+
+def _filled(model: VAE, weights: dict[str, Tensor]) -> VAE:
     try:
         model.load_state_dict(weights, assign=True)
     except RuntimeError as error:
@@ -108,8 +119,8 @@ def _require_small(arguments: dict[str, Any], weights: dict[str, Tensor]) -> Non
         raise ValueError(f"a prior larger than all {n_weights} weights")
 
 
-def _difference(model: VAE, again: VAE) -> str:
-    """What is one thing in a model and another in the one that would be loaded; empty where nothing is."""
+def _different_module(model: VAE, again: VAE) -> str:
+    """Which module of a model is another in the one that would be loaded; empty where none is."""
     is_, would_be = (dict(m.named_modules(remove_duplicate=False)) for m in (model, again))
     for name in dict.fromkeys([*is_, *would_be]):
         now, then = is_.get(name), would_be.get(name)
@@ -124,9 +135,12 @@ def _difference(model: VAE, again: VAE) -> str:
         return f"its buffer {min(lost)} is there, and would be gone"
     if shared := dict(again.named_parameters()).keys() - dict(model.named_parameters()).keys():
         return f"its {min(shared)} is one with another, and would be by itself"
-    if _answers(model, again) != _answers(again, again):
-        return "its networks give one output, and would give another"
     return ""
+
+
+def _different_output(model: VAE, again: VAE) -> str:
+    same = _answers(model, again) == _answers(again, again)
+    return "" if same else "its networks give one output, and would give another"
 
 
 def _class(module: nn.Module | None) -> str:
