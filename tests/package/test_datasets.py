@@ -313,10 +313,19 @@ def test_header_lines_without_an_end_are_no_answer(mirrors, cache):
 
 def test_a_download_has_a_time_in_all(mirrors, cache, monkeypatch):
     mirrors("trickle")
+    monkeypatch.setattr(download, "STALL", 60.0)
     monkeypatch.setattr(download, "TOTAL", 1.0)
     with pytest.raises(DatasetError, match="not complete within 1 s"):
         mnist()
     assert list(cache.iterdir()) == []
+
+
+def test_a_download_that_trickles_is_given_up(mirrors, cache):
+    mirrors("trickle")  # three bytes a second: never a pause as long as the limit
+    with pytest.raises(DatasetError, match="sends fewer than 1,000 bytes a second, for 1 s"):
+        mnist()
+    assert list(cache.iterdir()) == []
+    assert (download.SLOWEST, download.TOTAL) == (1000, 600), "what the docstrings say"
 
 
 def test_a_download_may_take_longer_than_its_answer(mirrors, monkeypatch):

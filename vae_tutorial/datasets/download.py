@@ -8,7 +8,8 @@ from urllib.parse import urljoin
 from vae_tutorial._extra import of_the_chapters
 
 REDIRECTIONS = 5  # from one address to another, at most
-STALL = 10.0  # seconds without a byte that end a transfer
+STALL = 10.0  # seconds without a byte that end a transfer ...
+SLOWEST = 1000  # ... or with fewer bytes a second than this
 TOTAL = 600.0  # seconds that a transfer may take: 10 MB at 17 kB/s
 
 
@@ -25,7 +26,8 @@ def fetch(url: str, *, patience: float, limit: int) -> bytes:
         limit: the most bytes taken.
 
     Raises:
-        OSError: no answer within ``patience``; or one that says no, pauses for `STALL` or isn't complete in `TOTAL`.
+        OSError: no answer within ``patience``; or one that says no, pauses or trickles for `STALL` seconds, or isn't
+            complete in `TOTAL`.
         ValueError: the answer has more than ``limit`` bytes.
     """
     with of_the_chapters():
@@ -58,12 +60,18 @@ def fetch(url: str, *, patience: float, limit: int) -> bytes:
     try:
         if not answered.wait(patience):
             raise TimeoutError(f"no answer within {patience:g} s")
-        deadline = time.monotonic() + TOTAL
+        looked_at, had = time.monotonic(), 0
+        deadline = looked_at + TOTAL
         with tqdm(total=length[0], unit="B", unit_scale=True, disable=bool(failures)) as bar:
             while not ended.wait(0.1):
                 bar.update(len(data) - bar.n)
-                if time.monotonic() > deadline:
+                now = time.monotonic()
+                if now > deadline:
                     raise TimeoutError(f"not complete within {TOTAL:g} s")
+                if now > looked_at + STALL:
+                    if len(data) - had < SLOWEST * STALL:
+                        raise TimeoutError(f"sends fewer than {SLOWEST:,} bytes a second, for {STALL:g} s")
+                    looked_at, had = now, len(data)
             bar.update(len(data) - bar.n)
     finally:
         abandoned.set()

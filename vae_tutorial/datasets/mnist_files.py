@@ -50,7 +50,7 @@ def mnist() -> Dataset:
     is replaced by a fresh download. Any number of processes may do this at once.
 
     A printed line says so before the network is asked. The mirrors have 30 seconds to answer, look-up of their names
-    included; a download may then pause for 10 seconds, and take 10 minutes a file.
+    included; a download may then pause or trickle for 10 seconds, and take 10 minutes a file.
 
     Returns:
         The `Dataset`, with D = 784 and pixels divided by 255.
