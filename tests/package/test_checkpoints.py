@@ -715,6 +715,11 @@ def test_copies_and_pickled_models_are_saved(tmp_path, make):
         assert same_bits(model.state_dict(), load(tmp_path / str(number)).state_dict())
 
 
+def test_one_activation_in_two_places_is_saved(tmp_path):
+    save(changed(lambda m: m.decoder.__setitem__(1, m.encoder[1])), tmp_path / "model")
+    assert len(load(tmp_path / "model").decoder) == 3
+
+
 def test_saving_changes_nothing(tmp_path):
     model = mlp_vae(5, 7, 2, bernoulli, seed=3, activation=nn.RReLU)  # which draws while it is trained
     model.encoder.eval()
