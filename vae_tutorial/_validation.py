@@ -9,6 +9,7 @@ from numbers import Integral
 import torch
 from torch import Tensor
 
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _values_count = ContextVar("whether a tensor that is not finite is an error", default=True)
 
 
@@ -23,8 +24,13 @@ def not_finite_allowed() -> Iterator[None]:
 
 
 def values_count() -> bool:
-    """Whether values are checked: not in a compiled graph, which cannot depend on them, nor in `not_finite_allowed`."""
-    return not torch.compiler.is_compiling() and _values_count.get()
+    """Whether values are checked: not in a graph or vmap, which cannot depend on them, nor in `not_finite_allowed`."""
+    return not torch.compiler.is_compiling() and not _in_vmap() and _values_count.get()
+
+
+def _in_vmap() -> bool:
+    stack = torch._C._functorch.get_interpreter_stack() or ()
+    return any(level.key() == torch._C._functorch.TransformType.Vmap for level in stack)
 
 
 def require_float(**tensors: Tensor) -> None:
@@ -38,6 +44,10 @@ def require_float(**tensors: Tensor) -> None:
                 f"{name} must hold floating-point numbers, got {value.dtype}; "
                 f"convert images with {name}.float() / 255, other values with {name}.float()"
             )
+        if value.dtype not in FLOATS:
+            raise TypeError(f"{name} must have one of the dtypes {FLOATS}, got {value.dtype}; use {name}.float()")
+        if value.layout != torch.strided:
+            raise TypeError(f"{name} must be a dense tensor, got one of layout {value.layout}; use {name}.to_dense()")
         if value.ndim == 0 or value.numel() == 0:
             raise ValueError(f"{name} must have at least one axis and no empty one, got shape {tuple(value.shape)}")
 
@@ -61,14 +71,24 @@ def require_same_shape(**tensors: Tensor) -> None:
 
 def require_same_dtype(**tensors: Tensor) -> None:
     """All arguments have one dtype: nothing is promoted, and no float32 passes for a float64."""
+    require_same_device(**tensors)
     dtypes = {name: value.dtype for name, value in tensors.items()}
     if len(set(dtypes.values())) > 1:
         came = ", ".join(f"{name} {dtype}" for name, dtype in dtypes.items())
         raise TypeError(f"these arguments must have the same dtype, got {came}")
 
 
+def require_same_device(**tensors: Tensor) -> None:
+    """All arguments are on one device: nothing is moved."""
+    devices = {name: value.device for name, value in tensors.items()}
+    if len(set(devices.values())) > 1:
+        came = ", ".join(f"{name} {device}" for name, device in devices.items())
+        raise ValueError(f"these arguments must be on the same device, got {came}; move them with .to(device)")
+
+
 def require_aligned(**pair: Tensor) -> None:
     """Two arguments have one shape, or one of them has one more leading axis: (K, B, D) beside (B, D)."""
+    require_same_device(**pair)
     (name_a, a), (name_b, b) = pair.items()
     if not aligned(a, b):
         raise ValueError(
@@ -87,6 +107,8 @@ def require_finite(**tensors: Tensor) -> None:
     """No argument holds NaN or an infinity."""
     for name, value in tensors.items():
         if not _all_finite(value):
+            if value.is_meta:
+                raise TypeError(f"{name} must hold values, got a tensor on the device meta; make it on another one")
             raise ValueError(
                 f"{name} must be finite, got {int((~torch.isfinite(value)).sum())} NaN or infinite values "
                 f"among {value.numel()}, shape {tuple(value.shape)}"
@@ -105,6 +127,8 @@ def require_finite_result(result: Tensor, **arguments: Tensor) -> Tensor:
 def _all_finite(value: Tensor) -> bool:
     if not values_count():
         return True
+    if value.is_meta:  # without values
+        return False
     # A finite sum has finite terms, and is found many times faster than by isfinite; others may be overflows.
     return math.isfinite(value.detach().sum()) or bool(torch.isfinite(value).all())
 

@@ -85,7 +85,17 @@ BAD_BODIES = {
     "another file": lambda name: PACKED[NAMES[NAMES.index(name) - 1]],
 }
 BOMB = gzip.compress(bytes(2 * 10**7))  # 20 kB
-BAD_REPLIES = ["missing", "broken", "dropped", "silent", "stalled", *BAD_BODIES]
+BAD_REPLIES = [
+    "missing",
+    "broken",
+    "in circles",
+    "to a file",
+    "elsewhere missing",
+    "dropped",
+    "silent",
+    "stalled",
+    *BAD_BODIES,
+]
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -111,8 +121,12 @@ class Handler(BaseHTTPRequestHandler):
             body = (CANONICAL / name).read_bytes()
         if behavior.endswith("bomb"):
             body = BOMB
-        if behavior in ("declared", "declared bomb"):
-            headers["Content-Encoding"] = "gzip"
+        if behavior.startswith("declared"):  # as if the file had been packed for the way
+            headers["Content-Encoding"] = "gzip, gzip" if "twice" in behavior else "gzip"
+        if behavior.startswith("elsewhere"):
+            return self.lead_to(f"/{behavior.removeprefix('elsewhere ')}/{name}".replace(" ", "%20"))
+        if behavior in ("in circles", "to a file"):
+            return self.lead_to(self.path if behavior == "in circles" else "file:///etc/hostname")
         if behavior == "together":
             self.server.barrier.wait(120)
         if behavior in BAD_BODIES:
@@ -142,6 +156,11 @@ class Handler(BaseHTTPRequestHandler):
                 if self.server.released.wait(pause):
                     break
                 self.wfile.write(more)
+
+    def lead_to(self, address):
+        """Say that it stands elsewhere, with a body that never ends."""
+        start = f"HTTP/1.1 302 Found\r\nLocation: {address}\r\nContent-Encoding: gzip\r\n\r\n".encode()
+        self.go_on(start, BOMB, pause=0)
 
     def log_message(self, *args):
         pass
@@ -240,7 +259,9 @@ def test_the_second_mirror_is_used_when_the_first_fails(bad, mirrors, server, ca
     write_files(cache)
     (cache / NAMES[2]).unlink()
     assert_small(mnist())
-    assert server.requests == [(b, NAMES[2]) for b in (bad, "good") if b != REFUSED]
+    assert [asked for asked in dict.fromkeys(server.requests) if asked[0] in (bad, "good")] == [
+        (b, NAMES[2]) for b in (bad, "good") if b != REFUSED
+    ]
     assert {path.name: path.read_bytes() for path in cache.iterdir()} == PACKED
 
 
@@ -292,10 +313,19 @@ def test_header_lines_without_an_end_are_no_answer(mirrors, cache):
 
 def test_a_download_has_a_time_in_all(mirrors, cache, monkeypatch):
     mirrors("trickle")
+    monkeypatch.setattr(download, "STALL", 60.0)
     monkeypatch.setattr(download, "TOTAL", 1.0)
     with pytest.raises(DatasetError, match="not complete within 1 s"):
         mnist()
     assert list(cache.iterdir()) == []
+
+
+def test_a_download_that_trickles_is_given_up(mirrors, cache):
+    mirrors("trickle")  # three bytes a second: never a pause as long as the limit
+    with pytest.raises(DatasetError, match="sends fewer than 1,000 bytes a second, for 1 s"):
+        mnist()
+    assert list(cache.iterdir()) == []
+    assert (download.SLOWEST, download.TOTAL) == (1000, 600), "what the docstrings say"
 
 
 def test_a_download_may_take_longer_than_its_answer(mirrors, monkeypatch):
@@ -309,7 +339,9 @@ def test_a_download_may_take_longer_than_its_answer(mirrors, monkeypatch):
     ("behavior", "message"),
     [
         ("endless", "sends more than the 100,000 bytes allowed"),
-        ("declared bomb", "sends more than the 100,000 bytes allowed"),
+        ("elsewhere endless", "sends more than the 100,000 bytes allowed"),
+        ("declared bomb", "found more than 100000 bytes after decompression"),
+        ("declared twice bomb", "found more than 100000 bytes after decompression"),
         ("bomb", "found more than 100000 bytes after decompression"),
     ],
 )
@@ -340,10 +372,30 @@ def test_an_interrupt_leaves_nothing_half_done(mirrors, cache, monkeypatch):
 
 
 def test_a_file_that_the_server_declares_as_encoded_is_right_too(mirrors, server):
-    mirrors("declared")  # requests unpacks it: what arrives is the content
+    mirrors("declared")  # nothing is unpacked: what arrives is the file
     assert_small(mnist())
     assert_small(mnist())
     assert len(server.requests) == len(NAMES)
+
+
+def test_an_address_that_leads_elsewhere_is_followed_and_its_endless_body_not_read(mirrors, server, cache, monkeypatch):
+    mirrors("elsewhere elsewhere good")
+    monkeypatch.setattr(mnist_files, "LARGEST", 100_000)
+    tracemalloc.start()
+    try:
+        assert_small(mnist())
+        assert tracemalloc.get_traced_memory()[1] < 10**7
+    finally:
+        tracemalloc.stop()
+    assert server.requests[:3] == [(b, NAMES[0]) for b in ("elsewhere elsewhere good", "elsewhere good", "good")]
+    assert {path.name: path.read_bytes() for path in cache.iterdir()} == PACKED
+
+
+def test_an_address_in_circles_is_followed_five_times(mirrors, server):
+    mirrors("in circles")
+    with pytest.raises(DatasetError, match="leads elsewhere more than 5 times"):
+        mnist()
+    assert server.requests == [("in circles", NAMES[0])] * 6
 
 
 def test_two_processes_may_download_at_once(mirrors, server, cache):
@@ -453,6 +505,25 @@ def test_a_corrupt_file_of_the_user_is_an_error_and_stays(mirrors, server, tmp_p
     assert path.read_bytes() == wrong and server.requests == []
 
 
+def test_a_huge_file_of_the_user_is_not_read_to_its_end(tmp_path, monkeypatch):
+    monkeypatch.setenv("VAE_TUTORIAL_DATA", str(tmp_path))
+    with open(tmp_path / NAMES[0], "wb") as file:
+        file.truncate(2**40)  # which takes no room
+    with pytest.raises(DatasetError, match="found more than 47040016 bytes that are no gzip data"):
+        mnist()
+
+
+@pytest.mark.parametrize("name", ["a file", "\n", "x" * 300])
+def test_a_folder_that_makes_no_sense_is_no_obstacle_to_load_images(name, mirrors, tmp_path, monkeypatch, capsys):
+    mirrors("missing")
+    (tmp_path / "a file").write_bytes(b"")
+    monkeypatch.setenv("VAE_TUTORIAL_DATA", str(tmp_path / name))
+    with pytest.raises(DatasetError, match=r"What to do: .* Or use digits\(\)"):
+        mnist()
+    assert load_images().name == "digits"
+    assert capsys.readouterr().out.endswith(FALL_BACK)
+
+
 def test_a_folder_that_cannot_be_made(mirrors, server, tmp_path, monkeypatch):
     mirrors("good")
     (tmp_path / "a file").write_bytes(b"")
@@ -465,7 +536,7 @@ def test_a_folder_that_cannot_be_made(mirrors, server, tmp_path, monkeypatch):
 def test_the_folder_of_an_unknown_user(mirrors, server, monkeypatch, capsys):
     mirrors("good")
     monkeypatch.setenv("VAE_TUTORIAL_DATA", "~nosuchuser/x")
-    with pytest.raises(DatasetError, match="VAE_TUTORIAL_DATA=~nosuchuser/x"):
+    with pytest.raises(DatasetError, match=r"VAE_TUTORIAL_DATA=~nosuchuser/x: .*\nWhat to do: correct .*digits\(\)"):
         mnist()
     assert load_images().name == "digits"
     assert capsys.readouterr().out == FALL_BACK and server.requests == []
@@ -764,6 +835,28 @@ def test_gaussian_2d_is_reproducible_and_leaves_the_global_generator_alone():
     assert torch.equal(gaussian_2d(5).x_train, gaussian_2d(5, seed=0).x_train)
 
 
+@pytest.fixture
+def other_defaults():
+    """Another dtype, and a device where numbers have no values."""
+    torch.set_default_dtype(torch.float64)
+    try:
+        with torch.device("meta"):
+            yield
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def test_data_do_not_depend_on_the_defaults(other_defaults):
+    x = torch.linspace(0, 1, 2001, dtype=torch.float32, device="cpu")
+    black_and_white = binarize(x, torch.Generator("cpu").manual_seed(0))
+    drawn, images = gaussian_2d(5, seed=3), digits()
+    torch.set_default_dtype(torch.float32)
+    with torch.device("cpu"):
+        assert torch.equal(black_and_white, binarize(x, torch.Generator().manual_seed(0)))
+        assert drawn.x_train.dtype == torch.float32 and torch.equal(drawn.x_train, gaussian_2d(5, seed=3).x_train)
+        assert images.x_train.dtype == torch.float32 and torch.equal(images.x_train, digits().x_train)
+
+
 @pytest.mark.parametrize("n", [0, -1, 2.0, True, "10"])
 def test_gaussian_2d_wants_a_count(n):
     with pytest.raises(ValueError, match="n must be an integer of at least 1"):
@@ -833,9 +926,9 @@ def test_binarize_draws_where_the_generator_is(monkeypatch):
     class Elsewhere(torch.Generator):
         device = torch.device("meta")
 
-    def rand(shape, *, generator, device):
+    def rand(shape, *, generator, dtype, device):
         assert device == generator.device
-        return torch.zeros(shape)
+        return torch.zeros(shape, dtype=dtype)
 
     monkeypatch.setattr(torch, "rand", rand)
     assert binarize(torch.ones(2), Elsewhere()).tolist() == [1.0, 1.0]

@@ -31,6 +31,7 @@ from vae_tutorial.reference import grid, monte_carlo
 from vae_tutorial.training import fit
 
 FLOOR = -1.5
+FLOATS = [torch.float64, torch.float32, torch.bfloat16, torch.float16]
 N_LEVELS = 5
 GAUSSIANS = {
     "normal": normal(-0.7),
@@ -814,3 +815,84 @@ def test_derivatives_of_the_continuous_bernoulli_at_the_seams(logit):
 def test_derivatives_with_respect_to_x(likelihood):
     x, params = some_params(2, 3).requires_grad_(), some_params(2, 3 * likelihood.n_params, seed=3)
     assert gradcheck(lambda x: likelihood.log_prob(x, params), x)
+
+
+# Steps, ends and half precision: where the table of test_numbers.py has no points
+
+
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+@pytest.mark.parametrize("log_scale", [-60.0, -90.0, -100.0, -1e4, 1e4])
+def test_the_mean_of_a_discretized_logistic_is_a_step_at_the_smallest_scales(log_scale, dtype):
+    """At a border of two cells it is half-way between them, and the middle of all where nothing is known."""
+    mu = torch.tensor([0.125, 0.375, 0.3, -1.0, 2.0], dtype=dtype)
+    params = torch.stack([mu, torch.full_like(mu, log_scale)], -1).requires_grad_()
+    mean = discretized_logistic(5).mean(params)
+    expected = [0.5] * 5 if log_scale > 0 else [0.125, 0.375, 0.25, 0.0, 1.0]
+    assert mean.flatten().tolist() == expected and mean.dtype == dtype
+    (slope,) = torch.autograd.grad(mean[2:].sum(), params)
+    assert slope.isfinite().all()
+    draws = discretized_logistic(5).sample(params.expand(200, 5, 2), torch.Generator().manual_seed(0))
+    assert draws.isfinite().all() and draws.min() >= 0 and draws.max() <= 1
+
+
+@pytest.mark.parametrize("m", [0.0, -4.0, 3.5])
+@pytest.mark.parametrize("distance", [19.0, 20.0, 21.0, 39.0, 40.0, 41.0])
+def test_the_floor_of_the_log_variance_has_no_step(m, distance):
+    step = 1e-9
+    x, params = torch.zeros(3, 1, dtype=torch.float64), torch.zeros(3, 2, dtype=torch.float64)
+    params[:, 1] = m + distance + torch.tensor([-step, 0.0, step], dtype=torch.float64)
+    below, at, above = normal_diag_above(m).log_prob(x, params)
+    rounding = 8 * torch.finfo(torch.float64).eps * (1 + abs(at))
+    assert abs((above - at) + 0.5 * step) < rounding and abs((at - below) + 0.5 * step) < rounding
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize("logit", [-6.0, -4.0, 4.0])
+def test_samples_in_half_precision_have_the_probability_that_was_asked(logit, dtype):
+    """A million draws, five standard errors: one in two million right ones would fail, were the seed not fixed."""
+    n, p = 10**6, 1 / (1 + np.exp(-logit))
+    params = torch.full((n, 1), logit, dtype=dtype)
+    draws = bernoulli.sample(params, torch.Generator().manual_seed(0))
+    assert draws.dtype == dtype and abs(draws.double().mean().item() - p) < 5 * np.sqrt(p * (1 - p) / n)
+    assert torch.equal(draws, bernoulli.sample(params.float(), torch.Generator().manual_seed(0)).to(dtype))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+def test_every_likelihood_draws_in_half_precision_what_it_draws_in_float32(dtype):
+    for likelihood in (bernoulli, continuous_bernoulli, normal(-1.3), normal_diag, sigma_normal, categorical(3)):
+        params = torch.randn(50, 4 * likelihood.n_params, generator=torch.Generator().manual_seed(1)).to(dtype)
+        drawn, wide = (likelihood.sample(p, torch.Generator().manual_seed(2)) for p in (params, params.float()))
+        assert drawn.dtype == dtype and torch.equal(drawn, wide.to(dtype))
+
+
+@pytest.mark.parametrize("family", [discretized_logistic, categorical])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+def test_levels_are_told_apart_in_half_precision_or_refused(family, dtype):
+    most = {torch.bfloat16: 256, torch.float16: 2048}[dtype]
+    for n in (2, 17, 256, most):
+        x = (torch.arange(n, dtype=torch.float64) / (n - 1)).to(dtype)[:, None]
+        assert x.unique().numel() == n
+        params = torch.randn(1, family(n).n_params, generator=torch.Generator().manual_seed(0)).to(dtype)
+        params = params.expand(n, -1)
+        wide = torch.arange(n, dtype=torch.float64)[:, None] / (n - 1)
+        expected = family(n).log_prob(wide, params.double())
+        torch.testing.assert_close(
+            family(n).log_prob(x, params), expected.to(dtype), rtol=2 * torch.finfo(dtype).eps, atol=0
+        )
+    with pytest.raises(ValueError, match=f"x must be of a dtype that tells {most + 1} levels apart, got {dtype}; make"):
+        family(most + 1).log_prob(x, torch.zeros(most, family(most + 1).n_params, dtype=dtype))
+    with pytest.raises(ValueError, match="x must lie on the 5 levels"):
+        family(5).log_prob(torch.tensor([[0.3]], dtype=dtype), torch.zeros(1, family(5).n_params, dtype=dtype))
+
+
+def test_what_overflows_half_precision_is_said():
+    params = torch.tensor([[0.0, 30.0]], dtype=torch.float16)  # a standard deviation of three million
+    with pytest.raises(ValueError, match="the result overflows torch.float16: params in"):
+        normal_diag.sample(params, torch.Generator().manual_seed(0))
+
+
+def test_a_value_of_float64_beside_params_of_float32_is_none_of_half_precision():
+    x, params = torch.ones(1, 1, dtype=torch.float64), torch.zeros(1, 1)
+    assert bernoulli.log_prob(x, params).dtype == torch.float64
+    assert bernoulli.log_prob(x.bfloat16(), params).dtype == torch.float32
+    assert bernoulli.log_prob(x.float(), params.bfloat16()).dtype == torch.float32

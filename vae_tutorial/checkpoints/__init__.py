@@ -5,6 +5,7 @@ header also holds the model's description and a SHA-256 of everything, so that a
 model. The checkpoints of `vae_tutorial.training.fit` are files of the same kind.
 """
 
+import os
 from pathlib import Path
 
 from vae_tutorial._validation import require_finite
@@ -21,12 +22,15 @@ def save(model: VAE, path: str | Path) -> None:
     """Write a model, weights and architecture, to a file that `load` reads.
 
     Args:
-        model: what `mlp_vae` or another function of the package built; its ``description`` goes into the file.
-        path: the file, by custom with the suffix ``.safetensors``. One that exists is replaced, at once or not at all.
+        model: what `mlp_vae` or another function of the package built; its ``description`` goes into the file. It may
+            have been trained, moved, converted, copied or pickled since.
+        path: the file, by custom with the suffix ``.safetensors``. One that exists is replaced, at once or not at all;
+            where it is a link, what it leads to.
 
     Raises:
         ValueError: a weight is not finite.
-        CheckpointError: the model cannot be described, or the file cannot be written.
+        CheckpointError: `load` would not give this model back, since no function of the package built it, or since its
+            layers, likelihood, prior or posterior are others now; or the file cannot be written.
 
     Example:
         >>> import tempfile
@@ -54,7 +58,7 @@ def load(path: str | Path) -> VAE:
         The `VAE`, on the CPU, in evaluation mode, with the weights and their dtypes bit for bit.
 
     Raises:
-        CheckpointError: there is no such file; or it is damaged, cut short, foreign, or not a model.
+        CheckpointError: there is no such file; or it cannot be read, is damaged, cut short, foreign, or not a model.
 
     Example:
         >>> load("no such file")
@@ -62,19 +66,21 @@ def load(path: str | Path) -> VAE:
             ...
         vae_tutorial.checkpoints.CheckpointError: no such file: there is no such file, and no model of that name
     """
-    if not Path(path).exists():
-        if not (SHIPPED / f"{path}.safetensors").is_file():
-            raise CheckpointError(f"{path}: there is no such file, and no model of that name")
-        path = SHIPPED / f"{path}.safetensors"
-    weights, content = read(path)
-    if content["kind"] != "model":
-        raise CheckpointError(f"{path} holds an unfinished run: fit(…, checkpoint=…, resume=True) goes on with it")
     try:
-        model = build(content["description"])
+        os.stat(path)
+    except FileNotFoundError:
+        shipped = {file.stem: file for file in SHIPPED.glob("*.safetensors")}
+        if str(path) not in shipped:
+            raise CheckpointError(f"{path}: there is no such file, and no model of that name") from None
+        path = shipped[str(path)]
+    except (OSError, ValueError):
+        pass  # read says why
+    weights, content = read(path)
+    if content["kind"] == "run":
+        raise CheckpointError(f"{path} holds an unfinished run: fit(…, checkpoint=…, resume=True) goes on with it")
+    if content["kind"] != "model":
+        raise CheckpointError(f"{path} holds no model, but {content['kind']!r}")
+    try:
+        return build(content.get("description"), weights)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
-    try:
-        model.load_state_dict(weights, assign=True)
-    except RuntimeError as error:
-        raise CheckpointError(f"{path}: its weights do not fit the model it describes: {error}") from error
-    return model.eval()

@@ -1,75 +1,168 @@
 """How a file says which model its weights belong to: the function that builds it, and with what."""
 
+import json
+import math
+import reprlib
 from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from vae_tutorial import likelihoods, posteriors, priors
 from vae_tutorial.architectures import conv1d_vae, conv_vae, resnet_vae
 from vae_tutorial.checkpoints.files import CheckpointError
 from vae_tutorial.models import VAE, mlp_vae
 
+# All that a description may name. Whatever else its words spell, nothing of it is looked up or called.
 FACTORIES: dict[str, Callable[..., VAE]] = {
     "mlp_vae": mlp_vae,
     "conv_vae": conv_vae,
     "conv1d_vae": conv1d_vae,
     "resnet_vae": resnet_vae,
 }
-VALUES = {"likelihood": likelihoods, "prior": priors, "posterior": posteriors}
+PARTS: dict[str, dict[str, Any]] = {
+    "likelihood": {
+        "bernoulli": likelihoods.bernoulli,
+        "continuous_bernoulli": likelihoods.continuous_bernoulli,
+        "discretized_logistic": likelihoods.discretized_logistic,
+        "categorical": likelihoods.categorical,
+        "normal": likelihoods.normal,
+        "normal_diag": likelihoods.normal_diag,
+        "normal_diag_above": likelihoods.normal_diag_above,
+        "sigma_normal": likelihoods.sigma_normal,
+    },
+    "prior": {prior.__name__: prior for prior in (priors.StandardNormal, priors.Gaussian, priors.Mixture)},
+    "posterior": {"Diagonal": posteriors.Diagonal},
+}
+# Those that need no argument and say of each number by itself what becomes of it.
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    activation.__name__: activation
+    for activation in (nn.CELU, nn.ELU, nn.GELU, nn.Hardshrink, nn.Hardsigmoid, nn.Hardswish, nn.Hardtanh)
+    + (nn.Identity, nn.LeakyReLU, nn.LogSigmoid, nn.Mish, nn.PReLU, nn.ReLU, nn.ReLU6, nn.RReLU, nn.SELU, nn.SiLU)
+    + (nn.Sigmoid, nn.Softplus, nn.Softshrink, nn.Softsign, nn.Tanh, nn.Tanhshrink)
+}
 
 
 def describe(model: VAE) -> dict[str, Any]:
     """The function that built a model, and its arguments, as values that JSON can hold.
 
+    The model is built again from them, with its weights, and compared with what it is now: its modules, one by one, and
+    what they make of a few points, bit by bit.
+
     Raises:
-        CheckpointError: no function of the package built it, or its likelihood, prior or posterior is none of its own.
+        CheckpointError: no function of the package built it; or it was changed since, so that another would come back.
     """
     description: dict[str, Any] | None = getattr(model, "description", None)
+    remedy = "of your own, keep model.state_dict() by safetensors.torch.save_file"
     if description is None:
         raise CheckpointError(
-            "only a model that mlp_vae or another function of the package built says how to build it again; "
-            "of your own, keep model.state_dict() by safetensors.torch.save_file"
+            f"only a model that mlp_vae or another function of the package built says how to build it again; {remedy}"
         )
-    for part in VALUES:
-        if not _is_of_the_package(part, getattr(model, part), description["arguments"]):
-            raise CheckpointError(f"the {part} {getattr(model, part)} does not say how to build it again")
+    for part in PARTS:
+        if description["arguments"].get(part, part) is None:
+            raise CheckpointError(f"the {part} {getattr(model, part)} does not say how to build it again; {remedy}")
+    weights = model.state_dict()
+    try:
+        description = json.loads(json.dumps(description))
+        again = _empty(description, weights)
+        different = _different_module(model, again) or _different_output(model, _filled(again, weights))
+    except (CheckpointError, TypeError, ValueError) as error:
+        raise CheckpointError(f"the model does not say how to build it again: {error}; {remedy}") from error
+    if different:
+        raise CheckpointError(f"the model is not what {description['factory']} built: {different} if loaded; {remedy}")
     return description
 
 
-def build(description: dict[str, Any]) -> VAE:
-    """The model of a description, with new weights.
+def build(description: Any, weights: dict[str, Tensor]) -> VAE:
+    """The model of a description, with these weights, in evaluation mode.
 
     Raises:
-        CheckpointError: this version of the package cannot build it.
+        CheckpointError: this version of the package cannot build it, or the weights are those of another model.
     """
+    return _filled(_empty(description, weights), weights)
+
+
+def _empty(description: Any, weights: dict[str, Tensor]) -> VAE:
+    """The model of a description, its networks without memory: a wrong description costs nothing."""
     try:
         factory, arguments = FACTORIES[description["factory"]], dict(description["arguments"])
-        for part in VALUES.keys() & arguments.keys():
-            arguments[part] = _value(part, arguments[part])
+        _require_small(arguments, weights)
+        for part in PARTS.keys() & arguments.keys():
+            named = PARTS[part][arguments[part]["name"]]
+            arguments[part] = named(**arguments[part]["arguments"]) if callable(named) else named
         if "activation" in arguments:
-            arguments["activation"] = getattr(torch.nn.modules.activation, arguments["activation"])
-        return factory(**arguments)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+            arguments["activation"] = ACTIVATIONS[arguments["activation"]]
+        with torch.device("meta"):
+            return factory(**arguments)
+    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise CheckpointError(
-            f"a model that this version of the package cannot build is described: {description}"
+            f"a model that this version of the package cannot build is described: {reprlib.repr(description)} ({error})"
         ) from error
 
 
-def _value(part: str, written: dict[str, Any]) -> Any:
-    """A likelihood, prior or posterior by its name, called with its arguments where it is not a value already."""
-    named = getattr(VALUES[part], written["name"])
-    return named(**written["arguments"]) if isinstance(named, type) or not _is_value(named) else named
+def _filled(model: VAE, weights: dict[str, Tensor]) -> VAE:
+    try:
+        model.load_state_dict(weights, assign=True)
+    except RuntimeError as error:
+        raise CheckpointError(f"the weights do not fit the model that is described: {error}") from error
+    return model.eval()
 
 
-def _is_value(named: Any) -> bool:
-    return isinstance(named, (likelihoods.Likelihood, priors.Prior, posteriors.Posterior))
+def _require_small(arguments: dict[str, Any], weights: dict[str, Tensor]) -> None:
+    """What is described has not more layers, nor a prior more numbers, than there are weights: the rest is free."""
+    if any(isinstance(value, list) and len(value) > len(weights) for value in arguments.values()):
+        raise ValueError(f"more layers than the {len(weights)} tensors of weights")
+    sizes = [size for name, size in arguments.get("prior", {"arguments": {}})["arguments"].items() if name != "seed"]
+    n_weights = sum(value.numel() for value in weights.values())
+    if not all(type(size) is int for size in sizes) or math.prod(sizes) > n_weights:
+        raise ValueError(f"a prior larger than all {n_weights} weights")
 
 
-def _is_of_the_package(part: str, value: Any, arguments: dict[str, Any]) -> bool:
-    """Whether a part of a model is what its description builds: a likelihood by its functions, others by class."""
-    if part != "likelihood":
-        usual = priors.StandardNormal if part == "prior" else posteriors.Diagonal
-        written = arguments.get(part, {"name": usual.__name__})
-        return written is not None and type(value) is getattr(VALUES[part], written["name"], None)
-    return arguments[part] is not None and _value(part, arguments[part]) == value
+def _different_module(model: VAE, again: VAE) -> str:
+    """Which module of a model is another in the one that would be loaded; empty where none is."""
+    is_, would_be = (dict(m.named_modules(remove_duplicate=False)) for m in (model, again))
+    for name in dict.fromkeys([*is_, *would_be]):
+        now, then = is_.get(name), would_be.get(name)
+        if type(now) is not type(then):
+            return f"its {name or 'class'} is {_class(now)}, and would be {_class(then)}"
+        for attribute, value in vars(then).items():
+            if not attribute.startswith("_") and attribute not in ("training", "description"):
+                if isinstance(came := getattr(now, attribute, None), Tensor) or came != value:
+                    where = f"{name}.{attribute}".strip(".")
+                    return f"its {where} is {came!r}, and would be {value!r}"
+    if lost := dict(model.named_buffers()).keys() - dict(again.named_buffers()).keys():
+        return f"its buffer {min(lost)} is there, and would be gone"
+    if shared := dict(again.named_parameters()).keys() - dict(model.named_parameters()).keys():
+        return f"its {min(shared)} is one with another, and would be by itself"
+    return ""
+
+
+def _different_output(model: VAE, again: VAE) -> str:
+    same = _answers(model, again) == _answers(again, again)
+    return "" if same else "its networks give one output, and would give another"
+
+
+def _class(module: nn.Module | None) -> str:
+    return "nothing" if module is None else f"{type(module).__module__}.{type(module).__qualname__}"
+
+
+def _answers(model: VAE, like: VAE) -> list[bytes | str]:
+    """What the networks of a model say of a few points, in evaluation mode, to the last bit."""
+    generator = torch.Generator().manual_seed(0)
+    modes = [(module, module.training) for module in model.modules()]
+    answers: list[bytes | str] = []
+    try:
+        model.eval()
+        with torch.no_grad():
+            z = torch.randn(3, like.latent_dim, generator=generator).to(like.a_weight())
+            n_dims = like.decode(z).shape[-1] // like.likelihood.n_params
+            x = torch.randn(3, n_dims, generator=generator).to(next(like.encoder.parameters()))
+            for output in (model.decode(z), *model.encode(x)):
+                answers.append(output.cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    except (RuntimeError, ValueError) as error:  # such as a dtype for which a layer has no code
+        answers.append(str(error))
+    finally:
+        for module, training in modes:
+            module.training = training
+    return answers

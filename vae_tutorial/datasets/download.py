@@ -2,10 +2,14 @@
 
 import threading
 import time
+from typing import Any
+from urllib.parse import urljoin
 
 from vae_tutorial._extra import of_the_chapters
 
-STALL = 10.0  # seconds without a byte that end a transfer
+REDIRECTIONS = 5  # from one address to another, at most
+STALL = 10.0  # seconds without a byte that end a transfer ...
+SLOWEST = 1000  # ... or with fewer bytes a second than this
 TOTAL = 600.0  # seconds that a transfer may take: 10 MB at 17 kB/s
 
 
@@ -13,7 +17,8 @@ def fetch(url: str, *, patience: float, limit: int) -> bytes:
     """The bytes that an address serves; a bar on standard error shows how far they have come.
 
     A thread does the work, because the look-up of a name can't be given a bound. When the time is over it is left to
-    end by itself; it keeps no process from ending.
+    end by itself; it keeps no process from ending. Nothing is unpacked on the way; of an answer that leads
+    elsewhere the address alone is read.
 
     Args:
         url: the address; http or https.
@@ -21,7 +26,8 @@ def fetch(url: str, *, patience: float, limit: int) -> bytes:
         limit: the most bytes taken.
 
     Raises:
-        OSError: no answer within ``patience``; or one that says no, pauses for `STALL` or isn't complete in `TOTAL`.
+        OSError: no answer within ``patience``; or one that says no, pauses or trickles for `STALL` seconds, or isn't
+            complete in `TOTAL`.
         ValueError: the answer has more than ``limit`` bytes.
     """
     with of_the_chapters():
@@ -33,10 +39,10 @@ def fetch(url: str, *, patience: float, limit: int) -> bytes:
 
     def work() -> None:
         try:
-            # A host has many addresses: where the first is dead, the next gets its turn.
-            with requests.get(url, stream=True, timeout=(patience / 2, STALL)) as response:
+            with requests.Session() as session, _final_answer(session, url, patience) as response:
                 response.raise_for_status()
                 length[0] = int(response.headers.get("Content-Length", 0))
+                response.raw.headers.discard("Content-Encoding")  # a bomb would be unpacked into memory
                 answered.set()
                 for chunk in response.iter_content(2**16):
                     data.extend(chunk)
@@ -54,15 +60,35 @@ def fetch(url: str, *, patience: float, limit: int) -> bytes:
     try:
         if not answered.wait(patience):
             raise TimeoutError(f"no answer within {patience:g} s")
-        deadline = time.monotonic() + TOTAL
+        looked_at, had = time.monotonic(), 0
+        deadline = looked_at + TOTAL
         with tqdm(total=length[0], unit="B", unit_scale=True, disable=bool(failures)) as bar:
             while not ended.wait(0.1):
                 bar.update(len(data) - bar.n)
-                if time.monotonic() > deadline:
+                now = time.monotonic()
+                if now > deadline:
                     raise TimeoutError(f"not complete within {TOTAL:g} s")
+                if now > looked_at + STALL:
+                    if len(data) - had < SLOWEST * STALL:
+                        raise TimeoutError(f"sends fewer than {SLOWEST:,} bytes a second, for {STALL:g} s")
+                    looked_at, had = now, len(data)
             bar.update(len(data) - bar.n)
     finally:
         abandoned.set()
     if failures:
         raise failures[0]
     return bytes(data)
+
+
+def _final_answer(session: Any, url: str, patience: float) -> Any:
+    """What stands at an address, or where it leads; its body is not read yet."""
+    session.get_redirect_target = lambda response: None  # else a redirection's own body would be read, without a bound
+    session.headers["Accept-Encoding"] = "identity"
+    for _ in range(REDIRECTIONS + 1):
+        # A host has many addresses: where the first is dead, the next gets its turn.
+        response = session.get(url, stream=True, timeout=(patience / 2, STALL))
+        if not response.is_redirect:
+            return response
+        url = urljoin(url, response.headers["Location"])
+        response.close()
+    raise OSError(f"leads elsewhere more than {REDIRECTIONS} times")

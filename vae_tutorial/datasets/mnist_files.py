@@ -50,7 +50,7 @@ def mnist() -> Dataset:
     is replaced by a fresh download. Any number of processes may do this at once.
 
     A printed line says so before the network is asked. The mirrors have 30 seconds to answer, look-up of their names
-    included; a download may then pause for 10 seconds, and take 10 minutes a file.
+    included; a download may then pause or trickle for 10 seconds, and take 10 minutes a file.
 
     Returns:
         The `Dataset`, with D = 784 and pixels divided by 255.
@@ -106,12 +106,15 @@ def _mnist(patience: float) -> Dataset:
     try:
         folder = Path(user_folder).expanduser() if user_folder else _cache_folder()
     except RuntimeError as error:
-        raise DatasetError(f"the folder VAE_TUTORIAL_DATA={user_folder}: {error}") from error
+        raise DatasetError(
+            f"the folder VAE_TUTORIAL_DATA={user_folder}: {error}\n{_remedy('correct VAE_TUTORIAL_DATA')}"
+        ) from error
     contents: dict[str, bytes] = {}
     missing: dict[str, list[str]] = {}
     for name in SHA256:
         try:
-            contents[name] = _verified((folder / name).read_bytes(), SHA256[name])
+            with open(folder / name, "rb") as file:
+                contents[name] = _verified(file.read(LARGEST + 1), SHA256[name])
         except FileNotFoundError:
             missing[name] = []
         except (OSError, ValueError) as error:
@@ -210,8 +213,14 @@ def _error(path: Path, reasons: list[str]) -> DatasetError:
     return DatasetError(
         f"no valid MNIST file at {path}: expected gzip data whose content has SHA-256 {SHA256[path.name]}\n"
         + "".join(f"  {reason}\n" for reason in reasons)
-        + f"What to do: if there is a file, delete it; then try again with a network. Or set VAE_TUTORIAL_DATA to a "
-        f"folder that holds {', '.join(SHA256)}. Or use digits(), which needs no file."
+        + _remedy("if there is a file, delete it; then try again with a network")
+    )
+
+
+def _remedy(first: str) -> str:
+    return (
+        f"What to do: {first}. Or set VAE_TUTORIAL_DATA to a folder that holds {', '.join(SHA256)}. "
+        "Or use digits(), which needs no file."
     )
 
 

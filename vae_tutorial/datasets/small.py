@@ -1,6 +1,7 @@
 """Data that need no file but their own: the shipped digits, a Gaussian of known entropy, black-and-white draws."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -59,8 +60,9 @@ def gaussian_2d(n: int, *, seed: int = 0) -> Dataset:
         torch.Size([10000, 2])
     """
     require_count(n=n)
-    eps = torch.randn(2 * n, 2, generator=torch.Generator().manual_seed(seed))
-    x = torch.tensor(GAUSSIAN_2D_MEAN) + eps @ torch.linalg.cholesky(torch.tensor(GAUSSIAN_2D_COV)).T
+    how: Any = dict(dtype=torch.float32, device="cpu")  # whatever the defaults
+    eps = torch.randn(2 * n, 2, generator=torch.Generator().manual_seed(seed), **how)
+    x = torch.tensor(GAUSSIAN_2D_MEAN, **how) + eps @ torch.linalg.cholesky(torch.tensor(GAUSSIAN_2D_COV, **how)).T
     return Dataset("gaussian_2d", x[:n], None, x[n:], None, image_shape=None)
 
 
@@ -86,10 +88,10 @@ def binarize(x: Tensor, generator: torch.Generator) -> Tensor:
     """
     require_float(x=x)
     require_generator(generator)
+    require_finite(x=x)
     low, high = (bound.item() for bound in x.aminmax())
-    if not (low >= 0 and high <= 1):  # true of NaN too
-        require_finite(x=x)
+    if not (low >= 0 and high <= 1):
         hint = "; divide pixels from 0 to 255 by 255" if low >= 0 else ""
         raise ValueError(f"x must lie in [0, 1], got values from {low:.4g} to {high:.4g}{hint}")
-    uniform = torch.rand(x.shape, generator=generator, device=generator.device).to(x.device)
+    uniform = torch.rand(x.shape, generator=generator, dtype=torch.float32, device=generator.device).to(x.device)
     return (uniform < x).to(x.dtype)

@@ -1,22 +1,28 @@
 """Likelihoods of x that is one of n levels between 0 and 1."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from vae_tutorial._random import uniform_noise
 from vae_tutorial._validation import require_count, values_count
-from vae_tutorial.likelihoods.likelihood import Given, Likelihood, likelihood, outside
+from vae_tutorial.likelihoods.likelihood import Given, Likelihood, likelihood, outside, widened
 
 
 def _levels(x: Tensor, n_levels: int) -> Tensor:
     """The level of every value of ``x``, a whole number from 0 to n_levels - 1, still as floating point."""
-    scaled = x.detach() * (n_levels - 1)
+    top = n_levels - 1
+    rounding = top * torch.finfo(x.dtype).eps / 4  # of a level k / (n - 1), to the nearest number of the dtype
+    if rounding >= 0.5:
+        raise ValueError(f"x must be of a dtype that tells {n_levels} levels apart, got {x.dtype}; make it in float32")
+    scaled = widened(x.detach()) * top
     level = scaled.round()
     low, high = level.aminmax()
-    # Division by n_levels - 1 rounds; a hundredth of a level is more than that, and less than any noise.
-    if values_count() and not (low >= 0 and high <= n_levels - 1 and (scaled - level).abs().max() < 0.01):
-        expected = f"lie on the {n_levels} levels k / {n_levels - 1} from 0 to 1"
+    # A hundredth of a level is more than what else is rounded, and less than any noise.
+    if values_count() and not (low >= 0 and high <= top and (scaled - level).abs().max() < 0.01 + rounding):
+        expected = f"lie on the {n_levels} levels k / {top} from 0 to 1"
         raise outside(x, expected, "give the n_levels of your data, and add no noise to it")
     return level
 
@@ -81,7 +87,8 @@ def _logistic_log_prob(n_levels: int, x: Tensor, params: Tensor) -> Tensor:
 def _logistic_mean(n_levels: int, params: Tensor) -> Tensor:
     top = n_levels - 1
     mu, log_scale = params.unbind(-2)
-    per_scale = torch.exp(-log_scale)
+    # Below the least scale that has an inverse the mean is a step, whose middle would be 0 times infinity.
+    per_scale = torch.exp(-log_scale.clamp(min=-math.log(torch.finfo(mu.dtype).max) + 0.1))
     # The mean level is the sum over k = 1, ..., n - 1 of P(level >= k).
     reached = (torch.sigmoid((mu - (k - 0.5) / top) * per_scale) for k in range(1, n_levels))
     return sum(reached, torch.zeros_like(mu)) / top
@@ -92,7 +99,9 @@ def _logistic_sample(n_levels: int, params: Tensor, generator: torch.Generator |
     mu, log_scale = params.unbind(-2)
     uniform = uniform_noise(mu.shape, like=mu, generator=generator)
     above_0 = uniform.clamp(min=torch.finfo(mu.dtype).tiny)  # the logit of 0 is infinite
-    x = mu + torch.exp(log_scale) * torch.logit(above_0)
+    # Its greatest scale is finite: infinity times the logit of one half would be no number.
+    scale = torch.exp(log_scale).clamp(max=torch.finfo(mu.dtype).max)
+    x = mu + scale * torch.logit(above_0)
     return (x * top).clamp(0, top).round() / top
 
 

@@ -8,7 +8,9 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from vae_tutorial._validation import aligned, require_finite, require_finite_result, require_float
+from vae_tutorial._validation import aligned, require_finite, require_finite_result, require_float, require_same_device
+
+HALF = (torch.float16, torch.bfloat16)
 
 
 class Sampler(Protocol):
@@ -27,6 +29,8 @@ class Likelihood(NamedTuple):
         mean: ``mean(params)``, the mean of x, shape (..., D).
         sample: ``sample(params, generator=None)``, one draw of x for each row of ``params``, shape (..., D).
         name: how it is written, such as ``"normal(log_var=0.0)"``; empty for one of your own.
+
+    Half precision is computed in float32, its random numbers included, and rounded once, at the end.
 
     Each function raises TypeError where ``x`` or ``params`` is not a floating-point tensor or ``generator`` not a
     generator, and ValueError where one has the wrong shape, is empty or not finite, or where x cannot occur under the
@@ -80,13 +84,15 @@ class LogProb:
     def __call__(self, x: Tensor, params: Tensor) -> Tensor:
         require_float(x=x, params=params)
         require_finite(params=params)
+        require_same_device(x=x, params=params)
         parts = per_dimension(params, self.n_params)
         if not aligned(x, parts[..., 0, :]):
             raise ValueError(
                 f"params must have the shape of x with {self.n_params} D on the last axis, or one more leading sample "
                 f"axis; got params {tuple(params.shape)} and x {tuple(x.shape)}"
             )
-        return require_finite_result(self.formula(x, parts), x=x, params=params)
+        log_p = self.formula(x, widened(parts))
+        return require_finite_result(_rounded(log_p, torch.promote_types(x.dtype, params.dtype)), x=x, params=params)
 
 
 @dataclass(frozen=True)
@@ -101,7 +107,8 @@ class Mean:
     def __call__(self, params: Tensor) -> Tensor:
         require_float(params=params)
         require_finite(params=params)
-        return self.formula(per_dimension(params, self.n_params))
+        mean = self.formula(widened(per_dimension(params, self.n_params)))
+        return require_finite_result(_rounded(mean, params.dtype), params=params)
 
 
 @dataclass(frozen=True)
@@ -116,7 +123,18 @@ class Sample:
     def __call__(self, params: Tensor, generator: torch.Generator | None = None) -> Tensor:
         require_float(params=params)
         require_finite(params=params)
-        return self.formula(per_dimension(params, self.n_params), generator)
+        x = self.formula(widened(per_dimension(params, self.n_params)), generator)
+        return require_finite_result(_rounded(x, params.dtype), params=params)
+
+
+def widened(value: Tensor) -> Tensor:
+    """The same numbers in float32 where they come in half precision, whose sums and uniform numbers are too coarse."""
+    return value.float() if value.dtype in HALF else value
+
+
+def _rounded(result: Tensor, dtype: torch.dtype) -> Tensor:
+    """The result in half precision, where that is what came."""
+    return result.to(dtype) if dtype in HALF else result
 
 
 def per_dimension(params: Tensor, n_params: int) -> Tensor:

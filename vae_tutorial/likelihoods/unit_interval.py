@@ -8,7 +8,7 @@ from torch import Tensor
 
 from vae_tutorial._random import uniform_noise
 from vae_tutorial._validation import values_count
-from vae_tutorial.likelihoods.likelihood import likelihood, outside
+from vae_tutorial.likelihoods.likelihood import likelihood, outside, widened
 
 
 def _langevin(t: Tensor) -> Tensor:
@@ -26,7 +26,7 @@ def _log_prob(x: Tensor, params: Tensor) -> Tensor:
     low, high = x.detach().aminmax()
     if values_count() and not (low >= 0 and high <= 1):
         raise outside(x, "lie in [0, 1] for a continuous Bernoulli")
-    logits, target = torch.broadcast_tensors(params.squeeze(-2), x)
+    logits, target = torch.broadcast_tensors(params.squeeze(-2), widened(x))
     half = logits / 2
     log_normalizer = math.log(2) + torch.log1p(half * _langevin(half))
     return (log_normalizer - F.binary_cross_entropy_with_logits(logits, target, reduction="none")).sum(-1)
