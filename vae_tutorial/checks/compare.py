@@ -114,7 +114,8 @@ def _one_of_several(fn: Function, exact: Function, fixtures: Sequence[Arguments]
         for key, check in found.items():
             if check.passed:
                 return f" Number {key} of them is right: return it alone."
-        return f" Of the first: {found[keys[0]].mistake}"
+        first = found[keys[0]].mistake
+        return "" if "o known mistake" in first else f" Of the first: {first}"
     return ""
 
 
