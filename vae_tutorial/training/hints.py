@@ -1,0 +1,139 @@
+"""What `fit` says about likely mistakes that are no errors: once a run, with the remedy."""
+
+import math
+import warnings
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from vae_tutorial._restoring import in_evaluation_mode, restoring
+from vae_tutorial.models import VAE
+
+LOGITS = ("bernoulli", "continuous_bernoulli")
+LEARNED_VARIANCES = ("normal_diag", "sigma_normal")
+SMALLEST_LOG_VAR = -20.0  # a standard deviation of 5e-5, of columns that were scaled
+LARGEST_X = 1e3  # in standard deviations of p(x|z), or in units where they are learned
+FAR = 100.0  # standard deviations from the bulk, where only an activation keeps an output in bounds
+N_PROBES = 256
+
+
+class Hints:
+    """The hints of one run. They look at one batch without a gradient, and leave model and generators as they were."""
+
+    def __init__(self, model: VAE) -> None:
+        self.model = model
+        self.said: set[str] = set()
+
+    def before(self, x: Tensor) -> None:
+        """What the first batch tells before it has been trained on."""
+        self._look(x, self._labels, self._scale, self._logits, self._log_var)
+
+    def after(self, x: Tensor, epoch: int) -> None:
+        """What a batch tells after an epoch; asked after 1, 2, 4, 8, … of them, so that it costs next to nothing."""
+        if epoch & (epoch - 1) == 0:
+            self._look(x, self._variances)
+
+    def _look(self, x: Tensor, *questions: Callable[[Tensor], None]) -> None:
+        random_state = torch.default_generator.get_state()
+        with (
+            restoring(lambda: torch.default_generator.set_state(random_state)),
+            in_evaluation_mode(self.model),
+            torch.no_grad(),
+        ):
+            for question in questions:
+                try:
+                    question(x)
+                except (TypeError, ValueError, RuntimeError, AssertionError):
+                    continue  # an error is not for hints to find: training will meet it, or has no use for the probe
+
+    def _say(self, kind: str, message: str) -> None:
+        if kind not in self.said:
+            self.said.add(kind)
+            warnings.warn(message, UserWarning, stacklevel=7)  # where fit was called
+
+    def _labels(self, x: Tensor) -> None:
+        if x.shape[1] == 1 and looks_like_labels(x):
+            self._say("labels", "x_train looks like labels, one column of whole numbers: give the examples x")
+
+    def _scale(self, x: Tensor) -> None:
+        name = self.model.likelihood.name
+        sd = math.exp(0.5 * float(name[len("normal(log_var=") : -1])) if name.startswith("normal(log_var=") else 1.0
+        if name.startswith(("normal", "sigma_normal")) and (largest := x.abs().max().item()) > LARGEST_X * sd:
+            self._say(
+                "scale",
+                f"x reaches {largest:.4g}, where a Gaussian likelihood expects values of order {sd:.2g}: scale the "
+                "columns, x = (x - x.mean(0)) / x.std(0)",
+            )
+
+    def _logits(self, x: Tensor) -> None:
+        name = self.model.likelihood.name
+        if name not in LOGITS:
+            return
+        mean = self.model.posterior.mean(self.model.encode(x))
+        outputs = [self.model.decode(z) for z in (mean, _far(mean))]
+        if all(_within(output, 0.0, 1.0) for output in outputs) and _varies(outputs[1]):
+            self._say(
+                "logits",
+                f"every number that the decoder gives lies in [0, 1]: does it end in a sigmoid? {name} takes logits, "
+                "so leave the sigmoid out",
+            )
+
+    def _log_var(self, x: Tensor) -> None:
+        if "log_var" not in self.model.posterior.names:
+            return
+        which = self.model.posterior.names.index("log_var")
+        outputs = [self.model.encode(rows)[which] for rows in (x, _far(x))]
+        if all(_within(output, 0.0, math.inf) for output in outputs) and _varies(outputs[1]):
+            self._say(
+                "log_var",
+                "log_var of the encoder is never negative: is there an activation such as relu or softplus on it? "
+                "The logarithm of a variance may be any number, so leave the activation out",
+            )
+
+    def _variances(self, x: Tensor) -> None:
+        name = self.model.likelihood.name
+        if name not in LEARNED_VARIANCES:
+            return
+        log_var = self.model.decode(self.model.posterior.mean(self.model.encode(x))).chunk(2, -1)[1]
+        smallest = (log_var.mean(-1) if name == "sigma_normal" else log_var).min().item()
+        if smallest < SMALLEST_LOG_VAR:
+            self._say(
+                "variances",
+                f"a variance of p(x|z) has fallen to exp({smallest:.1f}), and the bound rises without end as it falls "
+                "on: leave constant columns out, or take likelihoods.normal_diag_above(-8.0)",
+            )
+
+
+def _far(like: Tensor) -> Tensor:
+    """Points far outside the bulk, in all directions; the same for every run."""
+    generator = torch.Generator().manual_seed(0)
+    directions = torch.randn(N_PROBES, like.shape[-1], generator=generator, dtype=torch.float32)
+    return FAR * directions.to(like)
+
+
+def _within(values: Tensor, low: float, high: float) -> bool:
+    return bool((values >= low).all() and (values <= high).all())
+
+
+def _varies(values: Tensor) -> bool:
+    """Whether rows differ: what is constant was made so on purpose."""
+    return bool((values.amax(0) > values.amin(0)).any())
+
+
+def remedy(error: Exception, x: Tensor, lr: float) -> str:
+    """What to change where a run diverged; nothing where the error is about something else, or x itself not finite."""
+    if not any(word in str(error) for word in ("finite", "overflows")) or not torch.isfinite(x).all():
+        return ""
+    return (
+        f"; x of this batch lies in [{x.min():.4g}, {x.max():.4g}]: scale its columns where they are large, "
+        f"lower lr (now {lr:.4g}), or set max_grad_norm=1.0"
+    )
+
+
+def looks_like_labels(values: Tensor) -> bool:
+    """Whether a set of examples is one column of small whole numbers, more than two of them."""
+    column = values.detach().reshape(-1)
+    if values.ndim == 0 or column.numel() != len(values) or column.is_complex() or not torch.isfinite(column).all():
+        return False
+    return bool((column == column.round()).all() and column.min() >= 0 and 2 <= column.max() <= 1000)
