@@ -49,7 +49,10 @@ def require_rows(**tensors: Tensor) -> None:
         require_float(**{name: value})
         require_finite(**{name: value})
         if value.ndim != 2:
-            raise ValueError(f"{name} must have shape (B, D), one flat row an example, got {tuple(value.shape)}")
+            remedy = f"; give {name}[None]" if value.ndim == 1 else f"; give {name}.flatten(1)"
+            raise ValueError(
+                f"{name} must have shape (B, D), one flat row an example, got {tuple(value.shape)}{remedy}"
+            )
 
 
 def require_same_shape(**tensors: Tensor) -> None:

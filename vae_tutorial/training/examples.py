@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, default_collate
+from torch.utils.data import DataLoader, Dataset, default_collate
 
 from vae_tutorial._validation import require_rows
 from vae_tutorial.checkpoints.files import sha256
@@ -103,9 +103,11 @@ def examples(name: str, data: Data) -> Examples:
     for i, column in enumerate(columns):
         own_name = name if len(columns) == 1 else f"{name}[{i}]"
         if not isinstance(column, (Tensor, np.ndarray)):
+            remedy = "; give its dataset" if isinstance(column, DataLoader) else ""
+            remedy = f"; give torch.stack({own_name})" if isinstance(column, list) else remedy
             raise TypeError(
                 f"{own_name} must be a torch.Tensor, a NumPy array or a torch.utils.data.Dataset, "
-                f"got {type(column).__name__}"
+                f"got {type(column).__name__}{remedy}"
             )
         if i == 0:
             _require_examples(own_name, column)

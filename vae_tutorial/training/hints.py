@@ -12,6 +12,8 @@ from vae_tutorial.models import VAE
 
 LOGITS = ("bernoulli", "continuous_bernoulli")
 LEARNED_VARIANCES = ("normal_diag", "sigma_normal")
+VARIANCES = "leave constant columns out, or take likelihoods.normal_diag_above(-8.0)"
+ENOUGH_ROWS = 16  # so that no column of whole numbers is constant by chance
 SMALLEST_LOG_VAR = -20.0  # a standard deviation of 5e-5, of columns that were scaled
 LARGEST_X = 1e3  # in standard deviations of p(x|z), or in units where they are learned
 FAR = 100.0  # standard deviations from the bulk, where only an activation keeps an output in bounds
@@ -27,7 +29,7 @@ class Hints:
 
     def before(self, x: Tensor) -> None:
         """What the first batch tells before it has been trained on."""
-        self._look(x, self._labels, self._scale, self._logits, self._log_var)
+        self._look(x, self._labels, self._scale, self._constant, self._logits, self._log_var)
 
     def after(self, x: Tensor, epoch: int) -> None:
         """What a batch tells after an epoch; asked after 1, 2, 4, 8, … of them, so that it costs next to nothing."""
@@ -66,6 +68,17 @@ class Hints:
                 "columns, x = (x - x.mean(0)) / x.std(0)",
             )
 
+    def _constant(self, x: Tensor) -> None:
+        name = self.model.likelihood.name
+        constant = (x == x[0]).all(0)
+        growing = constant.all() if name == "sigma_normal" else constant.any()
+        if name in LEARNED_VARIANCES and len(x) >= ENOUGH_ROWS and growing:
+            self._say(
+                "variances",
+                f"{int(constant.sum())} of the {x.shape[1]} columns of x are constant, and their learned variances will "
+                f"fall without end, the bound rise: {VARIANCES}",
+            )
+
     def _logits(self, x: Tensor) -> None:
         name = self.model.likelihood.name
         if name not in LOGITS:
@@ -101,7 +114,7 @@ class Hints:
             self._say(
                 "variances",
                 f"a variance of p(x|z) has fallen to exp({smallest:.1f}), and the bound rises without end as it falls "
-                "on: leave constant columns out, or take likelihoods.normal_diag_above(-8.0)",
+                f"on: {VARIANCES}",
             )
 
 

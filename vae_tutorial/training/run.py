@@ -47,8 +47,8 @@ class Run:
         assert self.average is not None
         # The same as d a + (1 - d) θ, divided by 1 - d^t in the end, but correct at every step.
         weight = (1 - self.decay) / (1 - self.decay**self.n_steps)
-        for averaged, parameter in zip(self.average.parameters(), self.parameters, strict=True):
-            averaged.lerp_(parameter, weight)
+        # All in one call: an interrupt finds the average of this step or of the last, and no mixture of both.
+        torch._foreach_lerp_(list(self.average.parameters()), self.parameters, weight)
 
     def result(self) -> VAE:
         """The model that validation measures, in evaluation mode: the average, where there is one."""

@@ -67,7 +67,7 @@ def take_step(
         optimizer.zero_grad()
         loss.backward()
         require_finite_gradient(model, max_grad_norm)
-    optimizer.step()
+        optimizer.step()
     return sums
 
 
