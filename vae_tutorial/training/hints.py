@@ -15,6 +15,7 @@ LEARNED_VARIANCES = ("normal_diag", "sigma_normal")
 VARIANCES = "leave constant columns out, or take likelihoods.normal_diag_above(-8.0)"
 ENOUGH_ROWS = 16  # so that no column of whole numbers is constant by chance
 SMALLEST_LOG_VAR = -20.0  # a standard deviation of 5e-5, of columns that were scaled
+NO_VARIANCE = -100.0  # exp(-100) is 0 in float32: the run has diverged, which an error will tell
 LARGEST_X = 1e3  # in standard deviations of p(x|z), or in units where they are learned
 FAR = 100.0  # standard deviations from the bulk, where only an activation keeps an output in bounds
 N_PROBES = 256
@@ -75,8 +76,8 @@ class Hints:
         if name in LEARNED_VARIANCES and len(x) >= ENOUGH_ROWS and growing:
             self._say(
                 "variances",
-                f"{int(constant.sum())} of the {x.shape[1]} columns of x are constant, and their learned variances will "
-                f"fall without end, the bound rise: {VARIANCES}",
+                f"{int(constant.sum())} of the {x.shape[1]} columns of x are constant: their learned variances will fall "
+                f"and the bound rise without end; {VARIANCES}",
             )
 
     def _logits(self, x: Tensor) -> None:
@@ -110,7 +111,7 @@ class Hints:
             return
         log_var = self.model.decode(self.model.posterior.mean(self.model.encode(x))).chunk(2, -1)[1]
         smallest = (log_var.mean(-1) if name == "sigma_normal" else log_var).min().item()
-        if smallest < SMALLEST_LOG_VAR:
+        if NO_VARIANCE < smallest < SMALLEST_LOG_VAR:
             self._say(
                 "variances",
                 f"a variance of p(x|z) has fallen to exp({smallest:.1f}), and the bound rises without end as it falls "
