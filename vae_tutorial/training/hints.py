@@ -37,86 +37,89 @@ class Hints:
         if epoch & (epoch - 1) == 0:
             self._look(x, self._variances)
 
-    def _look(self, x: Tensor, *questions: Callable[[Tensor], None]) -> None:
+    def _look(self, x: Tensor, *questions: Callable[[Tensor], str | None]) -> None:
         random_state = torch.default_generator.get_state()
         with (
             restoring(lambda: torch.default_generator.set_state(random_state)),
             in_evaluation_mode(self.model),
             torch.no_grad(),
         ):
-            for question in questions:
-                try:
-                    question(x)
-                except (TypeError, ValueError, RuntimeError, AssertionError):
-                    continue  # an error is not for hints to find: training will meet it, or has no use for the probe
+            answers = {question.__name__: self._ask(question, x) for question in questions}
+        for kind, message in answers.items():
+            if message is not None and kind not in self.said:
+                self.said.add(kind)
+                warnings.warn(message, UserWarning, stacklevel=5)  # where fit was called
 
-    def _say(self, kind: str, message: str) -> None:
-        if kind not in self.said:
-            self.said.add(kind)
-            warnings.warn(message, UserWarning, stacklevel=7)  # where fit was called
+    @staticmethod
+    def _ask(question: Callable[[Tensor], str | None], x: Tensor) -> str | None:
+        try:
+            return question(x)
+        except Exception:  # no matter for a hint: training will meet it, too, or never give the networks such numbers
+            return None
 
-    def _labels(self, x: Tensor) -> None:
+    def _labels(self, x: Tensor) -> str | None:
         if x.shape[1] == 1 and looks_like_labels(x):
-            self._say("labels", "x_train looks like labels, one column of whole numbers: give the examples x")
+            return "x_train looks like labels, one column of whole numbers: give the examples x"
+        return None
 
-    def _scale(self, x: Tensor) -> None:
+    def _scale(self, x: Tensor) -> str | None:
         name = self.model.likelihood.name
         sd = math.exp(0.5 * float(name[len("normal(log_var=") : -1])) if name.startswith("normal(log_var=") else 1.0
         if name.startswith(("normal", "sigma_normal")) and (largest := x.abs().max().item()) > LARGEST_X * sd:
-            self._say(
-                "scale",
+            return (
                 f"x reaches {largest:.4g}, where a Gaussian likelihood expects values of order {sd:.2g}: scale the "
-                "columns, x = (x - x.mean(0)) / x.std(0)",
+                "columns, x = (x - x.mean(0)) / x.std(0)"
             )
+        return None
 
-    def _constant(self, x: Tensor) -> None:
+    def _constant(self, x: Tensor) -> str | None:
         name = self.model.likelihood.name
         constant = (x == x[0]).all(0)
         growing = constant.all() if name == "sigma_normal" else constant.any()
         if name in LEARNED_VARIANCES and len(x) >= ENOUGH_ROWS and growing:
-            self._say(
-                "variances",
-                f"{int(constant.sum())} of the {x.shape[1]} columns of x are constant: their learned variances will fall "
-                f"and the bound rise without end; {VARIANCES}",
+            return (
+                f"{int(constant.sum())} of the {x.shape[1]} columns of x are constant: their learned variances will "
+                f"fall, and the bound rise, without end; {VARIANCES}"
             )
+        return None
 
-    def _logits(self, x: Tensor) -> None:
+    def _logits(self, x: Tensor) -> str | None:
         name = self.model.likelihood.name
         if name not in LOGITS:
-            return
+            return None
         mean = self.model.posterior.mean(self.model.encode(x))
         outputs = [self.model.decode(z) for z in (mean, _far(mean))]
         if all(_within(output, 0.0, 1.0) for output in outputs) and _varies(outputs[1]):
-            self._say(
-                "logits",
+            return (
                 f"every number that the decoder gives lies in [0, 1]: does it end in a sigmoid? {name} takes logits, "
-                "so leave the sigmoid out",
+                "so leave the sigmoid out"
             )
+        return None
 
-    def _log_var(self, x: Tensor) -> None:
+    def _log_var(self, x: Tensor) -> str | None:
         if "log_var" not in self.model.posterior.names:
-            return
+            return None
         which = self.model.posterior.names.index("log_var")
         outputs = [self.model.encode(rows)[which] for rows in (x, _far(x))]
         if all(_within(output, 0.0, math.inf) for output in outputs) and _varies(outputs[1]):
-            self._say(
-                "log_var",
+            return (
                 "log_var of the encoder is never negative: is there an activation such as relu or softplus on it? "
-                "The logarithm of a variance may be any number, so leave the activation out",
+                "The logarithm of a variance may be any number, so leave the activation out"
             )
+        return None
 
-    def _variances(self, x: Tensor) -> None:
+    def _variances(self, x: Tensor) -> str | None:
         name = self.model.likelihood.name
-        if name not in LEARNED_VARIANCES:
-            return
+        if name not in LEARNED_VARIANCES or "_constant" in self.said:
+            return None
         log_var = self.model.decode(self.model.posterior.mean(self.model.encode(x))).chunk(2, -1)[1]
         smallest = (log_var.mean(-1) if name == "sigma_normal" else log_var).min().item()
         if NO_VARIANCE < smallest < SMALLEST_LOG_VAR:
-            self._say(
-                "variances",
+            return (
                 f"a variance of p(x|z) has fallen to exp({smallest:.1f}), and the bound rises without end as it falls "
-                f"on: {VARIANCES}",
+                f"on: {VARIANCES}"
             )
+        return None
 
 
 def _far(like: Tensor) -> Tensor:

@@ -350,7 +350,8 @@ def _require_alike(train: Examples, val: Examples) -> None:
     if len(more_val) != len(more):
         raise TypeError(f"x_val must have as many parts as x_train, {1 + len(more)}, got {1 + len(more_val)}")
     if x_val.shape[1] != x.shape[1]:
-        labels = "; it looks like labels" if looks_like_labels(x_val) else ""
+        (values, *_) = val.take(torch.arange(min(len(val), 100)))
+        labels = "; it looks like labels" if looks_like_labels(values) else ""
         came = (len(val), x_val.shape[1])
         raise ValueError(f"x_val must have the {x.shape[1]} columns of x_train, got {came}{labels}")
 

@@ -24,7 +24,7 @@ class Run:
 
     def __init__(self, model: VAE, *, seed: int, average: float, patience: int | None) -> None:
         self.model = model
-        self.parameters = list(model.parameters())
+        self.parameters: list[Tensor] = list(model.parameters())
         fused = self.parameters[0].device.type in ("cpu", "cuda")
         self.optimizer = torch.optim.Adam(self.parameters, fused=fused)
         self.generator = torch.Generator().manual_seed(seed)
@@ -48,7 +48,7 @@ class Run:
         # The same as d a + (1 - d) θ, divided by 1 - d^t in the end, but correct at every step.
         weight = (1 - self.decay) / (1 - self.decay**self.n_steps)
         # All in one call: an interrupt finds the average of this step or of the last, and no mixture of both.
-        torch._foreach_lerp_(list(self.average.parameters()), self.parameters, weight)
+        torch._foreach_lerp_([*self.average.parameters()], self.parameters, weight)
 
     def result(self) -> VAE:
         """The model that validation measures, in evaluation mode: the average, where there is one."""
