@@ -1,6 +1,7 @@
 """Runs that lose nothing: what is refused is refused before training, by its name, and leaves all as it was."""
 
 import math
+import threading
 from functools import partial
 
 import numpy as np
@@ -156,6 +157,11 @@ DAMAGES = {
     "no number of steps": (with_content(n_steps="6"), "holds no number of steps, '6'"),
     "steps true": (with_content(n_steps=True), "holds no number of steps, True"),
     "settings": (with_content(settings=[]), "or no settings"),
+    "a setting less": (
+        lambda tensors, content: content["settings"].pop("model"),
+        "does not say its model: .* train again",
+    ),
+    "lr of no epoch": (lambda tensors, content: content["settings"].update(lr=[]), r"lr was \[\], is \[0.01, 0.01\]"),
     "history": (with_content(history={}), "does not hold a history"),
     "kind": (with_content(kind="dance"), "does not hold a run"),
     "a key more": (with_content(code="print()"), "does not hold a run"),
@@ -480,3 +486,22 @@ def test_evaluate_is_the_same_in_either_mode_and_changes_none():
     assert modes(model) == mode and same_bits(state(model), before) and torch.equal(torch.get_rng_state(), random_state)
     assert evaluate(model.eval(), X, 3, seed=0) == first and math.isfinite(first[0])
     assert not any(modes(model))
+
+
+def test_runs_in_threads_have_the_bits_of_runs_one_after_the_other():
+    def run(seed):
+        model = small_vae(seed=seed)
+        history = train(model, seed=seed, average=0.5, epochs=5)
+        return history.elbo, history.val_elbo, state(model), evaluate(model, X, seed=seed)
+
+    expected, found = [run(seed) for seed in range(4)], {}
+    threads = [threading.Thread(target=lambda s=seed: found.update({s: run(s)})) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for seed in range(4):
+        *numbers, weights, measured = found[seed]
+        assert (*numbers, measured) == (*expected[seed][:2], expected[seed][3]) and same_bits(
+            weights, expected[seed][2]
+        )

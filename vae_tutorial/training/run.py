@@ -184,7 +184,11 @@ def _checked_content(path: str | Path, content: Any) -> tuple[History, int]:
 
 def _require_settings(path: str | Path, found: dict[str, Any], expected: dict[str, Any]) -> None:
     for name, now in expected.items():
-        if (was := found.get(name)) != now:
+        if name not in found:
+            raise CheckpointError(
+                f"{path} does not say its {name}: it is of an older version, delete it and train again"
+            )
+        if (was := found[name]) != now:
             raise CheckpointError(f"{path} belongs to another run: {_difference(name, was, now)}")
 
 
