@@ -1,6 +1,5 @@
 """Auto-Encoding Variational Bayes: stochastic gradient ascent on the ELBO."""
 
-import inspect
 import math
 import time
 from collections.abc import Callable
@@ -18,9 +17,10 @@ from vae_tutorial.checkpoints.files import CheckpointError
 from vae_tutorial.history import History
 from vae_tutorial.models import VAE, require_vae
 from vae_tutorial.schedules import Schedule
+from vae_tutorial.training.arguments import checked_schedule, require_alike, require_objective, require_trainable
 from vae_tutorial.training.device import compiled, cpu_threads, in_bfloat16, moved, require_device, require_threads
 from vae_tutorial.training.examples import Data, Examples, examples, in_turn
-from vae_tutorial.training.hints import Hints, looks_like_labels, remedy
+from vae_tutorial.training.hints import Hints, remedy
 from vae_tutorial.training.identity import architecture, identity
 from vae_tutorial.training.run import Run
 from vae_tutorial.training.step import Objective, finite_sums, take_step
@@ -136,10 +136,10 @@ def fit(
     require_count(epochs=epochs, batch_size=batch_size, n_samples=n_samples)
     epochs, batch_size, n_samples = int(epochs), int(batch_size), int(n_samples)  # NumPy's, which JSON cannot hold
     seed, threads = require_seed(seed=seed), require_threads(threads)
-    _require_objective("x_train", train, objective, n_samples=n_samples)
+    require_objective("x_train", train, objective, n_samples=n_samples)
     if val is not None:
-        _require_alike(train, val)
-    lr, beta = _schedule(lr=lr), _schedule(beta=beta)
+        require_alike(train, val)
+    lr, beta = checked_schedule(lr=lr), checked_schedule(beta=beta)
     average = require_number(average=average)
     if not 0 <= average < 1:
         raise ValueError(f"average must be at least 0 and below 1, got {average!r}")
@@ -155,7 +155,7 @@ def fit(
         raise ValueError("compile and bfloat16 exclude each other: leave one out")
     if resume and checkpoint is None:
         raise ValueError("resume needs checkpoint, the file to go on from")
-    _require_trainable(model, bfloat16=bfloat16)
+    require_trainable(model, bfloat16=bfloat16)
     device = require_device(device, model)
 
     if checkpoint is not None and not Path(checkpoint).parent.is_dir():
@@ -294,7 +294,7 @@ def evaluate(
     data = examples("x", x)
     require_count(n_samples=n_samples, batch_size=batch_size)
     n_samples, batch_size, seed = int(n_samples), int(batch_size), require_seed(seed=seed)
-    _require_objective("x", data, objective, n_samples=n_samples)
+    require_objective("x", data, objective, n_samples=n_samples)
     if not isinstance(x, Tensor):
         data = data.to(model.a_weight().device)
     return _evaluate(model, data, n_samples, seed=seed, objective=objective, batch_size=batch_size)
@@ -311,64 +311,3 @@ def _evaluate(
         ]
     log_likelihood, kl = (math.fsum(column) / len(data) for column in zip(*sums, strict=True))
     return log_likelihood, kl
-
-
-def _require_trainable(model: VAE, *, bfloat16: bool) -> None:
-    """There are weights, and something can be done to them."""
-    weights = list(model.parameters())
-    if not any(weight.requires_grad for weight in weights):
-        came = "all have requires_grad=False: model.requires_grad_()" if weights else "its networks have none"
-        raise ValueError(f"model must have parameters to train, and {came}")
-    if any(weight.is_inference() for weight in weights):
-        raise ValueError(
-            "model was made inside torch.inference_mode(), and its weights cannot be trained: make it outside"
-        )
-    if bfloat16 and any(weight.dtype == torch.float64 for weight in weights):
-        raise ValueError("bfloat16 does nothing for a model in float64: make it model.float(), or leave bfloat16 out")
-
-
-def _require_objective(name: str, data: Examples, objective: Objective, *, n_samples: int) -> None:
-    """The objective is a function, and takes as many parts as an example has."""
-    if not callable(objective):
-        raise TypeError(f"objective must be a function, such as vae_tutorial.bounds.elbo_terms, got {objective!r}")
-    parts = data.take(torch.tensor([0]))
-    try:
-        inspect.signature(objective).bind("model", *parts, n_samples, generator=None)
-    except TypeError as error:
-        called = ", ".join(["model", "x", *(f"{name}[{i}]" for i in range(1, len(parts))), "n_samples", "generator=…"])
-        raise TypeError(
-            f"{name} has {len(parts)} parts, and objective({called}) does not take them: {error}. "
-            "For labels that are not needed, give x alone"
-        ) from error
-    except ValueError:  # an objective that does not tell what it takes
-        pass
-
-
-def _require_alike(train: Examples, val: Examples) -> None:
-    """Both sets have the same parts."""
-    (x, *more), (x_val, *more_val) = (data.take(torch.tensor([0])) for data in (train, val))
-    if len(more_val) != len(more):
-        raise TypeError(f"x_val must have as many parts as x_train, {1 + len(more)}, got {1 + len(more_val)}")
-    if x_val.shape[1] != x.shape[1]:
-        (values, *_) = val.take(torch.arange(min(len(val), 100)))
-        labels = "; it looks like labels" if looks_like_labels(values) else ""
-        came = (len(val), x_val.shape[1])
-        raise ValueError(f"x_val must have the {x.shape[1]} columns of x_train, got {came}{labels}")
-
-
-def _schedule(**argument: float | Schedule) -> Schedule:
-    """The argument as a function of the step whose every value is checked; a number becomes a constant one."""
-    ((name, given),) = argument.items()
-    if not callable(given):
-        number = require_number(**{name: given})
-        if number < 0 or (name == "lr" and number == 0):
-            raise ValueError(f"{name} must be {'positive' if name == 'lr' else 'at least 0'}, got {given!r}")
-        return lambda step: number
-
-    def checked(step: int) -> float:
-        value = require_number(**{f"{name}({step})": given(step)})
-        if value < 0:
-            raise ValueError(f"{name}({step}) must be at least 0, got {value!r}")
-        return value
-
-    return checked
