@@ -23,10 +23,22 @@ def initial_weights(seed: int) -> Iterator[None]:
         TypeError: ``seed`` is not an integer.
     """
     seed = require_seed(seed=seed)
+    with random_state_kept():
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed the GPUs, too
+        yield
+
+
+@contextmanager
+def random_state_kept() -> Iterator[None]:
+    """Afterwards PyTorch's global CPU generator is where it was; for one thread at a time."""
     with _one_at_a_time:
         before = torch.default_generator.get_state()
-        with restoring(lambda: torch.default_generator.set_state(before)):
-            torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed the GPUs, too
+
+        def restore() -> None:
+            if not torch.equal(torch.default_generator.get_state(), before):  # else a draw elsewhere might be undone
+                torch.default_generator.set_state(before)
+
+        with restoring(restore):
             yield
 
 

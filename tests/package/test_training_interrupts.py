@@ -19,7 +19,7 @@ PACKAGE = Path(vae_tutorial.__file__).parent
 TRACED = {
     str(path) for path in [*(PACKAGE / "training").glob("*.py"), PACKAGE / "history.py", PACKAGE / "_restoring.py"]
 }
-# A signal comes between two calls; a trace function could also raise where a lock is to be released, and leave it taken.
+# A trace function, unlike a signal, can raise just before a lock is released, which then stays taken.
 UNDER_A_LOCK = ("in_evaluation_mode", "_leave")
 X = torch.randn(6, 3, generator=torch.Generator().manual_seed(0))
 X_VAL = torch.randn(4, 3, generator=torch.Generator().manual_seed(1))

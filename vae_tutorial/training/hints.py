@@ -7,7 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from vae_tutorial._restoring import in_evaluation_mode, restoring
+from vae_tutorial._random import random_state_kept
+from vae_tutorial._restoring import in_evaluation_mode
 from vae_tutorial.models import VAE
 
 LOGITS = ("bernoulli", "continuous_bernoulli")
@@ -38,12 +39,7 @@ class Hints:
             self._look(x, self._variances)
 
     def _look(self, x: Tensor, *questions: Callable[[Tensor], str | None]) -> None:
-        random_state = torch.default_generator.get_state()
-        with (
-            restoring(lambda: torch.default_generator.set_state(random_state)),
-            in_evaluation_mode(self.model),
-            torch.no_grad(),
-        ):
+        with random_state_kept(), in_evaluation_mode(self.model), torch.no_grad():
             answers = {question.__name__: self._ask(question, x) for question in questions}
         for kind, message in answers.items():
             if message is not None and kind not in self.said:
