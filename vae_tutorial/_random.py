@@ -1,11 +1,45 @@
 """Random numbers drawn in one place: one seed gives the same ones whatever the device of the model."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from threading import RLock
 
 import torch
 from torch import Tensor
 
-from vae_tutorial._validation import require_generator
+from vae_tutorial._restoring import restoring
+from vae_tutorial._validation import require_generator, require_seed
+
+_one_at_a_time = RLock()
+
+
+@contextmanager
+def initial_weights(seed: int) -> Iterator[None]:
+    """Inside, new layers get the weights of this seed; PyTorch's global random state is left as it was.
+
+    Layers draw from the global CPU generator and take no other, so that threads have to wait for each other.
+
+    Raises:
+        TypeError: ``seed`` is not an integer.
+    """
+    seed = require_seed(seed=seed)
+    with random_state_kept():
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed the GPUs, too
+        yield
+
+
+@contextmanager
+def random_state_kept() -> Iterator[None]:
+    """Afterwards PyTorch's global CPU generator is where it was; for one thread at a time."""
+    with _one_at_a_time:
+        before = torch.default_generator.get_state()
+
+        def restore() -> None:
+            if not torch.equal(torch.default_generator.get_state(), before):  # else a draw elsewhere might be undone
+                torch.default_generator.set_state(before)
+
+        with restoring(restore):
+            yield
 
 
 def draw(

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from numbers import Integral
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -58,7 +59,10 @@ def require_rows(**tensors: Tensor) -> None:
         require_float(**{name: value})
         require_finite(**{name: value})
         if value.ndim != 2:
-            raise ValueError(f"{name} must have shape (B, D), one flat row an example, got {tuple(value.shape)}")
+            remedy = f"; give {name}[None]" if value.ndim == 1 else f"; give {name}.flatten(1)"
+            raise ValueError(
+                f"{name} must have shape (B, D), one flat row an example, got {tuple(value.shape)}{remedy}"
+            )
 
 
 def require_same_shape(**tensors: Tensor) -> None:
@@ -137,6 +141,8 @@ def require_number(**argument: float) -> float:
     """Return the argument as a float; it must be one finite number."""
     ((name, value),) = argument.items()
     try:
+        if isinstance(value, (bool, np.bool_)):
+            raise TypeError
         finite = math.isfinite(value)
     except (TypeError, ValueError, RuntimeError, OverflowError):
         raise TypeError(f"{name} must be one finite number, got {value!r}") from None
@@ -167,3 +173,13 @@ def require_count(**counts: int) -> None:
     for name, value in counts.items():
         if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
             raise ValueError(f"{name} must be an integer of at least 1, got {value!r}")
+
+
+def require_seed(**argument: int) -> int:
+    """Return the argument as a Python integer that every generator takes."""
+    ((name, value),) = argument.items()
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, Integral):
+        raise TypeError(f"{name} must be an integer, such as {name}=0, got {value!r}")
+    if not -(2**63) <= value < 2**64:
+        raise ValueError(f"{name} must lie between -2**63 and 2**64 - 1, got {value!r}")
+    return int(value)

@@ -8,14 +8,17 @@ Wu, Burda, Salakhutdinov and Grosse, *On the Quantitative Analysis of Decoder-Ba
 Shapes: K chains, B examples, L latent dimensions.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from vae_tutorial._random import standard_noise, uniform_noise
+from vae_tutorial._restoring import in_evaluation_mode
 from vae_tutorial._validation import not_finite_allowed, require_count, require_finite, require_float, require_rows
-from vae_tutorial.models import VAE
+from vae_tutorial.models import VAE, require_vae
 
 N_PILOT = 8  # chains that find the step sizes
 N_PILOT_MOVES = 200  # that each of them makes along the path, about; one at least for each temperature
@@ -44,8 +47,8 @@ def ais(
     by the chains themselves, they would bias the weights.
 
     Args:
-        model: the VAE, of which only prior, decoder and likelihood are used; call ``model.eval()`` first where it has
-            dropout or batch normalization.
+        model: the VAE, of which only prior, decoder and likelihood are used; measured in evaluation mode, whatever its
+            mode is, and left as it was.
         x: examples, shape (B, D).
         n_samples: K, chains for each example.
         n_steps: T, temperatures above 0: :math:`\beta_t = (t / T)^3`.
@@ -57,8 +60,9 @@ def ais(
         the estimate of log p(x), `~vae_tutorial.bounds.effective_sample_size` says how many of the chains count.
 
     Raises:
-        TypeError: ``x`` is not a floating-point tensor, or ``generator`` not a generator.
-        ValueError: ``x`` does not fit the model, or one of the counts is not an integer of at least 1.
+        TypeError: ``model`` is not a VAE, ``x`` not a floating-point tensor, or ``generator`` not a generator.
+        ValueError: ``x`` does not fit the model, one of the counts is not an integer of at least 1, or the model was
+            made inside ``torch.inference_mode()``, where nothing has a gradient.
 
     Example:
         >>> import math
@@ -74,12 +78,14 @@ def ais(
         >>> bool(abs(iwae_bound(log_w) - exact.log_marginal(x)) < 0.1)
         True
     """
+    require_vae(model)
     require_rows(x=x)
     require_count(n_samples=n_samples, n_steps=n_steps, n_leapfrog=n_leapfrog)
-    betas = _schedule(n_steps)
-    step_sizes = _step_sizes(model, x, betas, n_leapfrog, generator)
-    z = _from_prior(model, x, n_samples, generator)
-    return _anneal(model, x, z, betas, step_sizes, n_leapfrog, generator)
+    with _walking(model):
+        x, betas = _differentiable(x), _schedule(n_steps)
+        step_sizes = _step_sizes(model, x, betas, n_leapfrog, generator)
+        z = _from_prior(model, x, int(n_samples), generator)
+        return _anneal(model, x, z, betas, step_sizes, n_leapfrog, generator)
 
 
 def reverse_ais(
@@ -116,20 +122,38 @@ def reverse_ais(
         >>> upper.shape
         torch.Size([5])
     """
+    require_vae(model)
     require_float(z=z)
     require_finite(z=z)
     require_rows(x=x)
     require_count(n_samples=len(z), n_steps=n_steps, n_leapfrog=n_leapfrog)
     if z.ndim != 3 or z.shape[1:] != (len(x), model.latent_dim):
         raise ValueError(f"z must have shape (K, B, L) = (K, {len(x)}, {model.latent_dim}), got {tuple(z.shape)}")
-    betas = _schedule(n_steps)
-    step_sizes = _step_sizes(model, x, betas, n_leapfrog, generator)
-    return _anneal(model, x, z, betas.flip(0), step_sizes.flip(0), n_leapfrog, generator)
+    with _walking(model):
+        x, z, betas = _differentiable(x), _differentiable(z), _schedule(n_steps)
+        step_sizes = _step_sizes(model, x, betas, n_leapfrog, generator)
+        return _anneal(model, x, z, betas.flip(0), step_sizes.flip(0), n_leapfrog, generator)
+
+
+@contextmanager
+def _walking(model: VAE) -> Iterator[None]:
+    """The model in evaluation mode, and gradients in z to be had, also where the caller has turned them off."""
+    if any(weight.is_inference() for weight in (*model.parameters(), *model.buffers())):
+        raise ValueError(
+            "model was made inside torch.inference_mode(), and its weights take part in no gradient: make it outside"
+        )
+    with in_evaluation_mode(model), torch.inference_mode(False):
+        yield
+
+
+def _differentiable(value: Tensor) -> Tensor:
+    """The same numbers for a function that is differentiated, also where they come from inference mode."""
+    return value.clone() if value.is_inference() else value.detach()
 
 
 def _schedule(n_steps: int) -> Tensor:
     """The temperatures, T + 1 numbers from 0 to 1, close together near 0, where the first of the likelihood counts."""
-    return torch.linspace(0, 1, n_steps + 1, dtype=torch.float64) ** 3
+    return torch.linspace(0, 1, int(n_steps) + 1, dtype=torch.float64) ** 3
 
 
 class _State(NamedTuple):
@@ -146,9 +170,16 @@ def _at(model: VAE, x: Tensor, z: Tensor) -> _State:
     with torch.enable_grad():
         z = z.detach().requires_grad_()
         log_prior, log_likelihood = model.log_prior(z), model.log_likelihood(x, z)
-        (prior_gradient,) = torch.autograd.grad(log_prior.sum(), z)
-        (gradient,) = torch.autograd.grad(log_likelihood.sum(), z)
+        prior_gradient, gradient = _gradient(log_prior, z), _gradient(log_likelihood, z)
     return _State(z.detach(), log_prior.detach(), log_likelihood.detach(), prior_gradient, gradient)
+
+
+def _gradient(values: Tensor, z: Tensor) -> Tensor:
+    """Of each value in its z; 0 where they do not depend on z, as under a collapsed posterior."""
+    if not values.requires_grad:
+        return torch.zeros_like(z)
+    (gradient,) = torch.autograd.grad(values.sum(), z, allow_unused=True)
+    return torch.zeros_like(z) if gradient is None else gradient
 
 
 def _anneal(

@@ -9,10 +9,10 @@ import math
 from collections.abc import Callable, Sequence
 from numbers import Integral
 
-import torch
 from torch import Tensor, nn
 
 from vae_tutorial._description import described
+from vae_tutorial._random import initial_weights
 from vae_tutorial._validation import require_count
 from vae_tutorial.likelihoods import Likelihood
 from vae_tutorial.models import VAE, require_parts
@@ -28,6 +28,7 @@ class ResidualBlock(nn.Module):
         channels: of ``h``, shape (B, channels, height, width), and of the result, which has the same shape.
 
     Example:
+        >>> import torch
         >>> ResidualBlock(16)(torch.zeros(2, 16, 7, 7)).shape
         torch.Size([2, 16, 7, 7])
     """
@@ -76,7 +77,7 @@ def conv_vae(
         The `VAE`, on the CPU, in float32.
 
     Raises:
-        TypeError: ``likelihood``, ``prior`` or ``posterior`` is none.
+        TypeError: ``likelihood``, ``prior`` or ``posterior`` is none, or ``seed`` not an integer.
         ValueError: ``image_shape`` is neither (height, width) nor (channels, height, width), its sides are no multiples
             of 4, or ``latent_dim`` is not an integer of at least 1.
 
@@ -114,6 +115,7 @@ def conv1d_vae(
         ValueError: ``n_steps`` is not a multiple of 4, or ``latent_dim`` not an integer of at least 1.
 
     Example:
+        >>> import torch
         >>> from vae_tutorial.likelihoods import normal
         >>> model = conv1d_vae(64, 3, normal(0.0), seed=0)
         >>> model.decode(torch.zeros(5, 2, 3)).shape  # samples and examples become rows, and come back
@@ -159,8 +161,7 @@ def resnet_vae(
     require_count(latent_dim=latent_dim)
     require_parts(likelihood, prior, posterior)
     coarse = (16, height // 4, width // 4)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with initial_weights(seed):
         encoder = nn.Sequential(
             nn.Unflatten(1, (channels, height, width)),
             nn.Conv2d(channels, 16, 3, stride=2, padding=1),
@@ -203,8 +204,7 @@ def _strided_vae(
     halves = dict(kernel_size=3, stride=2, padding=1)
     doubles = halves | dict(output_padding=1)
     coarse = (32, *(side // 4 for side in sides))
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with initial_weights(seed):
         encoder = nn.Sequential(
             nn.Unflatten(1, shape),
             conv(channels, 16, **halves),

@@ -183,6 +183,8 @@ def iwae_bound(log_w: Tensor) -> Tensor:
     """
     require_float(log_w=log_w)
     require_finite(log_w=log_w)
+    if log_w.dtype.itemsize < 4:  # where a sum of 65,505 ones overflows
+        return iwae_bound(log_w.float()).to(log_w.dtype)
     return torch.logsumexp(log_w, 0) - math.log(len(log_w))
 
 
@@ -239,7 +241,8 @@ def effective_sample_size(log_w: Tensor) -> Tensor:
         log_w: log-weights in nats, shape (K, ...).
 
     Returns:
-        Numbers from 1, one weight has it all, to K, all weights are equal; shape (...).
+        Numbers from 1, one weight has it all, to K, all weights are equal; shape (...), in float32 or, as ``log_w``, in
+        float64: float16 has no numbers above 65,504.
 
     Raises:
         TypeError: ``log_w`` is not a floating-point tensor.
@@ -251,7 +254,7 @@ def effective_sample_size(log_w: Tensor) -> Tensor:
     """
     require_float(log_w=log_w)
     require_finite(log_w=log_w)
-    normalized = torch.softmax(log_w, 0)
+    normalized = torch.softmax(log_w.float() if log_w.dtype.itemsize < 4 else log_w, 0)
     return 1 / (normalized**2).sum(0)
 
 
@@ -280,7 +283,7 @@ def posterior_samples(
     like = params[0]
     if eps is None:
         require_count(n_samples=n_samples)
-        eps = standard_noise((n_samples, *like.shape), like=like, generator=generator)
+        eps = standard_noise((int(n_samples), *like.shape), like=like, generator=generator)
     else:
         require_float(eps=eps)
         if eps.ndim != 3 or eps.shape[1:] != like.shape:

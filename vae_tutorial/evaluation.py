@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from vae_tutorial._extra import of_the_chapters
-from vae_tutorial._validation import require_count, require_finite, require_float, require_positive
+from vae_tutorial._restoring import in_evaluation_mode
+from vae_tutorial._validation import require_count, require_finite, require_float, require_positive, require_seed
 from vae_tutorial.bounds import posterior_samples
-from vae_tutorial.models import VAE
+from vae_tutorial.models import VAE, require_vae
 
 with of_the_chapters():
     from tqdm import tqdm
@@ -33,7 +34,7 @@ def marginal_log_likelihood(
     K = 5,000 is what Burda, Grosse and Salakhutdinov (*Importance Weighted Autoencoders*, 2016) report.
 
     Args:
-        model: the VAE; call ``model.eval()`` first where it has dropout or batch normalization.
+        model: the VAE; measured in evaluation mode, whatever its mode is, and left as it was.
         x: examples, shape (B, D), on the device of the model.
         n_samples: K, the number of samples.
         seed: fixes the noise, which each example has for itself by its place in ``x``: neither ``chunk`` nor the
@@ -45,7 +46,7 @@ def marginal_log_likelihood(
         Estimates in nats, shape (B,), in float64.
 
     Raises:
-        TypeError: ``x`` is not a floating-point tensor.
+        TypeError: ``model`` is not a VAE, ``x`` not a floating-point tensor, or ``seed`` not an integer.
         ValueError: ``x`` does not fit the model, ``n_samples`` or ``chunk`` is not an integer of at least 1, or a value
             is not finite.
 
@@ -57,12 +58,16 @@ def marginal_log_likelihood(
         >>> marginal_log_likelihood(model, x, 5000, seed=1, progress=False).shape
         torch.Size([10])
     """
+    require_vae(model)
     require_float(x=x)
     require_count(n_samples=n_samples, chunk=chunk)
-    seeds = torch.randint(2**62, (len(x),), generator=torch.Generator().manual_seed(seed))
+    n_samples, chunk = int(n_samples), int(chunk)
+    generator = torch.Generator().manual_seed(require_seed(seed=seed))
+    seeds = torch.randint(2**62, (len(x),), generator=generator)
     at_a_time = max(1, chunk // n_samples)
     log_sums = []
-    with torch.no_grad(), tqdm(total=len(x), unit="example", disable=not progress) as bar:
+    bar = tqdm(total=len(x), unit="example", disable=not progress)
+    with bar, in_evaluation_mode(model), torch.no_grad():
         for rows, own_seeds in zip(x.split(at_a_time), seeds.split(at_a_time), strict=True):
             params = model.encode(rows)
             noise = zip(*(_noise_blocks(n_samples, params[0], s) for s in own_seeds.tolist()), strict=True)
@@ -93,7 +98,7 @@ def unit_activity(model: VAE, x: Tensor, *, batch_size: int = 1000) -> Tensor:
     as the prior N(0, I) over the examples, has 1.
 
     Args:
-        model: the VAE.
+        model: the VAE; measured in evaluation mode, whatever its mode is, and left as it was.
         x: examples, shape (B, D), at least two.
         batch_size: how many examples go through the encoder at a time.
 
@@ -101,7 +106,7 @@ def unit_activity(model: VAE, x: Tensor, *, batch_size: int = 1000) -> Tensor:
         Variances, shape (L,), at least 0.
 
     Raises:
-        TypeError: ``x`` is not a floating-point tensor.
+        TypeError: ``model`` is not a VAE, or ``x`` not a floating-point tensor.
         ValueError: ``x`` does not fit the encoder, or holds fewer than two examples.
 
     Example:
@@ -111,12 +116,13 @@ def unit_activity(model: VAE, x: Tensor, *, batch_size: int = 1000) -> Tensor:
         >>> unit_activity(model, torch.rand(10, 3)).shape
         torch.Size([2])
     """
+    require_vae(model)
     require_float(x=x)
     require_count(batch_size=batch_size)
     if len(x) < 2:
         raise ValueError(f"x must hold at least 2 examples, whose means are compared; got shape {tuple(x.shape)}")
-    with torch.no_grad():
-        means = torch.cat([model.posterior.mean(model.encode(rows)) for rows in x.split(batch_size)])
+    with in_evaluation_mode(model), torch.no_grad():
+        means = torch.cat([model.posterior.mean(model.encode(rows)) for rows in x.split(int(batch_size))])
     return means.var(0)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import asdict, dataclass, field, fields
 from math import isfinite
 from pathlib import Path
@@ -45,11 +46,14 @@ class History:
 
     def append(self, log_likelihood: float, kl: float, *validation: float, seconds: float) -> None:
         """Add an epoch; ``validation`` are both terms on the validation set, or nothing."""
-        self.log_likelihood.append(log_likelihood)
-        self.kl.append(kl)
-        self.val_log_likelihood.extend(validation[:1])
-        self.val_kl.extend(validation[1:])
-        self.seconds.append(seconds)
+        columns = dict(
+            log_likelihood=[*self.log_likelihood, log_likelihood],
+            kl=[*self.kl, kl],
+            val_log_likelihood=[*self.val_log_likelihood, *validation[:1]],
+            val_kl=[*self.val_kl, *validation[1:]],
+            seconds=[*self.seconds, seconds],
+        )
+        vars(self).update(columns)  # in one step, so that no interrupt leaves columns of unequal length
 
     def save(self, path: str | Path) -> None:
         """Write the history to a JSON file, at once or not at all; one that exists is replaced.
@@ -78,7 +82,7 @@ class History:
             return cls.from_columns(json.loads(Path(path).read_bytes()))
         except OSError as error:
             raise CheckpointError(f"{path} cannot be read: {error}") from error
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise CheckpointError(f"{path} does not hold a history: {error}") from error
 
     @classmethod
@@ -93,11 +97,15 @@ class History:
             raise ValueError(f"expected the columns {', '.join(names)}")
         *numbers, interrupted = (columns[name] for name in names)
         if not isinstance(interrupted, bool) or any(
-            not isinstance(column, list) or not all(type(value) in (int, float) and isfinite(value) for value in column)
-            for column in numbers
+            not isinstance(column, list) or not all(_is_finite_number(value) for value in column) for column in numbers
         ):
             raise ValueError("expected a list of finite numbers in each column, and interrupted true or false")
         log_likelihood, kl, val_log_likelihood, val_kl, seconds = map(len, numbers)
         if not log_likelihood == kl == seconds or val_log_likelihood != val_kl or val_kl not in (0, kl):
             raise ValueError(f"expected columns of one length, got {list(map(len, numbers))}")
         return cls(**columns)
+
+
+def _is_finite_number(value: object) -> bool:
+    # Python's integers have no end; one that no float can hold is not finite here.
+    return (type(value) is float and isfinite(value)) or (type(value) is int and abs(value) <= sys.float_info.max)

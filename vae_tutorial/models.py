@@ -5,11 +5,14 @@ Shapes: K samples, B examples, D dimensions of x, L latent dimensions.
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
 
 from vae_tutorial._description import described
+from vae_tutorial._random import initial_weights
+from vae_tutorial._restoring import in_evaluation_mode
 from vae_tutorial._validation import require_count, require_finite, require_float, require_rows
 from vae_tutorial.likelihoods import Likelihood
 from vae_tutorial.posteriors import Posterior, diagonal
@@ -26,7 +29,7 @@ class VAE(nn.Module):
 
     By default :math:`p(z) = \mathcal{N}(0, I)` and
     :math:`q_\phi(z \mid x) = \mathcal{N}(\mu_\phi(x), \operatorname{diag} \sigma_\phi^2(x))`.
-    There is no ``forward``: each method is one of the model's distributions, under its own name.
+    A model is not called, ``model(x)``: each method is one of its distributions, under its own name.
 
     Args:
         encoder: maps x, shape (N, D), to what the posterior asks for, L numbers of each, shape (N, L·n): by default L
@@ -68,6 +71,13 @@ class VAE(nn.Module):
         self.prior = prior
         self.posterior = posterior
 
+    def forward(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Not for a model that has several distributions: the error says which method to call."""
+        raise TypeError(
+            "a VAE is not called: model.encode(x) gives the parameters of q(z|x), model.decode(z) those of p(x|z), "
+            "vae_tutorial.bounds.elbo(model, x) the bound"
+        )
+
     def encode(self, x: Tensor) -> tuple[Tensor, ...]:
         r"""The parameters of :math:`q_\phi(z \mid x)`.
 
@@ -78,13 +88,13 @@ class VAE(nn.Module):
             What the posterior asks for, each of shape (B, L); by default ``mu`` and ``log_var``.
 
         Raises:
-            TypeError: ``x`` is not a floating-point tensor.
+            TypeError: ``x`` or the encoder's output is not a floating-point tensor.
             ValueError: ``x`` is not two-dimensional, empty or not finite, does not fit the encoder in shape or
                 dtype, or the encoder's output does not have the right shape.
         """
         require_rows(x=x)
-        params = _apply(self.encoder, x=x)
         names = self.posterior.names
+        params = _apply("encoder", self.encoder, f"torch.cat([{', '.join(names)}], -1)", x=x)
         if params.shape != (expected := (len(x), len(names) * self.latent_dim)):
             raise ValueError(
                 f"the encoder must give {' and '.join(names)}, shape {expected} for "
@@ -102,7 +112,7 @@ class VAE(nn.Module):
             The decoder's output, shape (..., D·n_params).
 
         Raises:
-            TypeError: ``z`` is not a floating-point tensor.
+            TypeError: ``z`` or the decoder's output is not a floating-point tensor.
             ValueError: the last axis of ``z`` is not L; ``z`` is empty, not finite or not of the decoder's dtype; or
                 the decoder's output is not one flat row for each row it got.
         """
@@ -111,7 +121,7 @@ class VAE(nn.Module):
         if z.shape[-1] != self.latent_dim:
             raise ValueError(f"z must have {self.latent_dim} latent dimensions (last axis), got {tuple(z.shape)}")
         rows = z.reshape(-1, self.latent_dim)
-        params = _apply(self.decoder, z=rows)
+        params = _apply("decoder", self.decoder, "torch.cat([mu, log_var], -1)", z=rows)
         if params.ndim != 2 or len(params) != len(rows):
             raise ValueError(
                 f"the decoder must give one flat row of parameters for each of the {len(rows)} rows of z, got "
@@ -138,6 +148,8 @@ class VAE(nn.Module):
     def sample(self, n: int, *, generator: torch.Generator | None = None) -> Tensor:
         r"""Draw from the model: z from the prior, then x from :math:`p_\theta(x \mid z)`, noise included.
 
+        It is measured in evaluation mode, whatever its mode is: without dropout, with the batch statistics it has.
+
         Args:
             n: how many, at least 1.
             generator: where the noise is drawn from; PyTorch's global one by default.
@@ -150,8 +162,8 @@ class VAE(nn.Module):
             ValueError: ``n`` is not an integer of at least 1.
         """
         require_count(n=n)
-        with torch.no_grad():
-            z = self.prior.sample((n, self.latent_dim), like=self.a_weight(), generator=generator)
+        with in_evaluation_mode(self), torch.no_grad():
+            z = self.prior.sample((int(n), self.latent_dim), like=self.a_weight(), generator=generator)
             return self.likelihood.sample(self.decode(z), generator=generator)
 
     def a_weight(self) -> Tensor:
@@ -164,12 +176,11 @@ class VAE(nn.Module):
         return f"latent_dim={self.latent_dim}, likelihood={self.likelihood}"
 
 
-def _apply(network: nn.Module, **argument: Tensor) -> Tensor:
+def _apply(role: str, network: nn.Module, one_tensor: str, **argument: Tensor) -> Tensor:
     """The network's output; where PyTorch cannot take the input, the error names the argument, its shape and dtype."""
     ((name, value),) = argument.items()
     try:
-        output: Tensor = network(value)
-        return output
+        output = network(value)
     except torch.cuda.OutOfMemoryError:
         raise
     except RuntimeError as error:
@@ -178,6 +189,25 @@ def _apply(network: nn.Module, **argument: Tensor) -> Tensor:
         raise ValueError(
             f"{name} of shape {tuple(value.shape)} and {value.dtype} does not fit the network: {error}{remedy}"
         ) from error
+    if not isinstance(output, Tensor) or not output.is_floating_point():
+        came = f"a tensor of {output.dtype}" if isinstance(output, Tensor) else type(output).__name__
+        raise TypeError(
+            f"the {role} must give one floating-point tensor, got {came}; end its forward with return {one_tensor}"
+        )
+    return output
+
+
+def require_vae(model: VAE) -> None:
+    """The argument is a `VAE`, not one that something else is wrapped around, and no network of another tutorial."""
+    if isinstance(model, VAE):
+        return
+    for inside in ("module", "_orig_mod"):  # of DataParallel and of torch.compile
+        if isinstance(getattr(model, inside, None), VAE):
+            raise TypeError(f"model must be a VAE, got {type(model).__name__} around one: give model.{inside}")
+    raise TypeError(
+        f"model must be a VAE, got {type(model).__name__}; make one of its two networks: "
+        "VAE(encoder, decoder, latent_dim, likelihood)"
+    )
 
 
 def require_parts(likelihood: Likelihood, prior: Prior, posterior: Posterior) -> None:
@@ -221,7 +251,7 @@ def mlp_vae(
         The `VAE`, on the CPU, in float32.
 
     Raises:
-        TypeError: ``likelihood``, ``prior`` or ``posterior`` is none.
+        TypeError: ``likelihood``, ``prior`` or ``posterior`` is none, or ``seed`` not an integer.
         ValueError: one of the sizes is not an integer of at least 1.
 
     Example:
@@ -236,8 +266,7 @@ def mlp_vae(
     for width in widths:
         require_count(hidden_dim=width)
     require_parts(likelihood, prior, posterior)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with initial_weights(seed):
         encoder = _mlp((x_dim, *widths, len(posterior.names) * latent_dim), activation)
         decoder = _mlp((latent_dim, *reversed(widths), x_dim * likelihood.n_params), activation)
     return VAE(encoder, decoder, latent_dim, likelihood, prior, posterior)

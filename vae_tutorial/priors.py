@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from vae_tutorial import formulas
 from vae_tutorial._random import standard_noise, uniform_noise
-from vae_tutorial._validation import require_count, require_finite_result, require_float
+from vae_tutorial._validation import require_count, require_finite_result, require_float, require_seed
 
 
 class Prior(nn.Module):
@@ -125,6 +125,7 @@ class Mixture(Prior):
         log_var: :math:`\log s^2`, a parameter of shape (C, L); 0 to begin with.
 
     Raises:
+        TypeError: ``seed`` is not an integer.
         ValueError: one of the sizes is not an integer of at least 1.
 
     Example:
@@ -136,7 +137,8 @@ class Mixture(Prior):
     def __init__(self, latent_dim: int, n_components: int, *, seed: int) -> None:
         super().__init__()
         require_count(latent_dim=latent_dim, n_components=n_components)
-        self.latent_dim, self.n_components, self.seed = int(latent_dim), int(n_components), seed
+        self.latent_dim, self.n_components = int(latent_dim), int(n_components)
+        self.seed = seed = require_seed(seed=seed)
         self.logits = nn.Parameter(torch.zeros(n_components))
         self.mu = nn.Parameter(torch.randn(n_components, latent_dim, generator=torch.Generator().manual_seed(seed)))
         self.log_var = nn.Parameter(torch.zeros(n_components, latent_dim))

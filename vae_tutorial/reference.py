@@ -216,7 +216,9 @@ class LinearGaussian:
             raise ValueError(f"b must have shape (D,) = ({len(W)},), got {tuple(b.shape)}")
         if not 0 < noise_var < math.inf:
             raise ValueError(f"noise_var must be positive and finite, got {noise_var}")
-        self.W, self.b, self.noise_var = W.double(), b.double(), float(noise_var)
+        # Copies: a weight that is trained on must not change what is exact.
+        self.W, self.b = (given.to(torch.float64, copy=True) for given in (W, b))
+        self.noise_var = float(noise_var)
 
     def log_marginal(self, x: Tensor) -> Tensor:
         """The exact log p(x) in nats, shape (B,), for ``x`` of shape (B, D)."""
@@ -275,4 +277,7 @@ class LinearGaussian:
         shape = (n, self.W.shape[1])
         if mu.shape != shape:
             raise ValueError(f"mu must have shape (B, L) = {shape} for the {n} rows of x, got {tuple(mu.shape)}")
-        return MultivariateNormal(mu.double(), torch.diag_embed(torch.exp(log_var.double())))
+        variances = torch.exp(log_var.double())
+        if not (torch.isfinite(variances) & (variances > 0)).all():
+            raise ValueError(f"log_var must have variances in float64, got [{log_var.min():g}, {log_var.max():g}]")
+        return MultivariateNormal(mu.double(), torch.diag_embed(variances))

@@ -50,8 +50,11 @@ def warmup_cosine(peak: float, n_steps: int, warmup: int = 0) -> Schedule:
     def value(step: int) -> float:
         if step < warmup:
             return peak * ((step + 1) / warmup)
-        descended = min((step - warmup) / (n_steps - warmup), 1.0)
-        return 0.5 * peak * (1 + math.cos(math.pi * descended))
+        if step >= n_steps:
+            return 0.0
+        height = 0.5 * peak * (1 + math.cos(math.pi * ((step - warmup) / (n_steps - warmup))))
+        # Close to the end 1 + cos is rounded to 0; the same as a square of what is left is not.
+        return height or peak * math.sin(0.5 * math.pi * ((n_steps - step) / (n_steps - warmup))) ** 2
 
     return value
 

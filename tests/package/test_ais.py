@@ -529,3 +529,93 @@ def test_the_module_rebuilt_without_a_mistake_passes():
         m.ais(mlp_vae(3, 8, 2, bernoulli, seed=0), x, 3, n_steps=4, generator=seeded(0)) for m in (module, ais_module)
     ]
     assert torch.equal(*log_w) and iwae_bound(log_w[0]).shape == (4,)
+
+
+# What it goes through
+
+
+class Ignoring(nn.Module):
+    """A decoder under a collapsed posterior."""
+
+    def __init__(self, how):
+        super().__init__()
+        self.mean, self.how = nn.Parameter(torch.tensor([0.3, -0.2, 0.5])), how
+
+    def forward(self, z):
+        return {
+            "constant": lambda: self.mean.expand(len(z), 3),
+            "detached": lambda: self.mean + z.detach()[:, :1],
+            "times zero": lambda: self.mean + 0 * z[:, :1],
+        }[self.how]()
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+@pytest.mark.parametrize("how", ["constant", "times zero"])
+def test_a_decoder_that_ignores_z_has_one_likelihood(how, frozen):
+    model = VAE(NoEncoder(), Ignoring(how).requires_grad_(not frozen), 2, normal(0.0))
+    z = torch.zeros(5, 4, 2)
+    expected = model.log_likelihood(X, z).detach().double()
+    weights = (
+        ais(model, X, 5, n_steps=4, generator=seeded(0)),
+        -reverse_ais(model, X, z, n_steps=4, generator=seeded(0)),
+    )
+    for log_w in weights:
+        torch.testing.assert_close(log_w, expected, rtol=1e-6, atol=1e-6)
+
+
+def test_a_decoder_without_a_gradient_is_walked_without_a_force_and_without_a_bias():
+    exact = LinearGaussian(torch.tensor([[1.0, 0.0]] * 3), 1.0, torch.tensor([0.3, -0.2, 0.5]))
+    model, x = VAE(NoEncoder(), Ignoring("detached"), 2, normal(0.0)), torch.tensor([[0.5, -0.3, 0.7]])
+    log_w = ais(model, x, 4_000, n_steps=5, n_leapfrog=3, generator=seeded(1))
+    assert monte_carlo(torch.exp(log_w - exact.log_marginal(x))).z_score(1.0).abs().max() < FAR
+
+
+def test_inside_inference_mode_it_gives_the_same():
+    model, x = mlp_vae(3, 8, 2, bernoulli, seed=0), torch.ones(4, 3)
+    z = random(5, 4, 2, seed=0).float()
+    expected = (
+        ais(model, x, 5, n_steps=4, generator=seeded(0)),
+        reverse_ais(model, x, z, n_steps=4, generator=seeded(0)),
+    )
+    for context in (torch.inference_mode, torch.no_grad):
+        with context():
+            x_inside, z_inside = x + 0, z + 0
+            log_w = ais(model, x_inside, 5, n_steps=4, generator=seeded(0))
+            assert torch.equal(log_w, expected[0]) and not log_w.requires_grad
+            assert torch.equal(reverse_ais(model, x_inside, z_inside, n_steps=4, generator=seeded(0)), expected[1])
+            assert torch.is_inference_mode_enabled() == (context is torch.inference_mode)
+    with torch.inference_mode():
+        model = mlp_vae(3, 8, 2, bernoulli, seed=0)
+        with pytest.raises(ValueError, match=r"^model was made inside torch.inference_mode\(\), .*make it outside"):
+            ais(model, x, 5, n_steps=4)
+
+
+def test_networks_without_parameters_are_walked_through():
+    model, x = VAE(NoEncoder(), nn.Identity(), 2, normal(0.0)), torch.tensor([[0.5, -1.0]])
+    exact = LinearGaussian(torch.eye(2), 1.0)
+    log_w = ais(model, x, 2_000, n_steps=10, n_leapfrog=3, generator=seeded(0))
+    assert monte_carlo(torch.exp(log_w - exact.log_marginal(x))).z_score(1.0).abs().max() < FAR
+
+
+@pytest.mark.parametrize("call", ["ais", "reverse_ais"])
+def test_it_measures_in_evaluation_mode_and_leaves_each_module_in_its_own(call):
+    decoder = nn.Sequential(nn.Linear(2, 8), nn.BatchNorm1d(8), nn.Dropout(0.5), nn.Linear(8, 3))
+    model = VAE(NoEncoder(), decoder, 2, bernoulli)
+    decoder[2].eval()
+
+    def measured():
+        how = dict(n_steps=3, n_leapfrog=2, generator=seeded(0))
+        return ais(model, X, 5, **how) if call == "ais" else reverse_ais(model, X, Z, **how)
+
+    before, buffers = [m.training for m in model.modules()], [b.clone() for b in model.buffers()]
+    log_w = measured()
+    assert [m.training for m in model.modules()] == before and all(map(torch.equal, model.buffers(), buffers))
+    model.eval()
+    assert torch.equal(measured(), log_w)
+    assert all(p.grad is None and p.requires_grad for p in model.parameters())
+
+
+def test_what_is_no_vae_is_named():
+    for call in (lambda m: ais(m, X, 5, n_steps=3), lambda m: reverse_ais(m, X, Z, n_steps=3)):
+        with pytest.raises(TypeError, match="^model must be a VAE, got Linear"):
+            call(nn.Linear(3, 4))

@@ -493,3 +493,13 @@ def test_arguments_of_importance_weights(of_model):
         of_model(model, x.tolist(), 2)
     with pytest.raises(ValueError, match="x"):
         of_model(model, torch.full_like(x, math.nan), 2)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_takes_more_samples_than_it_can_count(dtype):
+    log_w = torch.zeros(70_000, 2, dtype=dtype)
+    assert iwae_bound(log_w).tolist() == [0.0, 0.0] and iwae_bound(log_w).dtype == dtype
+    assert effective_sample_size(log_w).tolist() == pytest.approx([70_000, 70_000], rel=1e-5)
+    log_w = torch.randn(500, 3, generator=torch.Generator().manual_seed(0)).to(dtype)
+    for function in (iwae_bound, effective_sample_size):
+        torch.testing.assert_close(function(log_w).double(), function(log_w.double()), rtol=1e-2, atol=1e-2)

@@ -370,3 +370,63 @@ def test_arguments_of_bits_per_dim():
         bits_per_dim(torch.tensor([-math.inf]), 2)
     with pytest.raises(ValueError, match="no empty one"):
         bits_per_dim(torch.zeros(0), 2)
+
+
+# What it leaves
+
+
+@pytest.mark.parametrize(
+    "measure",
+    [
+        lambda model, x: quietly(model, x, 50),
+        unit_activity,
+        lambda model, x: model.sample(5, generator=torch.Generator().manual_seed(0)),
+    ],
+    ids=["marginal_log_likelihood", "unit_activity", "sample"],
+)
+def test_measuring_is_in_evaluation_mode_and_leaves_each_module_in_its_own(measure):
+    def network(n_in, n_out):
+        return nn.Sequential(nn.Linear(n_in, 8), nn.BatchNorm1d(8), nn.Dropout(0.5), nn.Linear(8, n_out))
+
+    model = VAE(network(3, 4), network(2, 3), 2, normal(0.0))
+    model.decoder[2].eval()
+    x = torch.rand(6, 3, generator=torch.Generator().manual_seed(0))
+    modes, buffers, random_state = (
+        [m.training for m in model.modules()],
+        [b.clone() for b in model.buffers()],
+        torch.get_rng_state(),
+    )
+    first = measure(model, x)
+    assert [m.training for m in model.modules()] == modes and all(map(torch.equal, model.buffers(), buffers))
+    assert torch.equal(torch.get_rng_state(), random_state) and not first.requires_grad
+    model.eval()
+    assert torch.equal(measure(model, x), first)
+    for module, mode in zip(model.modules(), modes, strict=True):
+        module.training = mode
+    model.encoder[0].in_features = model.decoder[0].in_features = 99
+    for network in (model.encoder, model.decoder):
+        network[0].weight = nn.Parameter(torch.ones(8, 99))
+    with pytest.raises(ValueError, match="does not fit the network"):
+        measure(model, x)
+    assert [m.training for m in model.modules()] == modes
+
+
+def test_numbers_of_numpy_are_numbers():
+    model, x = curved()
+    assert torch.equal(
+        marginal_log_likelihood(model, x, np.int64(7), seed=np.int64(1), chunk=np.int32(3), progress=False),
+        marginal_log_likelihood(model, x, 7, seed=1, chunk=3, progress=False),
+    )
+    assert torch.equal(unit_activity(model, x, batch_size=np.int64(2)), unit_activity(model, x, batch_size=2))
+
+
+@pytest.mark.parametrize("seed", [None, 1.5, "7", True])
+def test_what_is_no_seed_is_named(seed):
+    with pytest.raises(TypeError, match="^seed must be an integer, such as seed=0, got"):
+        quietly(*curved(), 5, seed=seed)
+
+
+def test_what_is_no_vae_is_named():
+    for call in (lambda m: quietly(m, torch.rand(4, 3), 5), lambda m: unit_activity(m, torch.rand(4, 3))):
+        with pytest.raises(TypeError, match="^model must be a VAE, got Linear; make one of its two networks"):
+            call(nn.Linear(3, 4))

@@ -74,3 +74,20 @@ def test_terms_of_unequal_length_have_no_elbo():
     for bound in ("elbo", "val_elbo"):
         with pytest.raises(ValueError, match="shorter|longer"):
             getattr(history, bound)
+
+
+@pytest.mark.parametrize("number", ["1" + "0" * 400, "-1" + "0" * 400, "1e999"])
+def test_a_number_that_no_float_holds_is_named(tmp_path, number):
+    path = tmp_path / "history.json"
+    path.write_text(json.dumps(COLUMNS | {"kl": [1.0, 0.0]}).replace("[1.0, 0.0]", f"[1.0, {number}]"))
+    with pytest.raises(
+        CheckpointError, match="history.json does not hold a history: expected a list of finite numbers"
+    ):
+        History.load(path)
+
+
+def test_a_file_of_brackets_is_named(tmp_path):
+    path = tmp_path / "history.json"
+    path.write_text("[" * 100_000)
+    with pytest.raises(CheckpointError, match="history.json does not hold a history"):
+        History.load(path)

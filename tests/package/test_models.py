@@ -82,8 +82,8 @@ def test_sample_repeats_with_the_seed_and_needs_no_gradient():
     assert draws[0].shape == (K, D) and draws[0].dtype == torch.float64 and not draws[0].requires_grad
 
 
-def test_a_vae_has_no_forward():
-    with pytest.raises(NotImplementedError):
+def test_a_vae_that_is_called_says_what_to_call():
+    with pytest.raises(TypeError, match=r"^a VAE is not called: model.encode\(x\) gives .*bounds.elbo\(model, x\)"):
         linear_vae()(X)
 
 

@@ -275,3 +275,21 @@ def test_laplace_has_a_larger_kl_than_the_matched_gaussian():
     # Not a Gaussian: E|z|, E z^2 of a Laplace by hand. KL(Laplace(0, 1) ‖ N(0, 1)) = log sqrt(2 pi) - log 2 - 1 + 1.
     q, p = summed(Laplace(torch.tensor(0.0).double(), 1.0)), summed(Normal(torch.tensor(0.0).double(), 1.0))
     exactly(kl_quadrature(q, p, [-40.0], [40.0], 80_001), 0.5 * math.log(2 * math.pi) - math.log(2), rtol=1e-6)
+
+
+def test_the_model_keeps_its_numbers_when_its_arguments_change():
+    w, b = W.clone(), BIAS.clone()
+    exact = LinearGaussian(w, 0.3, b)
+    before = exact.log_marginal(X)
+    w.zero_(), b.zero_()
+    assert torch.equal(exact.log_marginal(X), before)
+
+
+@pytest.mark.parametrize("log_var", [1000.0, -1000.0])
+def test_a_variance_that_no_float_holds_is_named(log_var):
+    mu = torch.zeros(len(X), W.shape[1], dtype=torch.float64)
+    for bound in (EXACT.elbo, EXACT.kl_to_posterior):
+        with pytest.raises(
+            ValueError, match=rf"^log_var must have variances in float64, got \[{log_var:g}, {log_var:g}\]"
+        ):
+            bound(X, mu, torch.full_like(mu, log_var))

@@ -111,3 +111,18 @@ def test_ends_are_exact():
 def test_bad_arguments_are_named(make, error, message):
     with pytest.raises(error, match=f"^{message}"):
         make()
+
+
+@pytest.mark.parametrize("n_steps", [10**9, 10**12, 10**15])
+def test_a_rate_is_positive_to_the_last_step_however_long_the_run(n_steps):
+    lr = warmup_cosine(0.1, n_steps)
+    for left in (1, 2, 1000):  # the cosine near its minimum is a parabola
+        expected = 0.1 * (0.5 * math.pi * left / n_steps) ** 2
+        assert lr(n_steps - left) > 0 and lr(n_steps - left) == pytest.approx(expected, rel=1e-6, abs=2e-17)
+    assert lr(n_steps) == 0
+
+
+def test_rates_of_ordinary_runs_have_the_bits_they_had():
+    lr = warmup_cosine(0.1, 1000, 7)
+    for step in range(7, 1000):
+        assert lr(step) == 0.5 * 0.1 * (1 + math.cos(math.pi * min((step - 7) / 993, 1.0)))

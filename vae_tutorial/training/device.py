@@ -1,17 +1,23 @@
 """Where a model is trained, and in what precision: the device, its threads, bfloat16, one compiled graph."""
 
 import inspect
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from vae_tutorial._random import standard_noise
+from vae_tutorial._restoring import restoring
+from vae_tutorial._validation import require_count
 from vae_tutorial.bounds import ElboTerms
 from vae_tutorial.models import VAE
 from vae_tutorial.training.step import Objective
+
+MOST_THREADS = 64  # or as many as there are cores
 
 
 def best_device() -> torch.device:
@@ -31,11 +37,44 @@ def best_device() -> torch.device:
 @contextmanager
 def cpu_threads(n: int) -> Iterator[None]:
     before = torch.get_num_threads()
-    torch.set_num_threads(n)
-    try:
+    with restoring(lambda: torch.set_num_threads(before)):
+        torch.set_num_threads(n)
         yield
-    finally:
-        torch.set_num_threads(before)
+
+
+def require_threads(threads: int) -> int:
+    """Return the argument as an integer; PyTorch starts as many threads as it is told, and dies of too many."""
+    require_count(threads=threads)
+    if threads > (most := max(MOST_THREADS, os.cpu_count() or 1)):
+        raise ValueError(f"threads must be at most {most}, got {threads!r}; more than there are cores make it slower")
+    return int(threads)
+
+
+def require_device(device: torch.device | str | None, model: nn.Module) -> torch.device:
+    """Where to train: the argument, or the best there is. It is at hand, and the model can go there and come back."""
+    homes = {value.device for value in (*model.parameters(), *model.buffers())}
+    if len(homes) > 1:
+        raise ValueError(f"model must lie on one device, it lies on {', '.join(sorted(map(str, homes)))}: model.to(…)")
+    try:
+        chosen = torch.device(device) if device is not None else best_device()
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(f'device must be one such as "cpu", "cuda" or "mps", got {device!r}: {error}') from error
+    if "meta" in {chosen.type, *(home.type for home in homes)}:
+        raise ValueError('device and model must hold numbers, and "meta" holds none: model.to_empty(device="cpu")')
+    try:
+        torch.empty(1, device=chosen)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ValueError(f"device {str(chosen)!r} is not at hand: {error}") from error
+    return chosen
+
+
+@contextmanager
+def moved(model: nn.Module, device: torch.device) -> Iterator[None]:
+    """The model on a device; afterwards on the one it came from."""
+    home = next(iter(model.parameters())).device
+    with restoring(lambda: model.to(home)):
+        model.to(device)
+        yield
 
 
 def in_bfloat16(objective: Objective) -> Objective:
@@ -44,18 +83,30 @@ def in_bfloat16(objective: Objective) -> Objective:
     def in_bfloat16(model: VAE, /, *args: Any, generator: torch.Generator) -> ElboTerms:
         # Summed in bfloat16, with its 8 binary digits, an ELBO of -90 nats would be known to half a nat.
         x: Tensor = args[0]
-        hooks = [
-            network.register_forward_hook(lambda network, inputs, output: output.to(x.dtype))
-            for network in model.children()
-        ]
-        try:
-            with torch.autocast(x.device.type, torch.bfloat16):
-                return objective(model, *args, generator=generator)
-        finally:
-            for hook in hooks:
-                hook.remove()
+        with ExitStack() as hooks, torch.autocast(x.device.type, torch.bfloat16):
+            for network in model.children():
+                hooks.enter_context(_in_dtype(network, x.dtype))
+            return objective(model, *args, generator=generator)
 
     return in_bfloat16
+
+
+@contextmanager
+def _in_dtype(network: nn.Module, dtype: torch.dtype) -> Iterator[None]:
+    """Inside, what the network gives has this dtype."""
+    hooks: list[RemovableHandle] = []
+
+    def remove() -> None:
+        for hook in hooks:
+            hook.remove()
+
+    with restoring(remove):
+        hooks.append(network.register_forward_hook(lambda network, inputs, output: _to(output, dtype)))
+        yield
+
+
+def _to(output: Any, dtype: torch.dtype) -> Any:
+    return output.to(dtype) if isinstance(output, Tensor) else output  # what is no tensor, the model refuses
 
 
 def compiled(objective: Objective) -> Objective:

@@ -7,10 +7,11 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, default_collate
+from torch.utils.data import DataLoader, Dataset, default_collate
 
 from vae_tutorial._validation import require_rows
 from vae_tutorial.checkpoints.files import sha256
+from vae_tutorial.training.hints import looks_like_labels
 
 Array: TypeAlias = np.ndarray[Any, Any]
 Data: TypeAlias = Tensor | Array | tuple[Tensor | Array, ...] | Dataset[Any]
@@ -37,7 +38,8 @@ class Columns:
 
     def __init__(self, columns: Sequence[Tensor | Array], device: torch.device | None = None) -> None:
         in_memory = (torch.from_numpy(c) if isinstance(c, np.ndarray) and _is_memory(c) else c for c in columns)
-        self.columns = [c.to(device) if isinstance(c, Tensor) else c for c in in_memory]
+        # Detached: what the caller may want a gradient of gets none from here.
+        self.columns = [c.detach().to(device) if isinstance(c, Tensor) else c for c in in_memory]
         self.device = device
 
     def __len__(self) -> int:
@@ -70,7 +72,7 @@ class Items:
     def take(self, rows: Tensor) -> tuple[Tensor, ...]:
         batch = default_collate([self.dataset[i] for i in rows.tolist()])
         parts = batch if isinstance(batch, (tuple, list)) else (batch,)
-        return tuple(part.to(self.device) for part in parts)
+        return tuple(part.detach().to(self.device) for part in parts)
 
     def to(self, device: torch.device | None) -> "Items":
         return Items(self.dataset, device)
@@ -101,9 +103,11 @@ def examples(name: str, data: Data) -> Examples:
     for i, column in enumerate(columns):
         own_name = name if len(columns) == 1 else f"{name}[{i}]"
         if not isinstance(column, (Tensor, np.ndarray)):
+            remedy = "; give its dataset" if isinstance(column, DataLoader) else ""
+            remedy = f"; give torch.stack({own_name})" if isinstance(column, list) else remedy
             raise TypeError(
                 f"{own_name} must be a torch.Tensor, a NumPy array or a torch.utils.data.Dataset, "
-                f"got {type(column).__name__}"
+                f"got {type(column).__name__}{remedy}"
             )
         if i == 0:
             _require_examples(own_name, column)
@@ -121,6 +125,11 @@ def in_turn(data: Examples, batch_size: int) -> Iterator[tuple[Tensor, ...]]:
 
 
 def _require_examples(name: str, x: Tensor | Array) -> None:
+    if x.ndim == 1 and looks_like_labels(torch.as_tensor(np.asarray(x)) if isinstance(x, np.ndarray) else x):
+        raise TypeError(
+            f"{name} must hold examples, one flat row each, and looks like labels, shape {tuple(x.shape)} from "
+            f"{x.min():g} to {x.max():g}; x_val is for held-out examples, and labels go beside x: (x, labels)"
+        )
     if isinstance(x, Tensor):
         require_rows(**{name: x})
     elif x.dtype not in (np.float16, np.float32, np.float64):

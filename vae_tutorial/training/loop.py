@@ -1,6 +1,5 @@
 """Auto-Encoding Variational Bayes: stochastic gradient ascent on the ELBO."""
 
-import inspect
 import math
 import time
 from collections.abc import Callable
@@ -11,15 +10,19 @@ import torch
 from torch import Tensor
 
 from vae_tutorial._extra import of_the_chapters
-from vae_tutorial._validation import require_count, require_number, require_positive
+from vae_tutorial._restoring import in_evaluation_mode, restoring
+from vae_tutorial._validation import require_count, require_number, require_positive, require_seed
 from vae_tutorial.bounds import elbo_terms
 from vae_tutorial.checkpoints.files import CheckpointError
 from vae_tutorial.history import History
-from vae_tutorial.models import VAE
+from vae_tutorial.models import VAE, require_vae
 from vae_tutorial.schedules import Schedule
-from vae_tutorial.training.device import best_device, compiled, cpu_threads, in_bfloat16
+from vae_tutorial.training.arguments import checked_schedule, require_alike, require_objective, require_trainable
+from vae_tutorial.training.device import compiled, cpu_threads, in_bfloat16, moved, require_device, require_threads
 from vae_tutorial.training.examples import Data, Examples, examples, in_turn
-from vae_tutorial.training.run import Run, full_name
+from vae_tutorial.training.hints import Hints, remedy
+from vae_tutorial.training.identity import architecture, identity
+from vae_tutorial.training.run import Run
 from vae_tutorial.training.step import Objective, finite_sums, take_step
 
 with of_the_chapters():
@@ -58,7 +61,12 @@ def fit(
     paper's N/M factor times a sum over M examples.
 
     Ctrl-C (or a notebook's stop button) ends training early: the model keeps the steps it has taken and the history
-    its finished epochs. So does an error. A step is taken only with finite terms and a finite gradient.
+    its finished epochs. So does an error. A step is taken only with finite terms and a finite gradient; one that is
+    refused leaves batch statistics as they were, too.
+
+    A likely mistake that is no error is said once, as a ``UserWarning`` with its remedy: a sigmoid before a likelihood
+    that takes logits, an activation on the encoder's log-variances, columns that were not scaled, labels for x, a
+    learned variance that falls without end.
 
     Args:
         model: the VAE; trained in place.
@@ -83,8 +91,10 @@ def fit(
             of the best epoch.
         checkpoint: a file that holds, after every epoch, all that is needed to go on.
         resume: go on from ``checkpoint`` where it exists: on the same machine, with as many ``threads``, to the bits of
-            an uninterrupted run. The data and the arguments must be the same, except for ``epochs``, ``callback``,
-            ``device``, ``threads`` and ``progress``. Of a ``Dataset`` the first and the last example are compared.
+            an uninterrupted run. The model, the data and the arguments must be the same, except for ``epochs``,
+            ``callback``, ``device``, ``threads``, ``progress`` and the weights that the model comes with. Of a
+            ``Dataset`` the first and the last example are compared; of modules class and attributes; of an objective
+            its code and what it holds, not the functions it calls; of schedules the values where epochs start.
         callback: called with the history after every epoch, for a log of your own, such as
             ``lambda history: print(history.elbo[-1], file=log)``.
         compile: let ``torch.compile`` make one graph of the objective, which must take its noise as ``eps``. It takes a
@@ -102,10 +112,12 @@ def fit(
         The `History`, that of the epochs before a resumption included.
 
     Raises:
-        TypeError: ``x_train`` or ``x_val`` is none of these, does not hold floating-point numbers, or has parts that
-            the objective does not take; or a number is not one.
-        ValueError: a shape or value is not valid; or, with its epoch and batch, a term or a gradient stopped being
-            finite: the model then keeps the steps before that batch, the checkpoint the epochs before.
+        TypeError: ``model`` is no `VAE`, ``x_train`` or ``x_val`` is none of these, does not hold floating-point
+            numbers, or has parts that the objective does not take; ``objective`` gives no `ElboTerms`; a number or
+            ``seed`` is not one.
+        ValueError: a shape or value is not valid, the device is not at hand, nothing can be trained; or, with its epoch
+            and batch, a term or a gradient stopped being finite: the model then keeps the steps before that batch, the
+            checkpoint the epochs before.
         CheckpointError: ``checkpoint`` cannot be written, is damaged, exists without ``resume``, or belongs to another
             run; the message names the argument that differs.
 
@@ -119,70 +131,92 @@ def fit(
         >>> history.elbo[-1] > history.elbo[0]
         True
     """
+    require_vae(model)
     train, val = examples("x_train", x_train), None if x_val is None else examples("x_val", x_val)
-    require_count(epochs=epochs, batch_size=batch_size, n_samples=n_samples, threads=threads)
-    _require_taken("x_train", train, objective, n_samples=n_samples)
+    require_count(epochs=epochs, batch_size=batch_size, n_samples=n_samples)
+    epochs, batch_size, n_samples = int(epochs), int(batch_size), int(n_samples)  # NumPy's, which JSON cannot hold
+    seed, threads = require_seed(seed=seed), require_threads(threads)
+    require_objective("x_train", train, objective, n_samples=n_samples)
     if val is not None:
-        _require_alike(train, val)
-    lr, beta = _schedule(lr=lr), _schedule(beta=beta)
-    if not 0 <= require_number(average=average) < 1:
+        require_alike(train, val)
+    lr, beta = checked_schedule(lr=lr), checked_schedule(beta=beta)
+    average = require_number(average=average)
+    if not 0 <= average < 1:
         raise ValueError(f"average must be at least 0 and below 1, got {average!r}")
-    if max_grad_norm is not None:
-        require_positive(max_grad_norm=max_grad_norm)
+    max_grad_norm = None if max_grad_norm is None else require_positive(max_grad_norm=max_grad_norm)
     if patience is not None:
         require_count(patience=patience)
+        patience = int(patience)
         if val is None:
             raise ValueError("patience needs x_val, whose ELBO it watches")
+    if callback is not None and not callable(callback):
+        raise TypeError(f"callback must be a function of the history, got {callback!r}")
     if compile and bfloat16:
         raise ValueError("compile and bfloat16 exclude each other: leave one out")
     if resume and checkpoint is None:
         raise ValueError("resume needs checkpoint, the file to go on from")
+    require_trainable(model, bfloat16=bfloat16)
+    device = require_device(device, model)
 
     if checkpoint is not None and not Path(checkpoint).parent.is_dir():
         raise CheckpointError(f"{checkpoint} cannot be written: there is no folder {Path(checkpoint).parent}")
     if checkpoint is not None and Path(checkpoint).exists() and not resume:
         raise CheckpointError(f"{checkpoint} exists: go on from it with resume=True, or delete it")
 
-    home = model.a_weight().device
-    device = torch.device(device) if device is not None else best_device()
-    run = Run(model.to(device), seed=seed, average=average)
     n_batches = math.ceil(len(train) / batch_size)
-    fixed: dict[str, Any] = {}
+    fixed: dict[str, Any] = {}  # what resuming must not change
     if checkpoint is not None:
         fixed = dict(
             x_train=train.fingerprint(), x_val=val.fingerprint() if val else None, seed=seed, batch_size=batch_size,
-            n_samples=n_samples, objective=full_name(objective), average=average, max_grad_norm=max_grad_norm,
-            patience=patience, compile=compile, bfloat16=bfloat16,
+            n_samples=n_samples, objective=identity(objective, model), average=average, max_grad_norm=max_grad_norm,
+            patience=patience, compile=bool(compile), bfloat16=bool(bfloat16), model=architecture(model),
         )  # fmt: skip
+    at_starts: dict[str, list[float]] = {"lr": [], "beta": []}
 
-    def settings(n_epochs: int) -> dict[str, Any]:
-        """What resuming must not change; a schedule is known by its values at the starts of the epochs."""
-        steps = range(0, n_epochs * n_batches, n_batches)
-        return fixed | dict(lr=[lr(step) for step in steps], beta=[beta(step) for step in steps])
+    def rates(step: int) -> tuple[float, float]:
+        """Both schedules, each called once for every step, in order: one that has a memory remembers what it should."""
+        now = lr(step), beta(step)
+        if step % n_batches == 0:
+            for values, value in zip(at_starts.values(), now, strict=True):
+                values.append(value)
+        return now
+
+    def replayed(n_epochs: int) -> dict[str, list[float]]:
+        """What the schedules say at the starts of so many epochs that were trained before."""
+        for step in range(n_epochs * n_batches):
+            rates(step)
+        return at_starts
 
     train, val = train.to(device), val.to(device) if val else None
     in_training = compiled(objective) if compile else in_bfloat16(objective) if bfloat16 else objective
+    hints = Hints(model)
 
-    def train_epoch(epoch: int) -> list[float]:
+    def train_epoch(run: Run, epoch: int) -> list[float]:
         """One pass over the training set; gives the averages of both terms."""
         totals = [0.0, 0.0]
         order = torch.randperm(len(train), generator=run.generator).to(device)
         model.train()
         for batch, rows in enumerate(order.split(batch_size), start=1):
+            x, now = train.take(rows), 0.0
             try:
+                if epoch == 1 and batch == 1:
+                    hints.before(x[0])
+                now, weight = rates(run.n_steps)
                 for group in run.optimizer.param_groups:
-                    group["lr"] = lr(run.n_steps)
+                    group["lr"] = now
                 sums = take_step(
-                    model, run.optimizer, *train.take(rows), generator=run.generator, objective=in_training,
-                    n_samples=n_samples, beta=beta(run.n_steps), max_grad_norm=max_grad_norm,
+                    model, run.optimizer, *x, generator=run.generator, objective=in_training,
+                    n_samples=n_samples, beta=weight, max_grad_norm=max_grad_norm,
                 )  # fmt: skip
                 run.count_step()
             except ValueError as error:
-                raise ValueError(f"epoch {epoch}, batch {batch}: {error}") from error
+                advice = remedy(error, x[0], now) if now else ""  # no rate: it is a schedule that failed
+                raise ValueError(f"epoch {epoch}, batch {batch}: {error}{advice}") from error
             totals = [total + value for total, value in zip(totals, sums, strict=True)]
+        hints.after(x[0], epoch)
         return [total / len(train) for total in totals]
 
-    def validate(epoch: int) -> tuple[float, ...]:
+    def validate(run: Run, epoch: int) -> tuple[float, ...]:
         if val is None:
             return ()
         try:  # dropout off, and batch statistics left alone: nothing is learned from x_val
@@ -190,34 +224,36 @@ def fit(
         except ValueError as error:
             raise ValueError(f"epoch {epoch}, validation: {error}") from error
 
-    bar = tqdm(total=epochs, unit="epoch", disable=not progress)
+    history = History()
     try:
-        with cpu_threads(threads):
+        with (
+            tqdm(total=epochs, unit="epoch", disable=not progress) as bar,
+            torch.inference_mode(False),
+            torch.enable_grad(),
+            cpu_threads(threads),
+            moved(model, device),
+        ):
+            run = Run(model, seed=seed, average=average, patience=patience)
             if checkpoint is not None and Path(checkpoint).exists():
-                run.restore(checkpoint, settings)
+                run.restore(checkpoint, fixed, replayed, n_batches=n_batches)
             history = run.history
             bar.initial = bar.n = len(history.elbo)
             start = time.perf_counter() - (history.seconds[-1] if history.seconds else 0.0)
-            while len(history.elbo) < epochs and not run.out_of_patience(patience):
-                epoch = len(history.elbo) + 1
-                trained, validated = train_epoch(epoch), validate(epoch)
-                # Appended together, after everything that takes time: an interrupt leaves lists of equal length.
-                history.append(*trained, *validated, seconds=time.perf_counter() - start)
-                if patience is not None:
+            with restoring(run.finish):
+                while len(history.elbo) < epochs and not run.out_of_patience():
+                    epoch = len(history.elbo) + 1
+                    trained, validated = train_epoch(run, epoch), validate(run, epoch)
+                    history.append(*trained, *validated, seconds=time.perf_counter() - start)
                     run.keep_if_best()
-                if checkpoint is not None:
-                    run.save(checkpoint, settings(epoch))
-                if callback is not None:
-                    callback(history)
-                bar.update()
-                bar.set_postfix_str(f"ELBO {(history.val_elbo or history.elbo)[-1]:.2f} nats")
+                    if checkpoint is not None:
+                        run.save(checkpoint, fixed | {name: values[:epoch] for name, values in at_starts.items()})
+                    if callback is not None:
+                        callback(history)
+                    bar.update()
+                    bar.set_postfix_str(f"ELBO {(history.val_elbo or history.elbo)[-1]:.2f} nats")
     except KeyboardInterrupt:
-        run.history.interrupted = True
-    finally:
-        bar.close()
-        run.finish()
-        model.to(home).eval()
-    return run.history
+        history.interrupted = True
+    return history
 
 
 def evaluate(
@@ -232,7 +268,7 @@ def evaluate(
     r"""Both terms of the ELBO, averaged over a data set, without gradients.
 
     Args:
-        model: the VAE.
+        model: the VAE; measured in evaluation mode, whatever its mode is, and left as it was.
         x: examples, as for `fit`; a tensor on the device of the model.
         n_samples: noise draws per example.
         seed: fixes the noise: the same seed compares two models, or two epochs, under the same draws.
@@ -243,7 +279,7 @@ def evaluate(
         The mean log-likelihood term and the mean KL term, in nats per example; their difference is the mean ELBO.
 
     Raises:
-        TypeError: as ``objective``.
+        TypeError: as ``objective``; or ``model`` is no `VAE`, or ``seed`` not an integer.
         ValueError: as ``objective``, or a term is not finite.
 
     Example:
@@ -254,9 +290,11 @@ def evaluate(
         >>> kl >= 0
         True
     """
+    require_vae(model)
     data = examples("x", x)
     require_count(n_samples=n_samples, batch_size=batch_size)
-    _require_taken("x", data, objective, n_samples=n_samples)
+    n_samples, batch_size, seed = int(n_samples), int(batch_size), require_seed(seed=seed)
+    require_objective("x", data, objective, n_samples=n_samples)
     if not isinstance(x, Tensor):
         data = data.to(model.a_weight().device)
     return _evaluate(model, data, n_samples, seed=seed, objective=objective, batch_size=batch_size)
@@ -266,53 +304,10 @@ def _evaluate(
     model: VAE, data: Examples, n_samples: int, *, seed: int, objective: Objective, batch_size: int = 1000
 ) -> tuple[float, float]:
     generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
+    with in_evaluation_mode(model), torch.no_grad():
         sums = [
             finite_sums(objective(model, *x, n_samples, generator=generator), n_examples=len(x[0]))
             for x in in_turn(data, batch_size)
         ]
     log_likelihood, kl = (math.fsum(column) / len(data) for column in zip(*sums, strict=True))
     return log_likelihood, kl
-
-
-def _require_taken(name: str, data: Examples, objective: Objective, *, n_samples: int) -> None:
-    """The objective takes as many parts as an example has."""
-    parts = data.take(torch.tensor([0]))
-    try:
-        inspect.signature(objective).bind("model", *parts, n_samples, generator=None)
-    except TypeError as error:
-        called = ", ".join(["model", "x", *(f"{name}[{i}]" for i in range(1, len(parts))), "n_samples", "generator=…"])
-        raise TypeError(
-            f"{name} has {len(parts)} parts, and objective({called}) does not take them: {error}. "
-            "For labels that are not needed, give x alone"
-        ) from error
-    except ValueError:  # an objective that does not tell what it takes
-        pass
-
-
-def _require_alike(train: Examples, val: Examples) -> None:
-    """Both sets have the same parts."""
-    (x, *more), (x_val, *more_val) = (data.take(torch.tensor([0])) for data in (train, val))
-    if len(more_val) != len(more):
-        raise TypeError(f"x_val must have as many parts as x_train, {1 + len(more)}, got {1 + len(more_val)}")
-    if x_val.shape[1] != x.shape[1]:
-        came = (len(val), x_val.shape[1])
-        raise ValueError(f"x_val must have the {x.shape[1]} columns of x_train, got {came}")
-
-
-def _schedule(**argument: float | Schedule) -> Schedule:
-    """The argument as a function of the step whose every value is checked; a number becomes a constant one."""
-    ((name, given),) = argument.items()
-    if not callable(given):
-        number = require_number(**{name: given})
-        if number < 0 or (name == "lr" and number == 0):
-            raise ValueError(f"{name} must be {'positive' if name == 'lr' else 'at least 0'}, got {given!r}")
-        return lambda step: number
-
-    def checked(step: int) -> float:
-        value = require_number(**{f"{name}({step})": given(step)})
-        if value < 0:
-            raise ValueError(f"{name}({step}) must be at least 0, got {value!r}")
-        return value
-
-    return checked

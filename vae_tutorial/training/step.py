@@ -1,6 +1,8 @@
 """One step of Auto-Encoding Variational Bayes, and what makes it safe to take."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import torch
@@ -40,7 +42,9 @@ def take_step(
         Both terms of the bound, each summed over the minibatch, in nats.
 
     Raises:
-        ValueError: a term or the gradient is not finite; then nothing has changed.
+        TypeError: the objective gives no `ElboTerms`, or a gradient is sparse.
+        ValueError: a term or the gradient is not finite, or nothing that is trained has a gradient; then nothing has
+            changed, batch statistics included.
 
     Example:
         >>> from vae_tutorial.likelihoods import bernoulli
@@ -51,18 +55,47 @@ def take_step(
         >>> x = torch.tensor([[0.0, 1.0, 1.0]])
         >>> log_likelihood, kl = take_step(model, optimizer, x, generator=generator)
     """
-    terms = objective(model, *x, n_samples, generator=generator)  # draws eps
-    sums = finite_sums(terms, n_examples=len(x[0]))
-    loss = -(terms.log_likelihood - beta * terms.kl).mean()
-    optimizer.zero_grad()
-    loss.backward()
-    require_finite_gradient(model, max_grad_norm)
-    optimizer.step()
+    with _kept_unless_whole(model):
+        terms = objective(model, *x, n_samples, generator=generator)  # draws eps
+        sums = finite_sums(terms, n_examples=len(x[0]))
+        loss = -(terms.log_likelihood - beta * terms.kl).mean()
+        if not loss.requires_grad:
+            raise ValueError(
+                "the objective has no gradient: it was detached or computed under torch.no_grad(), or none of the "
+                "weights it uses has requires_grad=True"
+            )
+        optimizer.zero_grad()
+        loss.backward()
+        require_finite_gradient(model, max_grad_norm)
+        optimizer.step()
     return sums
+
+
+@contextmanager
+def _kept_unless_whole(model: nn.Module) -> Iterator[None]:
+    """Whatever ends a step early, buffers such as batch statistics are then what they were."""
+    before = [
+        (module, name, buffer, buffer.clone())
+        for module in model.modules()
+        for name, buffer in module.named_buffers(recurse=False)
+    ]
+    try:
+        yield
+    except BaseException:
+        with torch.no_grad():
+            for module, name, buffer, values in before:
+                setattr(module, name, buffer.copy_(values))
+        raise
 
 
 def finite_sums(terms: ElboTerms, *, n_examples: int) -> list[float]:
     """Each term summed over the examples of a batch, as a Python number that is known to be finite."""
+    if not isinstance(terms, ElboTerms) or not all(isinstance(values, Tensor) for values in terms):
+        came = f"a tensor of shape {tuple(terms.shape)}" if isinstance(terms, Tensor) else type(terms).__name__
+        raise TypeError(
+            f"objective must give ElboTerms of two tensors, got {came}; end it with "
+            "return ElboTerms(log_likelihood, kl), one value per example each"
+        )
     sums = []
     for name, values in terms._asdict().items():
         if values.shape != (n_examples,):
@@ -78,6 +111,14 @@ def finite_sums(terms: ElboTerms, *, n_examples: int) -> list[float]:
 def require_finite_gradient(model: nn.Module, max_norm: float | None) -> None:
     """The gradient is finite; one longer than ``max_norm`` is scaled down to it."""
     parameters = [parameter for parameter in model.parameters() if parameter.grad is not None]
+    if not parameters:
+        raise ValueError("the objective has no gradient with respect to the model's parameters: does it use the model?")
+    for name, parameter in model.named_parameters():
+        if parameter.grad is not None and parameter.grad.layout != torch.strided:
+            raise TypeError(
+                f"the gradient with respect to {name} is sparse, and Adam takes dense ones only: build its layer "
+                "with sparse=False"
+            )
     if max_norm is not None:
         norm = torch.nn.utils.clip_grad_norm_(parameters, max_norm)
     else:
