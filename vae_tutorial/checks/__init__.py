@@ -3,10 +3,10 @@ r"""Checks for functions you wrote yourself: each compares one with an exact ans
 Most call your function on fixed, asymmetric arguments in float64 and compare its values and its gradients with those
 of an independent route: quadrature, enumeration, quantiles, decimal arithmetic, or the linear-Gaussian model. A
 function that computes in float32 passes as well. One that is right there is called with further arguments: of one
-example and of many, far out, and fresh ones, which ``seed`` decides; its arguments are compared before and after, and it
-is called once more without gradients. `check_reduction` and `check_numerics` take any function and need no
-exact answer: they compare it with itself. What comes back is a `Check`; where it failed, its ``mistake`` names the
-formula that gives the same wrong answers on all the arguments, or shows the evidence when no known mistake does.
+example and of many, far out, and fresh ones, which ``seed`` decides; its arguments are compared before and after, and
+it is called once more without gradients. `check_reduction` and `check_numerics` take any function and need no exact
+answer: they compare it with itself. What comes back is a `Check`; where it failed, its ``mistake`` names the formula
+that gives the same wrong answers on all the arguments, or shows the evidence when no known mistake does.
 """
 
 from vae_tutorial.checks.any_function import check_numerics, check_reduction, extreme_encodings, extreme_logits
