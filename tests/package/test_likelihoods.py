@@ -252,7 +252,7 @@ WRONG = {
     "continuous Bernoulli, normalizer dropped": (
         wrong(continuous_bernoulli, log_prob=bernoulli_expression),
         UNIT,
-        "not normalized",
+        "the cross-entropy of gray values is no log-density",
     ),
     "continuous Bernoulli, normalizer of a grid of two": (
         wrong(continuous_bernoulli, log_prob=lambda x, p: bernoulli_expression(x, p) + math.log(2) * x.shape[-1]),

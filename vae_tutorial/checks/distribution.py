@@ -162,7 +162,7 @@ def _mass_mean_samples(likelihood: Likelihood, params: Tensor, points: Tensor, c
 
 def _name_mass(mass: Tensor, x_dim: int, parameters: Tensor) -> str:
     worst = int((mass - 1).abs().nan_to_num(nan=math.inf).argmax())
-    worst = 0 if (mass[0] - 1).abs() > 1e-3 else worst
+    worst = 0 if (mass[0] - 1).abs() > 1e-3 else worst  # the first, unless it looks like 1
     evidence = f"exp(log_prob) sums to {told_apart(mass[worst].item(), 1.0)[0]}, where 1 is expected"
     for value, meaning in (
         (2 * math.pi, "(2π)^(D/2), so −½ log 2π is missing for each dimension"),
@@ -175,8 +175,6 @@ def _name_mass(mass: Tensor, x_dim: int, parameters: Tensor) -> str:
     if parameters.shape[1] == x_dim:
         of_grays = (torch.tanh(parameters / 2) / parameters).prod(-1)  # ∫ exp(xℓ) / (1 + exp ℓ) dx from 0 to 1
         if torch.allclose(mass, of_grays, rtol=1e-3):
-            cause = (
-                "the cross-entropy of gray values is no log-density: continuous_bernoulli has the constant that lacks"
-            )
+            cause = "the cross-entropy of gray values is no log-density; continuous_bernoulli is one"
             return f"{evidence}: {cause}."
     return f"{evidence}: log_prob is not normalized, has the wrong sign, or the points do not cover the distribution."
