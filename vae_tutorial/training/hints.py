@@ -9,7 +9,9 @@ from torch import Tensor
 
 from vae_tutorial._random import random_state_kept
 from vae_tutorial._restoring import in_evaluation_mode
+from vae_tutorial.bounds import elbo_terms, iwae_terms
 from vae_tutorial.models import VAE
+from vae_tutorial.training.step import Objective
 
 LOGITS = ("bernoulli", "continuous_bernoulli")
 LEARNED_VARIANCES = ("normal_diag", "sigma_normal")
@@ -23,19 +25,24 @@ N_PROBES = 256
 
 
 class Hints:
-    """The hints of one run. They look at one batch without a gradient, and leave model and generators as they were."""
+    """The hints of one run. They look at one batch without a gradient, and leave model and generators as they were.
 
-    def __init__(self, model: VAE) -> None:
+    An objective of the user's may change x before the likelihood sees it, by noise for one: then nothing is said of x.
+    """
+
+    def __init__(self, model: VAE, objective: Objective = elbo_terms) -> None:
         self.model = model
+        self.x_is_modelled = objective in (elbo_terms, iwae_terms)
         self.said: set[str] = set()
 
     def before(self, x: Tensor) -> None:
         """What the first batch tells before it has been trained on."""
-        self._look(x, self._labels, self._scale, self._constant, self._logits, self._log_var)
+        of_x = (self._scale, self._constant) if self.x_is_modelled else ()
+        self._look(x, self._labels, *of_x, self._logits, self._log_var)
 
     def after(self, x: Tensor, epoch: int) -> None:
         """What a batch tells after an epoch; asked after 1, 2, 4, 8, … of them, so that it costs next to nothing."""
-        if epoch & (epoch - 1) == 0:
+        if self.x_is_modelled and epoch & (epoch - 1) == 0:
             self._look(x, self._variances)
 
     def _look(self, x: Tensor, *questions: Callable[[Tensor], str | None]) -> None:

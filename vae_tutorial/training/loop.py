@@ -189,7 +189,7 @@ def fit(
 
     train, val = train.to(device), val.to(device) if val else None
     in_training = compiled(objective) if compile else in_bfloat16(objective) if bfloat16 else objective
-    hints = Hints(model)
+    hints = Hints(model, objective)
 
     def train_epoch(run: Run, epoch: int) -> list[float]:
         """One pass over the training set; gives the averages of both terms."""

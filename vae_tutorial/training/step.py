@@ -59,11 +59,7 @@ def take_step(
         terms = objective(model, *x, n_samples, generator=generator)  # draws eps
         sums = finite_sums(terms, n_examples=len(x[0]))
         loss = -(terms.log_likelihood - beta * terms.kl).mean()
-        if not loss.requires_grad:
-            raise ValueError(
-                "the objective has no gradient: it was detached or computed under torch.no_grad(), or none of the "
-                "weights it uses has requires_grad=True"
-            )
+        require_gradient(loss)
         optimizer.zero_grad()
         loss.backward()
         require_finite_gradient(model, max_grad_norm)
@@ -106,6 +102,15 @@ def finite_sums(terms: ElboTerms, *, n_examples: int) -> list[float]:
         if not math.isfinite(sums[-1]):
             raise ValueError(f"{name} is not finite: its sum over the batch is {sums[-1]}")
     return sums
+
+
+def require_gradient(loss: Tensor) -> None:
+    """The loss depends on weights that are trained."""
+    if not loss.requires_grad:
+        raise ValueError(
+            "the objective has no gradient: it was detached or computed under torch.no_grad(), or none of the "
+            "weights it uses has requires_grad=True"
+        )
 
 
 def require_finite_gradient(model: nn.Module, max_norm: float | None) -> None:
