@@ -108,6 +108,14 @@ FALSE_PASSES = {
     ),
     "log σ² clamped, ELBO": (check_elbo, clamped_elbo, "log σ² is clamped below −4 and above 4"),
     "logits clamped": (check_log_bernoulli, lambda x, u: bce(x, u.clamp(-50, 50)), "the logit is clamped below −50"),
+    "log σ² clamped at 10, ELBO": (
+        check_elbo,
+        lambda M, x, e: (
+            M.log_likelihood(x, draw(M.encode(x)[0], M.encode(x)[1].clamp(-10, 10), e)).mean(0)
+            - kl(M.encode(x)[0], M.encode(x)[1].clamp(-10, 10))
+        ),
+        "log σ² is clamped below −10 and above 10",
+    ),
     "free bits of 0.01": (check_kl, lambda m, v: entries(m, v).clamp(min=0.01).sum(-1), "a floor of 0.01 nats a dim"),
     "free bits of an example": (check_kl, lambda m, v: kl(m, v).clamp(min=2.0), "a floor of 2 nats an example"),
     "log(σ² + 1e-6)": (
@@ -369,6 +377,11 @@ def test_losses_of_other_courses_are_named_with_their_weights(fn, said):
 def test_a_loss_of_probabilities_is_told_what_the_model_is():
     mistake = check_elbo(lambda x_hat, x, mu, log_var: F.binary_cross_entropy(x_hat, x) + kl(mu, log_var).sum()).mistake
     assert "takes x_hat for probabilities, where the model's likelihood is Gaussian" in mistake
+
+
+def test_numerics_without_arguments_says_where_to_get_some():
+    with pytest.raises(ValueError, match="such as check_numerics\\(kl, \\*extreme_encodings"):
+        check_numerics(kl_standard_normal)
 
 
 def test_numerics_can_be_held_against_another_function():

@@ -177,7 +177,9 @@ def far_out(arguments: Arguments) -> Arguments:
     weight = model.encoder.get_parameter("weight")
     weight[[0, model.latent_dim]] = 0.0
     weight[0, 1], weight[model.latent_dim, 0] = 4.0, 6.0
-    return {**arguments, "model": model}
+    x = arguments["x"].clone()
+    x[:, 0], x[:, 1] = (torch.linspace(low, -low, len(x), dtype=x.dtype) for low in (-2.5, 1.9))
+    return {**arguments, "model": model, "x": x}
 
 
 @torch.no_grad()
