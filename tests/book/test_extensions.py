@@ -8,8 +8,12 @@ import re
 from pathlib import Path
 from types import SimpleNamespace
 
+import evidence_page
+import explorers
 import pytest
+from chapters import numbered_title, reading_order
 from docutils import nodes
+from katex_math import keep_marks
 from previews import end, target, write_previews
 from search_index import Symbols, named, plain, refine
 from search_index import name as row_name
@@ -177,3 +181,80 @@ def test_symbols_and_terms_are_objects_until_their_page_is_read_again():
     assert [domain.get_type_name(kind) for kind in domain.object_types.values()] == ["symbol", "glossary term"]
     domain.clear_doc("book/notation")
     assert list(domain.get_objects()) == [of_other, term]
+
+
+# Chapters and their evidence
+
+
+def book() -> SimpleNamespace:
+    """What of Sphinx's application a book of two chapters and a page without a number has, once all is read."""
+    checks = {
+        "a": [dict(claim=claim, planted=planted) for claim, planted in (("a1", False), ("a2", True), ("a3", False))],
+        "b": [dict(claim="b1", planted=False)],
+        "c": [dict(claim="c1", planted=True)],
+    }
+    env = SimpleNamespace(
+        toctree_includes={"index": ["a", "c"], "a": ["b"]},
+        toc_secnumbers={"a": {"": (1,), "#x": (1, 1)}, "b": {"": (2,)}},
+        titles={name: nodes.Text(name.upper()) for name in ("index", "a", "b", "c")},
+        checks=checks,
+    )
+    return SimpleNamespace(env=env, config=SimpleNamespace(root_doc="index"))
+
+
+def test_pages_are_in_reading_order_and_chapters_have_their_number():
+    assert reading_order(book()) == ["index", "a", "b", "c"]
+    assert [numbered_title(book(), name) for name in ("index", "a", "b", "c")] == ["INDEX", "1. A", "2. B", "C"]
+
+
+def test_checks_are_numbered_through_and_parted_by_what_they_show():
+    assert [check["number"] for name in ("index", *"abc") for check in evidence_page.numbered(book(), name)] == [
+        "1.1", "1.2", "1.3", "2.1", "1",
+    ]  # fmt: skip
+    claims, mistakes = (evidence_page.by_page(book(), planted=planted) for planted in (False, True))
+    assert {name: [check["claim"] for check in checks] for name, checks in claims.items()} == {
+        "a": ["a1", "a3"], "b": ["b1"],
+    }  # fmt: skip
+    assert {name: [check["number"] for check in checks] for name, checks in mistakes.items()} == {
+        "a": ["1.2"], "c": ["1"],
+    }  # fmt: skip
+    assert evidence_page.summary(book(), "index").astext() == (
+        "3 claims on 2 pages, each measured, each passed. 2 wrong formulas, programs and statements, put to the checks "
+        "on purpose on 2 pages, each caught."
+    )
+    assert [evidence_page.plural("page", count) for count in (0, 1, 2)] == ["pages", "page", "pages"]
+
+
+# Formulas, and scripts
+
+
+@pytest.mark.parametrize("before, after, marks", [
+    ("see (", "), then", ("(", "),")), ("is “", "” and", ("“", "”")), ("is", "-th", ("", "-")), ("", ".", ("", ".")),
+    ("is (", "", ("(", "")), ("is ", " and", None), ("", "", None),
+])  # fmt: skip
+def test_a_formula_keeps_the_marks_that_touch_it(before, after, marks):
+    parts = [nodes.math("", "x") if part is None else nodes.Text(part) for part in (before, None, after) if part != ""]
+    document = nodes.paragraph("", "", *parts)
+    said = document.astext()
+    keep_marks(SimpleNamespace(builder=SimpleNamespace(format="html")), document, "page")
+    assert document.astext() == said
+    unbroken = [[child.astext() for child in node.children] for node in document.findall(nodes.inline)]
+    assert unbroken == ([] if marks is None else [[marks[0], "x", marks[1]]])
+
+
+@pytest.mark.parametrize("classes, scripts", [
+    ([], []), (["explorer-other"], []), (["explorer-latent"], ["network", "panel", "latent"]),
+    (["explorer-elbo", "explorer-draw"], ["network", "panel", "draw", "elbo"]),
+])  # fmt: skip
+def test_a_page_loads_the_scripts_of_its_explorers_after_what_they_need(classes, scripts):
+    added: dict[str, str] = {}
+    app = SimpleNamespace(
+        add_css_file=lambda name: added.update({name: "style"}),
+        add_js_file=lambda name, loading_method: added.update({name: loading_method}),
+    )
+    page = nodes.section("", *(nodes.container("", classes=["explorer", name]) for name in classes))
+    explorers.add_scripts(app, "page", "page.html", {}, page)
+    style = {"explorers/explorers.css": "style"} if scripts else {}
+    assert list(added.items()) == list((style | {f"explorers/{name}.js": "defer" for name in scripts}).items())
+    explorers.add_scripts(app, "search", "search.html", {}, None)  # a page without a document
+    assert list(explorers.ALT) == ["latent", "draw", "elbo", "reparameterization"]
