@@ -293,6 +293,16 @@ def test_the_explorer_says_the_nearest_image_and_draws_the_point(tab, model):
     assert draws_its_code(found, model)
 
 
+def test_a_class_is_shown_alone_and_no_longer(tab):
+    found = explorer(tab, "latent")
+    state = """node => [node.querySelector('svg').hasAttribute('data-only'),
+        [...node.querySelectorAll('.codes')].flatMap((codes, i) => codes.classList.contains('only') ? [i] : []),
+        [...node.querySelectorAll('button')].flatMap((button, i) => button.ariaPressed === 'true' ? [i] : [])]"""
+    for digit, alone in ((3, [3]), (8, [8]), (8, [])):
+        found.get_by_role("button", name=f"Show the codes of {digit} alone").click()
+        assert found.evaluate(state) == [bool(alone), alone, alone]
+
+
 def test_steps_back_to_the_origin_leave_no_minus(tab):
     found = explorer(tab, "latent")
     handle = found.locator(".handle")
@@ -331,6 +341,13 @@ def normalized(tab: Page, *boxes: tuple[int, int, int, int], opacity: int = 255)
 
 def test_a_blank_paper_gives_a_blank_image(tab):
     assert not normalized(tab).any()
+    script = "grays => grays.map(Explorers.draw.isBlank)"
+    assert tab.evaluate(script, [[0, 0, 0], [0, 0.01, 0], [0, 0, 1]]) == [True, False, False]
+
+
+def test_no_pixel_is_blacker_than_black(tab):
+    image = normalized(tab, (0, 150, 0, 150))  # 7.5 points to a pixel: in some rows and columns 8
+    assert image.max() == 1
 
 
 @pytest.mark.parametrize("box, size", [
@@ -408,6 +425,12 @@ def test_the_pen_is_round_and_draws_under_the_pointer_on_a_paper_of_any_size(tab
 
 
 # elbo.js
+
+
+def test_the_sliders_begin_and_end_where_they_should(tab):
+    script = """all => all.map(node => ["min", "max", "step"].map(name => Number(node[name])))"""
+    found = {name: explorer(tab, name).locator("input[type=range]").evaluate_all(script) for name in NAMES[2:]}
+    assert found == {"elbo": [[-2, 2, 0.01], [-5, 1, 0.01]], "reparameterization": [[-2, 2, 0.01], [-4, 1, 0.01]]}
 
 
 Q = [(0.3, -1.5), (-1.7, 0.6), (0.82, -2.1), (1.9, -4.5)]
@@ -502,6 +525,22 @@ def test_bars_and_curves_are_drawn_where_the_numbers_say(tab, mu, log_var):
     area = curve(found.locator(".area"))
     assert np.abs(area[1:-1] - np.stack([across, height(posterior)], -1)).max() < 0.00501
     assert close(area[[0, -1]], [[38, 220], [350, 220]], 0)
+
+
+def test_the_smallest_gap_is_that_of_the_decoder_chosen(tab):
+    found = explorer(tab, "elbo")
+    move(found, "Mean of q", 0.82)
+    move(found, "Log-variance of q", -2.1)
+    curved, said = tab.evaluate("Explorers.elbo.gap('curved', 0.82, -2.1)"), {}
+    for decoder in ("curved", "straight", "curved"):
+        found.get_by_role("combobox").select_option(decoder)
+        gap = values(found.locator("table"))[1]
+        said[decoder] = found.get_by_role("status").inner_text()
+        assert gap < 0.385  # for the curved decoder as small as can be, for the straight one not
+    assert said == {
+        "curved": f"{curved:.3f} nats remain: no Gaussian comes closer.",
+        "straight": "Close the gap.",
+    }
 
 
 def test_a_gap_has_its_name_where_there_is_room_for_it(tab):

@@ -25,17 +25,19 @@ Explorers.draw = (() => {
     return gray.map((value) => Math.min(value, 1));
   }
 
+  const isBlank = (gray) => gray.every((value) => value === 0);
+
   /** The lengths, on these axes, of two standard deviations along each of them. */
   const radii = (on, sigma) => [on.x, on.y].map((scale, l) => Math.abs(scale(2 * sigma[l]) - scale(0)));
 
-  return { SIDE, normalized, radii };
+  return { SIDE, isBlank, normalized, radii };
 })();
 
 Explorers.panel.mount("draw", "Draw a digit", ["examples", "encoder", "decoder"], (live) => {
   const { button, change, element, format, image, ink, plane, readout, sentence, table } = Explorers.panel;
   const { decodeMean, elboTerms, encode, binarize } = Explorers.network;
   const { digits, uniform, eps, meanElbo } = Explorers.examples;
-  const { SIDE, normalized, radii } = Explorers.draw;
+  const { SIDE, isBlank, normalized, radii } = Explorers.draw;
   const PEN = 22;
 
   const paper = element("canvas", { class: "paper", width: SIDE, height: SIDE, role: "img",
@@ -51,7 +53,7 @@ Explorers.panel.mount("draw", "Draw a digit", ["examples", "encoder", "decoder"]
   const said = sentence();
 
   function look(gray) {
-    const blank = gray.every((value) => value === 0);
+    const blank = isBlank(gray);
     const x = binarize(gray, uniform);
     input.show(x);
     [ellipse, center].forEach((node) => change(node, { visibility: blank ? "hidden" : "visible" }));
