@@ -619,3 +619,8 @@ def test_the_table_has_what_its_rows_say(tab):
     digits = [3] * 6 + [2] * 6
     written = [f"{v:.{d}f}".replace("-", "−") for v, d in zip(shown.flatten().tolist(), digits, strict=True)]
     assert [text.strip() for text in texts] == written
+    found.get_by_role("button", name="Draw again").click()
+    again = torch.tensor(values(found.locator("table"))).view(6, 2)
+    kept, fresh = [0, 2, 3, 5], [1, 4]
+    assert torch.equal(again[kept], shown[kept])
+    assert ((again[fresh] - shown[fresh]).abs() > 1e-4).all() and ((shown[fresh] - shown[[0, 3]]).abs() > 1e-4).all()
