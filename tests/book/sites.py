@@ -40,9 +40,10 @@ def build_small(
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[str]:
+def serving(folder: Path, handler: type[SimpleHTTPRequestHandler] | None = None) -> Iterator[str]:
     """A web site with the files of a folder, and its address."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(QuietHandler, directory=folder)) as httpd:
+    answers = functools.partial(handler or QuietHandler, directory=folder)
+    with ThreadingHTTPServer(("127.0.0.1", 0), answers) as httpd:
         threading.Thread(target=httpd.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{httpd.server_port}/"
         httpd.shutdown()
@@ -54,8 +55,17 @@ class QuietHandler(SimpleHTTPRequestHandler):
 
 
 def lay_out(tab) -> None:
-    """All of the page that is open in the browser, not only what lies near the window."""
+    """All of the page that is open in the browser, not only what lies near the window, and in its own fonts.
+
+    A font is asked for when its first text is laid out, so those of far sections come only now.
+    """
     tab.add_style_tag(content="article section > * { content-visibility: visible !important }")
+    tab.evaluate("async () => { document.body.getBoundingClientRect(); await document.fonts.ready; }")
+
+
+def paint(tab) -> None:
+    """Two frames: in the first the page asks for what lies near the window, such as an explorer's data."""
+    tab.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
 
 def listen(context) -> tuple[list[str], list[str]]:

@@ -5,6 +5,7 @@ The last tests plant errors: each must break the build of a small book made with
 
 import json
 import re
+import time
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -13,7 +14,7 @@ import pytest
 from bs4 import BeautifulSoup
 from fontTools.ttLib import TTFont
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
-from sites import ROOT, build_small, lay_out, listen
+from sites import ROOT, QuietHandler, build_small, lay_out, listen, paint, serving
 
 from vae_tutorial.checks import Check
 
@@ -195,6 +196,7 @@ def test_pages_open_without_a_flaw(book, pages, server, browser, theme, width, s
             tab.goto(base + name, wait_until="load")
             if name == "index.html":
                 tab.wait_for_url("**/book/index.html")
+            paint(tab)  # else what is asked for by then is a matter of luck
             own = [url.removeprefix(base) for url in requests if url.startswith(base)]
             weight = sum((book / unquote(urlsplit(url).path)).stat().st_size for url in set(own))
             guessed = tab.evaluate("document.documentElement.scrollHeight")
@@ -217,6 +219,33 @@ def test_pages_open_without_a_flaw(book, pages, server, browser, theme, width, s
         n_formulas += state["math"]
     assert flaws == {}
     assert n_formulas > 20
+
+
+FAR = """<!DOCTYPE html><html lang="en"><title>t</title><link rel="icon" href="data:,"><style>
+    @font-face {{ font-family: late; src: url({font}) }}
+    section > p {{ content-visibility: auto; height: 3000px }}
+    b {{ font-family: late }}
+</style><article><section><p>near</p><p>between</p><p><b>far</b></p></section></article></html>"""
+
+
+class LateFonts(QuietHandler):
+    def do_GET(self):
+        time.sleep(0.5 if self.path.endswith(".woff2") else 0)
+        super().do_GET()
+
+
+def test_a_page_is_judged_in_its_own_fonts_however_late_they_come(browser, tmp_path):
+    font = next((ROOT / "book" / "_static" / "katex" / "fonts").glob("*Size1*.woff2"))
+    (tmp_path / font.name).write_bytes(font.read_bytes())
+    (tmp_path / "far.html").write_text(FAR.format(font=font.name), encoding="utf-8")
+    with serving(tmp_path, LateFonts) as address, browser.new_context() as context:
+        _, requests = listen(context)
+        tab = context.new_page()
+        tab.goto(f"{address}far.html", wait_until="load")
+        paint(tab)
+        assert not [url for url in requests if url.endswith(".woff2")]
+        lay_out(tab)
+        assert tab.evaluate("[...document.fonts].map(font => font.status)") == ["loaded"]
 
 
 @pytest.mark.parametrize("width", [1350, 390])

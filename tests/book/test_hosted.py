@@ -15,6 +15,7 @@ import sysconfig
 import venv
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import pytest
@@ -23,7 +24,7 @@ from bs4 import BeautifulSoup
 from first_cell import SOURCE, put_first
 from metadata import NEEDED
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, writes
-from publishing.hosted import BRANCH, fill_in
+from publishing.hosted import BRANCH, add_buttons, book_files, fill_in
 from sites import ROOT, build_small
 
 NOTEBOOKS = sorted(ROOT.glob("book/*.ipynb"))
@@ -195,6 +196,25 @@ def test_filling_in_changes_nothing_but_the_address():
 def test_a_notebook_without_the_first_cell_is_refused():
     with pytest.raises(ValueError, match="0 places, expected 1"):
         fill_in(writes(new_notebook(cells=[new_code_cell("1 + 1")])), ADDRESS)
+    with pytest.raises(ValueError, match="2 places, expected 1"):
+        fill_in(2 * writes(put_first(new_notebook())), ADDRESS)
+
+
+@pytest.mark.parametrize("variables, address", [
+    ({}, ""), ({"GITHUB_SHA": COMMIT}, ""), ({"GITHUB_REPOSITORY": ""}, ""), (KNOWN, ADDRESS),
+    ({"GITHUB_REPOSITORY": "someone/vae"}, "https://github.com/someone/vae/archive/HEAD.zip"),
+])  # fmt: skip
+def test_the_address_of_the_files_is_that_of_the_commit(monkeypatch, variables, address):
+    for name in KNOWN:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert book_files() == address
+    config = SimpleNamespace(html_theme_options={"launch_buttons": {"colab_url": "x"}, "logo": "kept"})
+    add_buttons(None, config)
+    options = config.html_theme_options
+    assert options["logo"] == "kept" and bool(options["launch_buttons"]) == bool(address)
+    assert options["repository_url"] == ("https://github.com/someone/vae" if address else "")
 
 
 @pytest.fixture

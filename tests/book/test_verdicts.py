@@ -16,7 +16,7 @@ from nbformat.v4 import new_code_cell, new_notebook, new_output
 from portable import RECORD, line, summary
 from recording import rows_of
 from sites import ROOT
-from verdicts import checks_of, flaw
+from verdicts import check_in, checks_of, flaw, required
 
 from vae_tutorial.checks import Check
 
@@ -109,6 +109,20 @@ def test_checks_are_read_in_the_order_shown():
     ]
     assert [check["claim"] for check in checks_of(outputs)] == ["One is two", "One is one"]
     assert [flaw(check, planted=True) == "" for check in checks_of(outputs)] == [True, False]
+
+
+def test_a_check_is_read_with_its_bound_and_its_flaw():
+    assert check_in("<b>no</b>") is None and check_in('<div class="check">') is None
+    margin = Check("Two > one", ROUTES, gap=0.25, bound=1.5, unit="", relation=">=")
+    good, bad, short = (check_in(f"<p>{check._repr_html_()}</p>") for check in (GOOD, BAD, margin))
+    assert (good["claim"], good["routes"], good["passed"]) == ("One is one", [*ROUTES], True)
+    assert (bad["passed"], bad["mistake"]) == (False, "The first gives 1, the second 2.")
+    assert [required(check) for check in (good, bad, short)] == ["≤ 0.5", "≤ 0.5", "≥ 1.5"]
+    assert flaw(good, planted=False) == flaw(bad, planted=True) == flaw(short, planted=True) == ""
+    assert flaw(short, planted=False) == "the check “Two > one” fails (measured 0.25, required ≥ 1.5)."
+    assert flaw(good, planted=True) == (
+        "the check “One is one” passes although its cell is tagged planted-mistake (measured 0, required ≤ 0.5 nats)."
+    )
 
 
 # The sets of kernels

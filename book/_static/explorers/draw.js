@@ -1,27 +1,10 @@
 /* Draw a digit: the encoder's q(z | x) as an ellipse, the reconstruction, and both terms of the ELBO. */
 "use strict";
 
-Explorers.panel.mount("draw", "Draw a digit", ["examples", "encoder", "decoder"], (live) => {
-  const { button, change, element, format, image, ink, plane, readout, sentence, table } = Explorers.panel;
-  const { decodeMean, elboTerms, encode, binarize } = Explorers.network;
-  const { digits, uniform, eps, meanElbo } = Explorers.examples;
+Explorers.draw = (() => {
   const SIDE = 280; // of the paper: ten points for each pixel of an image
-  const PEN = 22;
 
-  const paper = element("canvas", { class: "paper", width: SIDE, height: SIDE, role: "img",
-    "aria-label": "Paper to draw a digit on with mouse, pen or finger" });
-  const context = paper.getContext("2d", { willReadFrequently: true });
-  const input = image("What the encoder gets, black and white");
-  const output = image("The reconstruction: the decoder's image at the mean of q");
-  const on = plane("The latent plane with the encoded test images, and q as an ellipse of two standard deviations");
-  const ellipse = element("ellipse", { class: "posterior", visibility: "hidden" });
-  const center = element("circle", { class: "posterior center", r: 3, visibility: "hidden" });
-  const shown = Object.fromEntries(["mu1", "mu2", "sigma1", "sigma2", "logLikelihood", "kl", "elbo"].map((name) =>
-    [name, readout(/\d/.test(name) ? 3 : 2)]));
-  const said = sentence();
-
-  // From ink to an image, as MNIST was made: fitted into 20×20 pixels, centered in 28×28 by its center of mass.
-
+  /** From ink to an image, as MNIST was made: fitted into 20×20 pixels, centered in 28×28 by its center of mass. */
   function normalized({ data }) {
     const marks = [];
     for (let i = 0; i < SIDE * SIDE; i++) {
@@ -42,8 +25,35 @@ Explorers.panel.mount("draw", "Draw a digit", ["examples", "encoder", "decoder"]
     return gray.map((value) => Math.min(value, 1));
   }
 
+  const isBlank = (gray) => gray.every((value) => value === 0);
+
+  /** The lengths, on these axes, of two standard deviations along each of them. */
+  const radii = (on, sigma) => [on.x, on.y].map((scale, l) => Math.abs(scale(2 * sigma[l]) - scale(0)));
+
+  return { SIDE, isBlank, normalized, radii };
+})();
+
+Explorers.panel.mount("draw", "Draw a digit", ["examples", "encoder", "decoder"], (live) => {
+  const { button, change, element, format, image, ink, plane, readout, sentence, table } = Explorers.panel;
+  const { decodeMean, elboTerms, encode, binarize } = Explorers.network;
+  const { digits, uniform, eps, meanElbo } = Explorers.examples;
+  const { SIDE, isBlank, normalized, radii } = Explorers.draw;
+  const PEN = 22;
+
+  const paper = element("canvas", { class: "paper", width: SIDE, height: SIDE, role: "img",
+    "aria-label": "Paper to draw a digit on with mouse, pen or finger" });
+  const context = paper.getContext("2d", { willReadFrequently: true });
+  const input = image("What the encoder gets, black and white");
+  const output = image("The reconstruction: the decoder's image at the mean of q");
+  const on = plane("The latent plane with the encoded test images, and q as an ellipse of two standard deviations");
+  const ellipse = element("ellipse", { class: "posterior", visibility: "hidden" });
+  const center = element("circle", { class: "posterior center", r: 3, visibility: "hidden" });
+  const shown = Object.fromEntries(["mu1", "mu2", "sigma1", "sigma2", "logLikelihood", "kl", "elbo"].map((name) =>
+    [name, readout(/\d/.test(name) ? 3 : 2)]));
+  const said = sentence();
+
   function look(gray) {
-    const blank = gray.every((value) => value === 0);
+    const blank = isBlank(gray);
     const x = binarize(gray, uniform);
     input.show(x);
     [ellipse, center].forEach((node) => change(node, { visibility: blank ? "hidden" : "visible" }));
@@ -56,8 +66,8 @@ Explorers.panel.mount("draw", "Draw a digit", ["examples", "encoder", "decoder"]
     const { mu, logVar } = encode(x);
     const sigma = logVar.map((value) => Math.exp(0.5 * value));
     const { logLikelihood, kl } = elboTerms(x, eps);
-    const length = (scale, value) => Math.abs(scale(2 * value) - scale(0));
-    change(ellipse, { cx: on.x(mu[0]), cy: on.y(mu[1]), rx: length(on.x, sigma[0]), ry: length(on.y, sigma[1]) });
+    const [rx, ry] = radii(on, sigma);
+    change(ellipse, { cx: on.x(mu[0]), cy: on.y(mu[1]), rx, ry });
     change(center, { cx: on.x(mu[0]), cy: on.y(mu[1]) });
     output.show(decodeMean(mu));
     const values = { mu1: mu[0], mu2: mu[1], sigma1: sigma[0], sigma2: sigma[1], logLikelihood, kl, elbo: logLikelihood - kl };

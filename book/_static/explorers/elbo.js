@@ -7,6 +7,10 @@ Explorers.elbo = (() => {
   const LOG_NOISE_VAR = Math.log(0.09);
   // Two decoders: the mean of x_d is a polynomial in z, here by the coefficients of z and z².
   const DECODERS = { curved: [[0.5, 0], [0, 0.5]], straight: [[0.5, 0], [1, 0]] };
+  const MU = { low: -2, high: 2, step: 0.01, start: 0, digits: 2 };
+  const LOG_VAR = { low: -5, high: 1, step: 0.01, start: 0, digits: 2 };
+  const CLOSED = 0.0005; // what three decimals show as 0.000
+  const BARS = [-8, 0]; // nats: what reaches farther is cut
 
   const logPrior = (z) => logNormal(z, 0, 0);
 
@@ -45,16 +49,39 @@ Explorers.elbo = (() => {
     }, -12, 12, 0.05);
   }
 
-  return { DECODERS, bound, gap, logEvidence, logJoint };
+  /** From the best q on a coarse lattice uphill, in ever smaller steps. */
+  function smallestGap(decoder) {
+    let best = { elbo: -Infinity };
+    const consider = (m, v) => {
+      const elbo = bound(decoder, m, v);
+      if (elbo > best.elbo) best = { m, v, elbo };
+    };
+    for (let m = MU.low; m <= MU.high; m += 0.1) for (let v = LOG_VAR.low; v <= LOG_VAR.high; v += 0.1) consider(m, v);
+    for (let step = 0.1; step > 0.001; ) {
+      const before = best;
+      [[step, 0], [-step, 0], [0, step], [0, -step]].forEach(([m, v]) => consider(before.m + m, before.v + v));
+      if (best === before) step /= 2;
+    }
+    return logEvidence(decoder) - best.elbo;
+  }
+
+  /** What is said of a gap, beside the smallest that a Gaussian q can have. */
+  function verdict(kl, smallest) {
+    if (kl < CLOSED) return "The gap is closed: q is the posterior.";
+    if (kl < smallest + CLOSED) return `${Explorers.panel.format(kl, 3)} nats remain: no Gaussian comes closer.`;
+    return "Close the gap.";
+  }
+
+  /** The part from low to high that a bar can show. */
+  const cut = (low, high) => [Math.max(low, BARS[0]), Math.max(high, BARS[0])];
+
+  return { BARS, LOG_VAR, MU, bound, cut, gap, logEvidence, logJoint, smallestGap, verdict };
 })();
 
 Explorers.panel.mount("elbo", "ELBO by hand", [], (live) => {
-  const { axes, change, element, format, path, readout, sentence, slider, table } = Explorers.panel;
-  const { DECODERS, bound, gap, logEvidence, logJoint } = Explorers.elbo;
+  const { axes, change, element, path, readout, sentence, slider, table } = Explorers.panel;
+  const { BARS, LOG_VAR, MU, bound, cut, gap, logEvidence, logJoint, smallestGap, verdict } = Explorers.elbo;
   const { logNormal } = Explorers.network;
-  const MU = { low: -2, high: 2, step: 0.01, start: 0, digits: 2 };
-  const LOG_VAR = { low: -5, high: 1, step: 0.01, start: 0, digits: 2 };
-  const CLOSED = 0.0005; // what three decimals show as 0.000
 
   const curves = axes("The density of q, and the posterior behind it", { x: [-2.5, 2.5], y: [0, 2], height: 260,
     xLabel: "z", yLabel: "density", xTicks: [-2, -1, 0, 1, 2], yTicks: [0, 0.5, 1, 1.5, 2] });
@@ -63,14 +90,13 @@ Explorers.panel.mount("elbo", "ELBO by hand", [], (live) => {
   curves.layer.append(posterior, q, element("text", { class: "note", x: curves.x(-2.4), y: 50 }, "posterior, gray"),
     element("text", { class: "note q", x: curves.x(-2.4), y: 68 }, "q, blue"));
 
-  const BARS = [-8, 0]; // nats: what reaches farther is cut
   const bars = axes("log p(x) and KL, end to end, are as long as the ELBO", { x: BARS, y: [0, 2], height: 130,
     xLabel: "nats", xTicks: [-8, -6, -4, -2, 0] });
   const bar = (name, row) => {
     const rectangle = element("rect", { class: name, y: bars.y(2 - row) + 4, height: 30 });
     bars.layer.append(rectangle);
     return (low, high) => {
-      const [left, right] = [low, high].map((value) => bars.x(Math.max(value, BARS[0])));
+      const [left, right] = cut(low, high).map(bars.x);
       change(rectangle, { x: left, width: Math.max(right - left, 0) });
     };
   };
@@ -88,22 +114,6 @@ Explorers.panel.mount("elbo", "ELBO by hand", [], (live) => {
     element("option", { value: "curved" }, "curved, (z/2, z²/2)"), element("option", { value: "straight" }, "straight, (z/2, z)"));
   const least = {}; // the smallest gap of any Gaussian q
 
-  /** From the best q on a coarse lattice uphill, in ever smaller steps. */
-  function smallestGap(decoder) {
-    let best = { elbo: -Infinity };
-    const consider = (m, v) => {
-      const elbo = bound(decoder, m, v);
-      if (elbo > best.elbo) best = { m, v, elbo };
-    };
-    for (let m = MU.low; m <= MU.high; m += 0.1) for (let v = LOG_VAR.low; v <= LOG_VAR.high; v += 0.1) consider(m, v);
-    for (let step = 0.1; step > 0.001; ) {
-      const before = best;
-      [[step, 0], [-step, 0], [0, step], [0, -step]].forEach(([m, v]) => consider(before.m + m, before.v + v));
-      if (best === before) step /= 2;
-    }
-    return logEvidence(decoder) - best.elbo;
-  }
-
   function update() {
     const decoder = choice.value;
     const q_ = [mu.value, logVar.value];
@@ -120,9 +130,7 @@ Explorers.panel.mount("elbo", "ELBO by hand", [], (live) => {
     shown.evidence.show(evidence);
     shown.sum.show(elbo + kl);
     const smallest = (least[decoder] ??= smallestGap(decoder));
-    if (kl < CLOSED) said.say("The gap is closed: q is the posterior.");
-    else if (kl < smallest + CLOSED) said.say(`${format(kl, 3)} nats remain: no Gaussian comes closer.`);
-    else said.say("Close the gap.");
+    said.say(verdict(kl, smallest));
   }
 
   const mu = slider("μ", "Mean of q", MU, update);

@@ -1,8 +1,31 @@
 /* The latent explorer: a point in the plane, and what the decoder makes of it. */
 "use strict";
 
+Explorers.latent = (() => {
+  const STEPS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowDown: [0, -1], ArrowUp: [0, 1] };
+
+  /** The label of the code that lies nearest to z. */
+  function nearest(z, codes, labels) {
+    const distances = codes.map(([z1, z2]) => Math.hypot(z1 - z[0], z2 - z[1]));
+    return labels[distances.indexOf(Math.min(...distances))];
+  }
+
+  /** The point of the plane, which ends at ±limit, that lies nearest to z. */
+  const within = (z, limit) => z.map((value) => Math.min(Math.max(value, -limit), limit));
+
+  /** Where a key takes the point; null for a key that is none of its keys. */
+  function keyed(z, key, long) {
+    if (key === "Home") return [0, 0];
+    const step = long ? 0.5 : 0.05;
+    return key in STEPS ? STEPS[key].map((sign, l) => z[l] + sign * step) : null;
+  }
+
+  return { keyed, nearest, within };
+})();
+
 Explorers.panel.mount("latent", "Latent explorer", ["examples", "decoder"], (live) => {
-  const { button, change, element, image, plane, readout, sentence, table } = Explorers.panel;
+  const { button, change, element, format, image, plane, readout, sentence, table } = Explorers.panel;
+  const { keyed, nearest, within } = Explorers.latent;
   const { limit, codes, labels } = Explorers.examples;
   const on = plane("The latent plane with the encoded test images, each class gathered around its name");
   change(on.node, { role: "group" }); // not an image: the point in it can be moved
@@ -15,19 +38,16 @@ Explorers.panel.mount("latent", "Latent explorer", ["examples", "decoder"], (liv
   );
   let z;
 
-  function nearest() {
-    const distances = codes.map(([z1, z2]) => Math.hypot(z1 - z[0], z2 - z[1]));
-    return labels[distances.indexOf(Math.min(...distances))];
-  }
+  const spoken = (value) => format(value, 2).replace("−", "-"); // the sign that every screen reader knows
 
   function move(to) {
-    z = to.map((value) => Math.min(Math.max(value, -limit), limit));
-    const place = `z1 ${z[0].toFixed(2)}, z2 ${z[1].toFixed(2)}`;
-    change(handle, { transform: `translate(${on.x(z[0])} ${on.y(z[1])})`, "aria-valuenow": z[0].toFixed(2), "aria-valuetext": place });
+    z = within(to, limit);
+    const place = `z1 ${spoken(z[0])}, z2 ${spoken(z[1])}`;
+    change(handle, { transform: `translate(${on.x(z[0])} ${on.y(z[1])})`, "aria-valuenow": spoken(z[0]), "aria-valuetext": place });
     change(digit.node, { "aria-label": `The decoder's image at ${place}` });
     digit.show(Explorers.network.decodeMean(z));
     shown.forEach(({ show }, l) => show(z[l]));
-    said.say(`The nearest encoded test image is a ${nearest()}.`);
+    said.say(`The nearest encoded test image is a ${nearest(z, codes, labels)}.`);
   }
 
   // Mouse and pen take the point from anywhere; a finger must take hold of it, else it scrolls the page, or taps.
@@ -54,12 +74,11 @@ Explorers.panel.mount("latent", "Latent explorer", ["examples", "decoder"], (liv
     handle.focus({ preventScroll: true });
   });
 
-  const STEPS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowDown: [0, -1], ArrowUp: [0, 1] };
   handle.addEventListener("keydown", (event) => {
-    if (!(event.key in STEPS) && event.key !== "Home") return;
+    const to = keyed(z, event.key, event.shiftKey);
+    if (!to) return;
     event.preventDefault();
-    const step = event.shiftKey ? 0.5 : 0.05;
-    move(event.key === "Home" ? [0, 0] : STEPS[event.key].map((sign, l) => z[l] + sign * step));
+    move(to);
   });
 
   // One class at a time, for eyes to which the colors are alike.

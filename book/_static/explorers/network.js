@@ -103,6 +103,6 @@ Explorers.network = (() => {
 
   return {
     LOG_2PI, binarize, bytes, decode, decodeMean, elboTerms, encode, float16, float32, klStandardNormal, logNormal,
-    reparameterize, standardNoise, sum,
+    logSigmoid, reparameterize, sigmoid, standardNoise, sum,
   };
 })();

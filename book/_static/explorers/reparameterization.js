@@ -28,18 +28,25 @@ Explorers.reparameterization = (() => {
     return { gradient: 2 * m, pathwise: Math.sqrt(4 * v), score: Math.sqrt(m ** 4 / v + 14 * m ** 2 + 15 * v) };
   }
 
-  return { estimate, exact };
+  const MU = { low: -2, high: 2, step: 0.01, start: 0.7, digits: 2 };
+  const LOG_VAR = { low: -4, high: 1, step: 0.01, start: -0.6, digits: 2 };
+
+  /** Where a slide across leads: to the end on the other side. */
+  const across = (mu) => (mu > 0 ? MU.low : MU.high);
+
+  /** Where it is after so many milliseconds, of four seconds in all. */
+  const during = (from, to, elapsed) => (elapsed < 4000 ? from + (elapsed / 4000) * (to - from) : to);
+
+  return { LOG_VAR, MU, across, during, estimate, exact };
 })();
 
 Explorers.panel.mount("reparameterization", "Reparameterization", [], (live) => {
   const { axes, button, change, element, path, readout, slider, table } = Explorers.panel;
-  const { estimate, exact } = Explorers.reparameterization;
+  const { LOG_VAR, MU, across, during, estimate, exact } = Explorers.reparameterization;
   const { logNormal, reparameterize, standardNoise } = Explorers.network;
   const N_DRAWS = 1000;
   const N_SHOWN = 40;
   const RANGE = [-5, 5];
-  const MU = { low: -2, high: 2, step: 0.01, start: 0.7, digits: 2 };
-  const LOG_VAR = { low: -4, high: 1, step: 0.01, start: -0.6, digits: 2 };
 
   const same = standardNoise(N_DRAWS, 1);
   let seed = 1;
@@ -87,19 +94,19 @@ Explorers.panel.mount("reparameterization", "Reparameterization", [], (live) => 
   const mu = slider("μ", "Mean", MU, update);
   const logVar = slider("log σ²", "Log-variance", LOG_VAR, update);
 
-  // There and back in four seconds; or, where motion is not wanted, in one step.
+  // To the other side in four seconds; or, where motion is not wanted, in one step.
 
   let moving = 0;
   function sweep() {
     const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
-    const [from, to] = [mu.value, mu.value > 0 ? MU.low : MU.high];
+    const [from, to] = [mu.value, across(mu.value)];
     cancelAnimationFrame(moving);
     if (still) return mu.set(to);
     let began;
     moving = requestAnimationFrame(function step(now) {
-      const done = Math.min((now - (began ??= now)) / 4000, 1);
-      mu.set(from + done * (to - from));
-      if (done < 1) moving = requestAnimationFrame(step);
+      const place = during(from, to, now - (began ??= now));
+      mu.set(place);
+      if (place !== to) moving = requestAnimationFrame(step);
     });
   }
   mu.input.addEventListener("pointerdown", () => cancelAnimationFrame(moving));

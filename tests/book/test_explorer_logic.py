@@ -1,0 +1,626 @@
+"""The arithmetic of the explorers: every threshold, distance and sign, and every number as it is written.
+
+One bare page holds the scripts as they are, without the book around them, so that what one of them computes is asked
+for by itself. It is compared with the package, NumPy and SciPy, or with a case small enough to be done by hand.
+"""
+
+import base64
+import math
+import re
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+from playwright.sync_api import Locator, Page
+from scipy.optimize import minimize
+from scipy.stats import norm
+from test_explorers import (
+    FOLDER,
+    MEANS,
+    NAMES,
+    check_numbers,
+    close,
+    code,
+    draws_its_code,
+    draws_shown,
+    estimates,
+    explorer,
+    log_joint,
+    move,
+    opened,
+    painted,
+    rows,
+    values,
+)
+
+from vae_tutorial import checkpoints
+from vae_tutorial.bounds import elbo_terms
+from vae_tutorial.gaussian import kl_standard_normal, log_normal, reparameterize
+from vae_tutorial.models import VAE
+from vae_tutorial.reference import kl_quadrature, log_marginal_quadrature
+
+PAGE = "<!DOCTYPE html><html lang='en'><meta charset='utf-8'><title>Explorers</title>{places}{scripts}</html>"
+
+
+@pytest.fixture(scope="module")
+def tab(tmp_path_factory, browser) -> Iterator[Page]:
+    """A page with nothing but the four explorers, high enough for all of them to be near its window."""
+    page = tmp_path_factory.mktemp("bare") / "index.html"
+    places = "".join(f"<div class='explorer-{name}'><img alt=''></div>" for name in NAMES)
+    scripts = [f"<script src='{(FOLDER / f'{name}.js').as_uri()}'></script>" for name in ("network", "panel", *NAMES)]
+    page.write_text(PAGE.format(places=places, scripts="".join(scripts)), encoding="utf-8")
+    with browser.new_context(viewport={"width": 1350, "height": 3000}) as context:
+        flaws: list[str] = []
+        context.on("weberror", lambda error: flaws.append(str(error.error)))
+        yield opened(context, page.as_uri())
+        assert flaws == []
+
+
+@pytest.fixture(scope="module")
+def model() -> VAE:
+    return checkpoints.load(FOLDER / "model.safetensors").double()
+
+
+def number(found: Locator, name: str) -> float:
+    return float(found.get_attribute(name))
+
+
+def curve(found: Locator) -> np.ndarray:
+    """The points (x, y) of a path."""
+    pairs = re.findall(r"[ML](-?[\d.]+) (-?[\d.]+)", found.get_attribute("d"))
+    return np.array(pairs, dtype=float)
+
+
+# network.js
+
+
+def test_the_gaussians_are_the_packages(tab):
+    generator = torch.Generator().manual_seed(0)
+    z, mu, log_var = (4 * torch.randn(200, generator=generator).double() for _ in range(3))
+    names = {"logNormal": log_normal, "reparameterize": lambda eps, m, s: reparameterize(m, s, eps)}
+    for name, exact in names.items():
+        order = "[z, m, s]" if name == "logNormal" else "[m, s, z]"
+        script = f"all => all.map(([z, m, s]) => Explorers.network.{name}(...{order}))"
+        shown = rows(tab, script, torch.stack([z, mu, log_var], -1).tolist())
+        assert torch.allclose(shown, exact(*(part[:, None] for part in (z, mu, log_var))).reshape(200), rtol=1e-13)
+    assert tab.evaluate("Explorers.network.LOG_2PI") == pytest.approx(math.log(2 * math.pi), rel=1e-15)
+
+
+@pytest.mark.parametrize("mu, log_var", [(0.3, -1.2), (-2.0, 0.8), (0.0, 1e-9), (0.0, -1e-9), (1e-9, 0.0), (0.0, 0.0)])
+def test_the_divergence_is_the_packages_near_zero_too(tab, mu, log_var):
+    shown = tab.evaluate("q => Explorers.network.klStandardNormal(...q)", [mu, log_var])
+    exact = kl_standard_normal(*(torch.tensor([[value]], dtype=torch.float64) for value in (mu, log_var)))
+    assert shown == pytest.approx(exact.item(), rel=1e-13, abs=1e-24) and shown >= 0
+
+
+def test_far_out_the_logarithm_of_the_sigmoid_is_finite(tab):
+    logits = [-800.0, -40.0, -1.5, -1e-3, 0.0, 1e-3, 1.5, 40.0, 800.0]
+    exact = torch.tensor(logits, dtype=torch.float64)
+    log_sigmoid = rows(tab, "all => all.map(Explorers.network.logSigmoid)", logits)
+    assert torch.allclose(log_sigmoid, torch.nn.functional.logsigmoid(exact), rtol=1e-14, atol=0)
+    sigmoid = rows(tab, "all => all.map(Explorers.network.sigmoid)", logits)
+    assert torch.allclose(sigmoid, torch.sigmoid(exact), rtol=1e-14, atol=1e-300)
+
+
+def test_the_noise_is_mulberry32s_by_box_and_muller(tab):
+    for seed in (1, 7, 2**31 - 1):
+        uniform = mulberry32(seed)
+        radius, angle = np.array([next(uniform) for _ in range(200)]).reshape(100, 2).T
+        shown = rows(tab, "seed => Explorers.network.standardNoise(100, seed)", seed)
+        assert close(shown, np.sqrt(-2 * np.log(radius)) * np.cos(2 * np.pi * angle), 1e-12)
+
+
+def mulberry32(state: int) -> Iterator[float]:
+    """Its definition in whole numbers, with the middle of each of the 2³² cells of (0, 1)."""
+    whole = 2**32
+    while True:
+        state = (state + 0x6D2B79F5) % whole
+        t = (state ^ state >> 15) * (state | 1) % whole
+        t ^= (t + (t ^ t >> 7) * (t | 61)) % whole
+        yield ((t ^ t >> 14) + 0.5) / whole
+
+
+def test_a_pixel_is_black_where_the_uniform_number_lies_below_its_gray(tab):
+    script = "([gray, uniform]) => Array.from(Explorers.network.binarize(gray, uniform))"
+    assert tab.evaluate(script, [[0, 0.5, 0.5, 0.5, 1], [0, 0.25, 0.5, 0.75, 0.999]]) == [0, 1, 0, 0, 1]
+
+
+def test_packed_numbers_are_read_as_numpy_reads_them(tab):
+    halves = np.arange(2**16, dtype=np.uint16).view(np.float16)
+    halves = halves[np.isfinite(halves)]
+    script = "([kind, text]) => Array.from(Explorers.network[kind](text))"
+    assert np.array_equal(tab.evaluate(script, ["float16", packed(halves)]), halves.astype(float))
+    singles = np.array([-1.5, 0.1, 3e38, 1e-45], dtype=np.float32)
+    assert np.array_equal(tab.evaluate(script, ["float32", packed(singles)]), singles.astype(float))
+
+
+def packed(numbers: np.ndarray) -> str:
+    return base64.b64encode(numbers.tobytes()).decode()
+
+
+def test_encoder_decoder_and_both_terms_are_pytorchs(tab, model):
+    generator = torch.Generator().manual_seed(0)
+    x = (torch.rand(3, 784, generator=generator) < 0.2).double()
+    eps = torch.randn(4, 1, 2, generator=generator).double()
+    for image in x:
+        mu, log_var = (part.detach()[0] for part in model.encode(image[None]))
+        terms = elbo_terms(model, image[None], eps=eps)
+        shown = tab.evaluate("""([x, eps]) => {
+            const { mu, logVar } = Explorers.network.encode(x);
+            return { mu: [...mu], logVar: [...logVar], ...Explorers.network.elboTerms(x, eps) };
+        }""", [image.tolist(), eps[:, 0].tolist()])  # fmt: skip
+        assert close(shown["mu"], mu, 1e-9) and close(shown["logVar"], log_var, 1e-9)
+        assert shown["kl"] == pytest.approx(terms.kl.item(), rel=1e-9)
+        assert shown["logLikelihood"] == pytest.approx(terms.log_likelihood.item(), rel=1e-9)
+    z = torch.tensor([[3.0, -4.0], [0.1, 0.2]], dtype=torch.float64)
+    means = rows(tab, "all => all.map(z => [...Explorers.network.decodeMean(z)])", z.tolist())
+    assert close(means, torch.sigmoid(model.decode(z)).detach(), 1e-9)
+
+
+# panel.js
+
+
+@pytest.mark.parametrize("value, digits, text", [
+    (1.005, 1, "1.0"), (-1.25, 2, "−1.25"), (-0.004, 2, "0.00"), (-0.006, 2, "−0.01"), (0.004, 2, "0.00"),
+    (-0.0, 2, "0.00"), (-0.0004, 3, "0.000"), (-140.31, 1, "−140.3"), (12, 0, "12"),
+])  # fmt: skip
+def test_a_number_is_written_with_its_sign_unless_it_is_zero(tab, value, digits, text):
+    assert tab.evaluate("([value, digits]) => Explorers.panel.format(value, digits)", [value, digits]) == text
+
+
+def test_what_is_not_finite_shows_as_a_dash(tab):
+    script = """() => {
+        const { node, show } = Explorers.panel.readout(2);
+        const texts = [node.textContent];
+        for (const value of [NaN, Infinity, -Infinity, -2.345678]) { show(value); texts.push(node.textContent); }
+        return [...texts, node.dataset.value];
+    }"""
+    assert tab.evaluate(script) == ["–", "–", "–", "–", "−2.35", "-2.345678"]
+
+
+@pytest.mark.parametrize("ticks, edges", [
+    (dict(), [10, 350, 240, 10]), (dict(xTicks=[-2, 0, 3], yTicks=[0, 4]), [38, 350, 210, 10]),
+])  # fmt: skip
+def test_axes_reach_from_edge_to_edge_and_y_points_upwards(tab, ticks, edges):
+    script = """ticks => {
+        const on = Explorers.panel.axes("", { x: [-2, 3], y: [0, 4], height: 250, ...ticks });
+        const all = selector => [...on.node.querySelectorAll(selector)];
+        const at = (node, ...names) => names.map(name => Number(node.getAttribute(name)));
+        return {
+            corners: [on.x(-2), on.x(3), on.y(0), on.y(4)], middle: [on.x(0.5), on.y(2)],
+            box: on.node.getAttribute("viewBox"),
+            grid: all(".grid").map(node => node.getAttribute("d")),
+            labels: all("text").filter(node => node.textContent).map(node => [node.textContent, ...at(node, "x", "y")]),
+            path: Explorers.panel.path(on, [-2, 3], [4, 0]),
+        };
+    }"""
+    found = tab.evaluate(script, ticks)
+    left, right, bottom, top = edges
+    assert found["corners"] == edges and found["box"] == "0 0 360 250"
+    assert found["middle"] == [(left + right) / 2, (bottom + top) / 2]
+    assert found["path"] == f"M{left:.2f} {top:.2f}L{right:.2f} {bottom:.2f}"
+    if ticks:
+        zero = left + 0.4 * (right - left)
+        assert found["grid"][:3] == [f"M{x:g} {bottom}V{top}" for x in (left, zero, right)]
+        assert found["grid"][3:] == [f"M{left} {y}H{right}" for y in (bottom, top)]
+        assert found["labels"] == [["−2", left, 226], ["0", pytest.approx(zero), 226], ["3", right, 226],
+                                   ["0", 32, bottom + 4], ["4", 32, top + 4]]  # fmt: skip
+
+
+def test_a_slider_says_where_it_is_and_keeps_to_its_ends(tab):
+    script = """() => {
+        let n = 0;
+        const range = { low: -2, high: 1, step: 0.01, start: 0.7, digits: 2 };
+        const self = Explorers.panel.slider("μ", "Mean", range, () => n++);
+        const said = () => [self.value, self.node.querySelector(".explorer-number").textContent, n];
+        const before = said();
+        self.set(-0.5);
+        const after = said();
+        self.set(7);
+        return [before, after, said()];
+    }"""
+    assert tab.evaluate(script) == [[0.7, "0.70", 0], [-0.5, "−0.50", 1], [1, "1.00", 2]]
+
+
+def test_ink_is_as_opaque_as_its_value(tab):
+    script = "() => [...Explorers.panel.ink([0, 0.25, 0.5, 1]).data.slice(0, 16)]"
+    assert tab.evaluate(script) == [0, 0, 0, 0, 0, 0, 0, 64, 0, 0, 0, 128, 0, 0, 0, 255]
+
+
+def test_the_plane_shows_each_code_in_the_color_of_its_class(tab):
+    codes = np.array(tab.evaluate("Explorers.examples.codes.map(z => [...z])"))
+    labels = np.array(tab.evaluate("Explorers.examples.labels"))
+    names = np.array(tab.evaluate("Explorers.examples.names"))
+    found = explorer(tab, "latent")
+    across, down = (350 - 38) / 8, (320 - 10) / 8  # of the plane's eight units
+    for digit in range(10):
+        places = codes[labels == digit] * [across, -down] + [194, 165]
+        d = found.locator(f".codes.class-{digit}").get_attribute("d")
+        assert np.abs(np.array(re.findall(r"M(-?[\d.]+) (-?[\d.]+)h0", d), dtype=float) - places).max() < 0.0501
+        name = found.locator("text.name").nth(digit)
+        assert name.text_content() == str(digit)
+        place = names[digit] * [across, -down] + [194, 165]
+        assert close([number(name, "x"), number(name, "y") - 5], place, 1e-9)
+        circle = found.locator("circle.name").nth(digit)
+        assert close([number(circle, "cx"), number(circle, "cy")], place, 1e-9)
+
+
+# latent.js
+
+
+@pytest.mark.parametrize("codes, label", [
+    ([[3, 0], [2.2, 2.2]], 0),  # at 3 and 3.11; by the sum of distances 3 and 4.4, by the larger one 3 and 2.2
+    ([[3, 0], [2, 2]], 1),  # at 3 and 2.83; by the sum of distances 3 and 4
+    ([[-1, -1], [2, 0], [0, 1.5]], 0),  # where signs count, -1 is the least
+    ([[0, 3], [0, -2.5]], 1), ([[-2.5, 0], [3, 0]], 0),
+])  # fmt: skip
+def test_the_nearest_code_is_so_as_the_crow_flies(tab, codes, label):
+    script = "([z, codes]) => Explorers.latent.nearest(z, codes, codes.map((_, i) => i))"
+    for z in ([0, 0], [0.7, -1.9]):
+        assert tab.evaluate(script, [z, (np.array(codes) + z).tolist()]) == label
+
+
+@pytest.mark.parametrize("z, inside", [
+    ([5, -5], [4, -4]), ([-4.01, 4.01], [-4, 4]), ([3.99, -3.99], [3.99, -3.99]), ([0, 7], [0, 4]),
+])  # fmt: skip
+def test_the_point_stays_in_the_plane(tab, z, inside):
+    assert tab.evaluate("z => Explorers.latent.within(z, 4)", z) == inside
+
+
+@pytest.mark.parametrize("key, short, long", [
+    ("ArrowLeft", [0.95, 2], [0.5, 2]), ("ArrowRight", [1.05, 2], [1.5, 2]), ("ArrowUp", [1, 2.05], [1, 2.5]),
+    ("ArrowDown", [1, 1.95], [1, 1.5]), ("Home", [0, 0], [0, 0]), ("End", None, None), ("Tab", None, None),
+])  # fmt: skip
+def test_where_a_key_takes_the_point(tab, key, short, long):
+    for step, expected in ((False, short), (True, long)):
+        assert tab.evaluate("([key, long]) => Explorers.latent.keyed([1, 2], key, long)", [key, step]) == expected
+
+
+def test_the_explorer_says_the_nearest_image_and_draws_the_point(tab, model):
+    found = explorer(tab, "latent")
+    codes = torch.tensor(tab.evaluate("Explorers.examples.codes.map(z => [...z])"), dtype=torch.float64)
+    labels = tab.evaluate("Explorers.examples.labels")
+    found.locator(".handle").press("Home")
+    for key in ["ArrowUp", "Shift+ArrowLeft", "Shift+ArrowUp", "ArrowRight", *["Shift+ArrowRight"] * 5]:
+        found.locator(".handle").press(key)
+        z = code(found)
+        nearest = labels[torch.cdist(torch.tensor([z], dtype=torch.float64), codes).argmin()]
+        assert found.get_by_role("status").inner_text() == f"The nearest encoded test image is a {nearest}."
+        place = [194 + z[0] * 312 / 8, 165 - z[1] * 310 / 8]
+        transform = found.locator(".handle").get_attribute("transform")
+        assert close([float(part) for part in re.findall(r"-?[\d.]+", transform)], place, 1e-9)
+    assert draws_its_code(found, model)
+
+
+def test_a_class_is_shown_alone_and_no_longer(tab):
+    found = explorer(tab, "latent")
+    state = """node => [node.querySelector('svg').hasAttribute('data-only'),
+        [...node.querySelectorAll('.codes')].flatMap((codes, i) => codes.classList.contains('only') ? [i] : []),
+        [...node.querySelectorAll('button')].flatMap((button, i) => button.ariaPressed === 'true' ? [i] : [])]"""
+    for digit, alone in ((3, [3]), (8, [8]), (8, [])):
+        found.get_by_role("button", name=f"Show the codes of {digit} alone").click()
+        assert found.evaluate(state) == [bool(alone), alone, alone]
+
+
+def test_steps_back_to_the_origin_leave_no_minus(tab):
+    found = explorer(tab, "latent")
+    handle = found.locator(".handle")
+    handle.press("Home")
+    for key in ["ArrowLeft"] * 3 + ["ArrowRight"] * 3:
+        handle.press(key)
+    assert -1e-9 < code(found)[0] < 0  # what rounding leaves
+    assert handle.get_attribute("aria-valuenow") == "0.00"
+    assert handle.get_attribute("aria-valuetext") == "z1 0.00, z2 0.00"
+    handle.press("ArrowLeft")
+    assert handle.get_attribute("aria-valuenow") == "-0.05"
+
+
+def test_where_the_pointer_is_there_is_the_point(tab):
+    found = explorer(tab, "latent")
+    box = found.locator("svg").bounding_box()
+    scale = box["width"] / 360
+    for z in ([1.5, -2.5], [-3.2, 0.7]):
+        tab.mouse.click(box["x"] + scale * (194 + z[0] * 39), box["y"] + scale * (165 - z[1] * 38.75))
+        assert close(code(found), z, 0.03)
+
+
+# draw.js
+
+
+def normalized(tab: Page, *boxes: tuple[int, int, int, int], opacity: int = 255) -> np.ndarray:
+    """The image that is made of a paper with these boxes of ink: top, bottom, left, right."""
+    script = """([boxes, opacity]) => {
+        const data = new Uint8ClampedArray(4 * 280 * 280);
+        for (const [top, bottom, left, right] of boxes)
+            for (let y = top; y < bottom; y++) for (let x = left; x < right; x++) data[4 * (280 * y + x) + 3] = opacity;
+        return Array.from(Explorers.draw.normalized({ data }));
+    }"""
+    return np.array(tab.evaluate(script, [boxes, opacity])).reshape(28, 28)
+
+
+def test_a_blank_paper_gives_a_blank_image(tab):
+    assert not normalized(tab).any()
+    script = "grays => grays.map(Explorers.draw.isBlank)"
+    assert tab.evaluate(script, [[0, 0, 0], [0, 0.01, 0], [0, 0, 1]]) == [True, False, False]
+
+
+def test_no_pixel_is_blacker_than_black(tab):
+    image = normalized(tab, (0, 150, 0, 150))  # 7.5 points to a pixel: in some rows and columns 8
+    assert image.max() == 1
+
+
+@pytest.mark.parametrize("box, size", [
+    ((20, 120, 50, 250), (10, 20)),  # 100 × 200 points, by 20/200
+    ((0, 280, 100, 240), (20, 10)),  # 280 high, by 20/280
+    ((30, 110, 7, 87), (20, 20)),  # 80 points: no smaller drawing is fitted
+    ((100, 140, 100, 140), (10, 10)),  # 40 points, by a quarter: a dot stays small
+    ((3, 11, 200, 208), (2, 2)),
+])  # fmt: skip
+def test_a_box_is_fitted_into_twenty_pixeland_put_into_the_middle(tab, box, size):
+    expected = np.zeros((28, 28))
+    down, across = size
+    expected[14 - down // 2 : 14 + down // 2, 14 - across // 2 : 14 + across // 2] = 1
+    assert close(normalized(tab, box), expected, 1e-5)
+    assert close(normalized(tab, box, opacity=51), expected / 5, 1e-5)
+
+
+def test_the_middle_is_where_the_ink_is_and_what_reaches_out_is_cut(tab):
+    """A heavy box, and beside it a thin line that leads out of the image: to the right, to the left, down and up."""
+    for first, last in (((20, 70), (70, 220)), ((210, 260), (60, 210))):
+        places = np.array([*range(*first)] * 50 + [*range(*last)] * 2) + 0.5
+        pixel = np.floor((places - places.mean()) * 0.1 + 14).astype(int)
+        inside = np.array([(pixel == i).sum() for i in range(28)]) * 0.1**2
+        assert pixel.max() > 28 or pixel.min() < -1
+        image = normalized(tab, (100, 150, *first), (124, 126, *last))
+        assert close(image.sum(0), inside, 1e-5)
+        assert close(normalized(tab, (*first, 100, 150), (*last, 124, 126)), image.T, 1e-5)
+
+
+def test_the_ellipse_has_two_standard_deviations(tab):
+    script = """() => {
+        const on = Explorers.panel.axes("", { x: [-4, 4], y: [-4, 4], width: 340, height: 180 });
+        return Explorers.draw.radii(on, [0.5, 0.25]);
+    }"""
+    assert close(tab.evaluate(script), [2 * 0.5 * 320 / 8, 2 * 0.25 * 160 / 8], 1e-9)
+
+
+def test_the_numbers_of_a_digit_are_pytorchs_and_the_sentence_has_the_mean(tab, model):
+    found = explorer(tab, "draw")
+    assert tab.evaluate("Explorers.examples.meanElbo") == -140.31
+    for digit in (4, 0):
+        found.get_by_role("button", name=f"Take our {digit}").click()
+        check_numbers(found, model)
+        elbo = values(found)[-1]
+        expected = f"ELBO −{-elbo:.1f} nats; test images have −140.3 on average."
+        assert found.get_by_role("status").inner_text() == expected
+        shown = [text.strip() for text in found.locator("td .explorer-number").all_inner_texts()]
+        digits = [3, 3, 3, 3, 2, 2, 2]
+        written = [f"{v:.{d}f}".replace("-", "−") for v, d in zip(values(found), digits, strict=True)]
+        assert shown == written
+
+
+def test_the_pen_is_round_and_draws_under_the_pointer_on_a_paper_of_any_size(tab):
+    found = explorer(tab, "draw")
+    sheet = found.locator(".paper")
+    sheet.evaluate("node => { node.style.width = '140px'; node.style.height = '140px'; }")
+    found.get_by_role("button", name="Clear").click()
+    assert found.get_by_role("status").inner_text() == "The paper is blank."
+    assert (
+        number(found.locator("ellipse"), "rx") > 0 and found.locator("ellipse").get_attribute("visibility") == "hidden"
+    )
+    box = sheet.bounding_box()
+    tab.mouse.move(box["x"] + 30, box["y"] + 50)
+    tab.mouse.down()
+    tab.mouse.move(box["x"] + 100, box["y"] + 50)
+    tab.mouse.up()
+    painted(tab)
+    opacity = """node => [...node.getContext('2d').getImageData(0, 0, 280, 280).data].filter((_, i) => i % 4 === 3)"""
+    ink = np.array(sheet.evaluate(opacity)).reshape(280, 280) / 255
+    sheet.evaluate("node => node.removeAttribute('style')")
+    assert ink.sum() == pytest.approx(22 * 140 + math.pi * 11**2, rel=0.01)  # with half a disk at each end
+    down, across = np.indices(ink.shape) + 0.5
+    assert close([(ink * down).sum() / ink.sum(), (ink * across).sum() / ink.sum()], [100, 130], 0.6)
+    assert found.locator("ellipse").get_attribute("visibility") == "visible"
+
+
+# elbo.js
+
+
+def test_the_sliders_begin_and_end_where_they_should(tab):
+    script = """all => all.map(node => ["min", "max", "step"].map(name => Number(node[name])))"""
+    found = {name: explorer(tab, name).locator("input[type=range]").evaluate_all(script) for name in NAMES[2:]}
+    assert found == {"elbo": [[-2, 2, 0.01], [-5, 1, 0.01]], "reparameterization": [[-2, 2, 0.01], [-4, 1, 0.01]]}
+
+
+Q = [(0.3, -1.5), (-1.7, 0.6), (0.82, -2.1), (1.9, -4.5)]
+
+
+@pytest.mark.parametrize("decoder", MEANS)
+def test_bound_gap_and_evidence_are_those_of_quadrature(tab, decoder):
+    exact = log_marginal_quadrature(lambda z: log_joint(decoder, z), [-8.0], [8.0], 2001).item()
+    assert tab.evaluate("d => Explorers.elbo.logEvidence(d)", decoder) == pytest.approx(exact, abs=1e-12)
+    for mu, log_var in Q:
+        q = torch.distributions.Normal(*torch.tensor([mu, math.exp(log_var / 2)], dtype=torch.float64))
+        reach = 12 * math.exp(log_var / 2)
+        gap = kl_quadrature(lambda z, q=q: q.log_prob(z[:, 0]), lambda z: log_joint(decoder, z) - exact,
+                            [mu - reach], [mu + reach], 4001).item()  # fmt: skip
+        script = "([d, ...q]) => ['bound', 'gap'].map(name => Explorers.elbo[name](d, ...q))"
+        shown = tab.evaluate(script, [decoder, mu, log_var])
+        assert close(shown, [exact - gap, gap], 1e-9 * max(1, gap))
+
+
+def least_gap(decoder: str) -> float:
+    """The smallest gap of a Gaussian, by SciPy from quadrature."""
+    exact = log_marginal_quadrature(lambda z: log_joint(decoder, z), [-8.0], [8.0], 2001).item()
+    eps = torch.linspace(-12, 12, 801, dtype=torch.float64)[:, None]
+    weights = torch.exp(-0.5 * eps[:, 0] ** 2) / math.sqrt(2 * math.pi) * 0.03
+
+    def gap(q: np.ndarray) -> float:
+        mu, log_var = q
+        z = mu + math.exp(log_var / 2) * eps
+        log_q = torch.distributions.Normal(mu, math.exp(log_var / 2)).log_prob(z[:, 0])
+        return (weights @ (log_q - log_joint(decoder, z) + exact)).item()
+
+    return minimize(gap, [0.8, -2.0], method="Nelder-Mead", options=dict(xatol=1e-7, fatol=1e-12)).fun
+
+
+@pytest.mark.parametrize("decoder", MEANS)
+def test_the_smallest_gap_is_the_smallest(tab, decoder):
+    found = tab.evaluate("d => Explorers.elbo.smallestGap(d)", decoder)
+    assert -1e-9 < found - least_gap(decoder) < 1e-5  # a fiftieth of what three decimals show
+
+
+@pytest.mark.parametrize("gap, smallest, said", [
+    (0.00049, 0.0, "The gap is closed: q is the posterior."), (0.00051, 0.0, "Close the gap."),
+    (0.38149, 0.381, "0.381 nats remain: no Gaussian comes closer."), (0.38151, 0.381, "Close the gap."),
+    (0.00049, 0.381, "The gap is closed: q is the posterior."), (2.0, 0.381, "Close the gap."),
+    (0.0007, 0.0005, "0.001 nats remain: no Gaussian comes closer."),
+])  # fmt: skip
+def test_what_is_said_of_a_gap(tab, gap, smallest, said):
+    assert tab.evaluate("gaps => Explorers.elbo.verdict(...gaps)", [gap, smallest]) == said
+
+
+def test_closed_is_what_three_decimals_show_as_zero(tab):
+    texts = tab.evaluate("[0.00049, 0.00051].map(gap => Explorers.panel.format(gap, 3))")
+    assert texts == ["0.000", "0.001"]
+
+
+@pytest.mark.parametrize("low, high, shown", [
+    (-3, -1, [-3, -1]), (-9, -1, [-8, -1]), (-12, -9, [-8, -8]), (-8, 0, [-8, 0]), (-7.99, 0, [-7.99, 0]),
+])  # fmt: skip
+def test_a_bar_is_cut_where_its_axis_ends(tab, low, high, shown):
+    assert tab.evaluate("([low, high]) => Explorers.elbo.cut(low, high)", [low, high]) == shown
+
+
+def bar(found: Locator, name: str) -> list[float]:
+    """Where a bar begins and ends, in nats."""
+    rectangle = found.locator(f"rect.{name}")
+    left, width = number(rectangle, "x"), number(rectangle, "width")
+    return [(end - 350) * 8 / 340 for end in (left, left + width)]
+
+
+@pytest.mark.parametrize("mu, log_var", [(0.7, -1.5), (-2.0, 1.0), (0.5, -0.2)])
+def test_bars_and_curves_are_drawn_where_the_numbers_say(tab, mu, log_var):
+    found = explorer(tab, "elbo")
+    found.get_by_role("combobox").select_option("curved")
+    move(found, "Mean of q", mu)
+    move(found, "Log-variance of q", log_var)
+    bound, gap, total, evidence = values(found.locator("table"))
+    assert total == bound + gap and bound == pytest.approx(
+        tab.evaluate("q => Explorers.elbo.bound('curved', ...q)", [mu, log_var])
+    )
+    assert close(bar(found, "evidence"), [evidence, 0], 1e-9)
+    assert close(bar(found, "gap"), [max(evidence - gap, -8), evidence], 1e-9)
+    assert close(bar(found, "bound"), [max(bound, -8), 0], 1e-9)
+    upper, lower = ({number(found.locator(f"rect.{name}"), "y") for name in names}
+                    for names in (("evidence", "gap"), ("bound",)))  # fmt: skip
+    assert len(upper) == 1 and len(lower) == 1 and upper.pop() + 30 < lower.pop()
+    z = np.linspace(-2.5, 2.5, 401)
+    across = 38 + (z + 2.5) * (350 - 38) / 5
+    height = lambda density: 220 - density * (220 - 10) / 2  # noqa: E731
+    q = curve(found.locator(".curve.q"))
+    assert np.abs(q - np.stack([across, height(norm.pdf(z, mu, math.exp(log_var / 2)))], -1)).max() < 0.00501
+    posterior = np.exp(log_joint("curved", torch.tensor(z)[:, None]).numpy() - evidence)
+    area = curve(found.locator(".area"))
+    assert np.abs(area[1:-1] - np.stack([across, height(posterior)], -1)).max() < 0.00501
+    assert close(area[[0, -1]], [[38, 220], [350, 220]], 0)
+
+
+def test_the_smallest_gap_is_that_of_the_decoder_chosen(tab):
+    found = explorer(tab, "elbo")
+    move(found, "Mean of q", 0.82)
+    move(found, "Log-variance of q", -2.1)
+    curved, said = tab.evaluate("Explorers.elbo.gap('curved', 0.82, -2.1)"), {}
+    for decoder in ("curved", "straight", "curved"):
+        found.get_by_role("combobox").select_option(decoder)
+        gap = values(found.locator("table"))[1]
+        said[decoder] = found.get_by_role("status").inner_text()
+        assert gap < 0.385  # for the curved decoder as small as can be, for the straight one not
+    assert said == {
+        "curved": f"{curved:.3f} nats remain: no Gaussian comes closer.",
+        "straight": "Close the gap.",
+    }
+
+
+def test_a_gap_has_its_name_where_there_is_room_for_it(tab):
+    found = explorer(tab, "elbo")
+    found.get_by_role("combobox").select_option("straight")
+    move(found, "Log-variance of q", -2.7)
+    seen = {}
+    for step in range(56, 90, 2):
+        move(found, "Mean of q", step / 100 - 0.3)
+        name = found.locator(".on-gap")
+        bound, gap, _, evidence = values(found.locator("table"))
+        seen[gap] = name.get_attribute("visibility")
+        assert number(name, "x") == pytest.approx(350 + evidence * 340 / 8 - 6)
+    assert {how for gap, how in seen.items() if gap > 0.7} == {"visible"}
+    assert {how for gap, how in seen.items() if gap <= 0.7} == {"hidden"}
+    assert min(abs(gap - 0.7) for gap in seen) < 0.1
+
+
+# reparameterization.js
+
+
+@pytest.mark.parametrize("mu, log_var", [(0.7, -0.6), (-1.9, 0.8), (-0.5, 0.2)])
+def test_estimates_are_those_of_autograd_and_the_exact_ones_those_of_moments(tab, mu, log_var):
+    noise = torch.randn(50, generator=torch.Generator().manual_seed(0)).double()
+    exact = tab.evaluate("q => Explorers.reparameterization.exact(...q)", [mu, log_var])
+    eps, weights = np.polynomial.hermite_e.hermegauss(20)  # exact for the polynomials that these are
+    weights = weights / weights.sum()
+    for name, draws in estimates(mu, log_var, noise).items():
+        script = "([name, q, noise]) => Explorers.reparameterization.estimate(name, ...q, noise)"
+        shown = tab.evaluate(script, [name, [mu, log_var], noise.tolist()])
+        assert close([shown["mean"], shown["sd"]], [draws.mean(), draws.std()], 1e-11)
+        everywhere = estimates(mu, log_var, torch.tensor(eps))[name].numpy()
+        mean = weights @ everywhere
+        assert close([exact["gradient"], exact[name]], [mean, math.sqrt(weights @ (everywhere - mean) ** 2)], 1e-9)
+
+
+def test_a_slide_goes_to_the_other_side_and_arrives(tab):
+    across = tab.evaluate("[0.7, 0.01, 0, -0.01, -2, 2].map(Explorers.reparameterization.across)")
+    assert across == [-2, -2, 2, 2, 2, -2]
+    script = "times => times.map(time => Explorers.reparameterization.during(0.7, -2, time))"
+    assert tab.evaluate(script, [0, 1000, 2000, 4000, 9000]) == pytest.approx([0.7, 0.025, -0.65, -2, -2])
+    ends = [round(-2 + i / 100, 2) for i in range(401)]
+    script = "ends => ends.map(from => Explorers.reparameterization.during(from, -2, 4000))"
+    assert tab.evaluate(script, ends) == [-2] * 401  # to the last bit, or the slide would never end
+
+
+def test_the_threads_lead_from_the_noise_to_its_draws(tab):
+    found = explorer(tab, "reparameterization")
+    move(found, "Mean", 1.1)
+    move(found, "Log-variance", -1.3)
+    noise = rows(tab, "() => Explorers.network.standardNoise(1000, 1)")[:40]
+    z = reparameterize(*(torch.full((40, 1), value).double() for value in (1.1, -1.3)), noise[:, None])[:, 0]
+    assert close(draws_shown(found, 0), z, 1e-3)
+    drawing = found.locator("svg").first
+    threads = re.findall(r"M(-?[\d.]+) ([\d.]+)L(-?[\d.]+) ([\d.]+)", drawing.locator(".threads").get_attribute("d"))
+    left, top, right, low = np.array(threads, dtype=float).T
+    assert close((left - 10) / 34 - 5, noise, 1e-3) and close((right - 10) / 34 - 5, z, 1e-3)
+    assert close(top, np.full(40, 170 - 0.93 * 160), 1e-9) and close(low, np.full(40, 170 - 0.12 * 160), 1e-9)
+    density = curve(drawing.locator(".curve.q"))
+    x = np.linspace(-5, 5, 201)
+    y = 170 - (0.12 + 0.16 * norm.pdf(x, 1.1, math.exp(-0.65))) * 160
+    assert np.abs(density - np.stack([10 + (x + 5) * 34, y], -1)).max() < 0.00501
+
+
+def test_the_table_has_what_its_rows_say(tab):
+    found = explorer(tab, "reparameterization")
+    move(found, "Mean", -1.2)
+    move(found, "Log-variance", -1.5)
+    shown = torch.tensor(values(found.locator("table"))).view(6, 2)
+    noise = rows(tab, "() => Explorers.network.standardNoise(1000, 1)")
+    exact = tab.evaluate("Explorers.reparameterization.exact(-1.2, -1.5)")
+    for column, (name, draws) in enumerate(estimates(-1.2, -1.5, noise).items()):
+        assert close(shown[[0, 3], column], [draws.mean(), draws.std()], 1e-5)
+        assert close(shown[[2, 5], column], [exact["gradient"], exact[name]], 1e-5)
+    texts = found.locator("td .explorer-number").all_inner_texts()
+    digits = [3] * 6 + [2] * 6
+    written = [f"{v:.{d}f}".replace("-", "−") for v, d in zip(shown.flatten().tolist(), digits, strict=True)]
+    assert [text.strip() for text in texts] == written
+    found.get_by_role("button", name="Draw again").click()
+    again = torch.tensor(values(found.locator("table"))).view(6, 2)
+    kept, fresh = [0, 2, 3, 5], [1, 4]
+    assert torch.equal(again[kept], shown[kept])
+    assert ((again[fresh] - shown[fresh]).abs() > 1e-4).all() and ((shown[fresh] - shown[[0, 3]]).abs() > 1e-4).all()
