@@ -1,0 +1,35 @@
+"""The known mistakes of `checks`: wrong versions of each function, under the clause that names them after "It ...".
+
+Each table is keyed by that clause; the right version stands under "".
+"""
+
+from vae_tutorial.checks.mistakes.bounds import ELBO, ELBO_TERMS, ElboParts, elbo_parts
+from vae_tutorial.checks.mistakes.densities import LOG_BERNOULLI, LOG_BERNOULLI_TERMS, LOG_NORMAL, LOG_NORMAL_TERMS
+from vae_tutorial.checks.mistakes.divergence import KL, KL_TERMS
+from vae_tutorial.checks.mistakes.importance import IWAE
+from vae_tutorial.checks.mistakes.narrow import KL_FAR, LOG_NORMAL_FAR
+from vae_tutorial.checks.mistakes.samplers import REPARAMETERIZE, REPARAMETERIZE_TERMS
+from vae_tutorial.checks.mistakes.ways import BATCH_REDUCTIONS, BITS, NOT_A_LOGARITHM, REDUCTIONS, SIGNS
+
+__all__ = [
+    "BATCH_REDUCTIONS",
+    "BITS",
+    "ELBO",
+    "ELBO_TERMS",
+    "IWAE",
+    "KL",
+    "KL_FAR",
+    "KL_TERMS",
+    "LOG_BERNOULLI",
+    "LOG_BERNOULLI_TERMS",
+    "LOG_NORMAL",
+    "LOG_NORMAL_FAR",
+    "LOG_NORMAL_TERMS",
+    "NOT_A_LOGARITHM",
+    "REDUCTIONS",
+    "REPARAMETERIZE",
+    "REPARAMETERIZE_TERMS",
+    "SIGNS",
+    "ElboParts",
+    "elbo_parts",
+]
