@@ -71,7 +71,7 @@ def marginal_log_likelihood(
         for rows, own_seeds in zip(x.split(at_a_time), seeds.split(at_a_time), strict=True):
             params = model.encode(rows)
             noise = zip(*(_noise_blocks(n_samples, params[0], s) for s in own_seeds.tolist()), strict=True)
-            pieces = (eps for block in noise for eps in torch.stack(block, 1).split(max(1, chunk // len(rows))))
+            pieces = (eps for block in noise for eps in torch.stack(block, 1).split(chunk))
             samples = (posterior_samples(model, params, eps=eps) for eps in pieces)
             weights = (model.log_likelihood(rows, z) + model.log_prior(z) - log_q for z, log_q in samples)
             parts = [torch.logsumexp(log_w.double(), 0) for log_w in weights]
