@@ -261,6 +261,16 @@ def test_step_sizes_give_the_acceptance_they_aim_at():
         assert ((probability.mean(0) - ais_module.TARGET).abs() < 0.2).all()
 
 
+def test_pilot_chains_move_often_enough_on_a_short_path():
+    """Of two inner temperatures each has a hundred moves to find its step, not one."""
+    exact, model, x = problem(4, 3)
+    betas = torch.tensor([0.0, 0.9, 1.0])
+    (step,) = ais_module._step_sizes(model, x, betas, 5, seeded(0))
+    start = ais_module._at(model, x, samples(tempered(exact, betas[1].item()).posterior(x), 2_000))
+    _, probability = ais_module._move(model, x, start, betas[1].item(), step, 5, seeded(1))
+    assert ((probability.mean(0) - ais_module.TARGET).abs() < 0.2).all()
+
+
 def test_step_sizes_are_found_before_the_weighted_chains_and_without_them(monkeypatch):
     """The same step sizes whatever the number of chains, or whether they walk forwards or backwards."""
     _, model, x = problem(3, 2)
