@@ -63,13 +63,8 @@ class ExpMinus1Minus(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
         ctx.save_for_backward(*inputs)
-        ctx.save_for_forward(*inputs)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         (gradient,), (t,) = gradients, ctx.saved_tensors
         return gradient * torch.expm1(t)
-
-    @staticmethod
-    def jvp(ctx: Any, *tangents: Tensor) -> Tensor:
-        return ExpMinus1Minus.backward(ctx, *tangents)  # number by number, forward and backward are the same

@@ -306,7 +306,11 @@ def test_evidence_is_that_of_the_arguments_that_fail():
 
 
 def test_errors_are_cut_and_get_their_clue():
-    mistake = check_kl(lambda m, v: torch.distributions.kl_divergence(Normal(m, v), Normal(0.0, 1.0)).sum(-1)).mistake
+    def scale_is_log_var(mu, log_var):
+        q = Normal(mu, log_var, validate_args=True)  # whatever the default is
+        return torch.distributions.kl_divergence(q, Normal(0.0, 1.0)).sum(-1)
+
+    mistake = check_kl(scale_is_log_var).mistake
     assert len(mistake) < 600 and "It fails where log_var is negative: log_var is taken for a variance" in mistake
 
 

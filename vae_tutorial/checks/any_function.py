@@ -144,11 +144,11 @@ def check_numerics(fn: Callable[..., Tensor], *arguments: Tensor, exact: Callabl
         >>> check.gap, "-inf in float32 and -17.5" in check.mistake
         (inf, True)
     """
+    names = _argument_names(fn, arguments)
     if not arguments:
         raise ValueError(
             "check_numerics needs tensors to call fn with, such as check_numerics(kl, *extreme_encodings())"
         )
-    names = _argument_names(fn, arguments)
     return compare_precisions(fn, exact or fn, _named_batches(names, arguments))
 
 

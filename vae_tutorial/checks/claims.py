@@ -227,7 +227,7 @@ def exceeds(
         ...         routes=("three", "one"), unit="").passed
         True
     """
-    margin = require_number(margin=margin)
+    require_number(margin=margin)
     difference = float(_real(better=better)) - float(_real(worse=worse))
     return Check(claim, routes, difference, margin, unit, relation=">=", dtype=_dtype(better, worse))
 
