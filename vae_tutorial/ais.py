@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vae_tutorial._random import standard_noise, uniform_noise
 from vae_tutorial._restoring import in_evaluation_mode
@@ -80,6 +80,7 @@ def ais(
     """
     require_vae(model)
     require_rows(x=x)
+    _require_dtype_of(model, x)
     require_count(n_samples=n_samples, n_steps=n_steps, n_leapfrog=n_leapfrog)
     with _walking(model):
         x, betas = _differentiable(x), _schedule(n_steps)
@@ -126,6 +127,7 @@ def reverse_ais(
     require_float(z=z)
     require_finite(z=z)
     require_rows(x=x)
+    _require_dtype_of(model, x)
     require_count(n_samples=len(z), n_steps=n_steps, n_leapfrog=n_leapfrog)
     if z.ndim != 3 or z.shape[1:] != (len(x), model.latent_dim):
         raise ValueError(f"z must have shape (K, B, L) = (K, {len(x)}, {model.latent_dim}), got {tuple(z.shape)}")
@@ -149,6 +151,13 @@ def _walking(model: VAE) -> Iterator[None]:
 def _differentiable(value: Tensor) -> Tensor:
     """The same numbers for a function that is differentiated, also where they come from inference mode."""
     return value.clone() if value.is_inference() else value.detach()
+
+
+def _require_dtype_of(model: VAE, x: Tensor) -> None:
+    """The chains walk in the dtype of x, which the decoder's weights must have."""
+    weights = next(model.decoder.parameters(), None) if isinstance(model.decoder, nn.Module) else None
+    if weights is not None and x.dtype != weights.dtype:
+        raise ValueError(f"x must have the dtype of the model, {weights.dtype}, got {x.dtype}: convert it by x.to(…)")
 
 
 def _schedule(n_steps: int) -> Tensor:

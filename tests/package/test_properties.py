@@ -5,11 +5,17 @@ hypothesis makes them, the same ones in every run. The right value is that of fl
 
 import inspect
 import math
+import warnings
 
 import pytest
 import torch
 
 from vae_tutorial import bounds, gaussian
+from vae_tutorial.ais import ais
+from vae_tutorial.checks import agree
+from vae_tutorial.datasets import binarize
+from vae_tutorial.evaluation import bits_per_dim, marginal_log_likelihood
+from vae_tutorial.history import History
 from vae_tutorial.likelihoods import (
     bernoulli,
     categorical,
@@ -21,6 +27,7 @@ from vae_tutorial.likelihoods import (
     sigma_normal,
 )
 from vae_tutorial.models import mlp_vae
+from vae_tutorial.training import evaluate, fit
 
 hypothesis = pytest.importorskip("hypothesis", reason="no hypothesis: properties were NOT tested")
 st = hypothesis.strategies
@@ -279,3 +286,55 @@ def test_bounds_are_finite_or_name_the_argument(function):
                 assert value.shape == (*leading, len(x)) and value.isfinite().all()
 
     of()
+
+
+MODEL = mlp_vae(3, 4, 2, normal(-0.7), seed=0)
+TRAINED_ON = torch.rand(8, 3, generator=torch.Generator().manual_seed(0))
+ROWS = [(2, 3), (1, 3), (4, 2, 3), (3,), (0, 3), (2, 2), ()]
+MEASURING = {
+    "evaluate": (lambda x: evaluate(MODEL, x, seed=0), ("x",)),
+    "marginal_log_likelihood": (
+        lambda x: marginal_log_likelihood(MODEL, x, 4, seed=0, progress=False),
+        ("x",),
+    ),
+    "ais": (lambda x: ais(MODEL, x, 2, n_steps=2, generator=torch.Generator().manual_seed(0)), ("x",)),
+    "fit": (
+        lambda x: fit(mlp_vae(3, 4, 2, normal(-0.7), seed=0), x, epochs=1, seed=0, device="cpu", progress=False),
+        ("x_train", "x"),
+    ),
+    "validation": (
+        lambda x: fit(
+            mlp_vae(3, 4, 2, normal(-0.7), seed=0), TRAINED_ON, x, epochs=1, seed=0, device="cpu", progress=False
+        ),
+        ("x_val", "x"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MEASURING)
+@hypothesis.settings(settings, max_examples=40)
+@hypothesis.given(x=tensors(ROWS))
+def test_measuring_and_training_give_finite_numbers_or_name_the_argument(name, x):
+    function, names = MEASURING[name]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # hints
+        result = call(function, names, [x])
+    if result is not None:
+        numbers = torch.as_tensor(result.elbo if isinstance(result, History) else result)
+        assert numbers.isfinite().all()
+
+
+VALUES = {
+    "binarize": (lambda x: binarize(x, torch.Generator().manual_seed(0)), lambda t: t.sigmoid()),
+    "bits_per_dim": (lambda bound: bits_per_dim(bound, 3), None),
+    "agree": (lambda left: agree("", left, 0.0, tolerance=1.0, routes=("", "")).gap, None),
+}
+
+
+@pytest.mark.parametrize("name", VALUES)
+@hypothesis.settings(settings, max_examples=60)
+@hypothesis.given(data=st.data())
+def test_functions_of_one_tensor_give_numbers_or_name_it(name, data):
+    function, support = VALUES[name]
+    given = data.draw(tensors([(), (3,), (2, 3), (0,)], support))
+    call(function, ("x", "left", "bound", "shape"), [given])

@@ -172,6 +172,8 @@ def agree(
 def _real(**argument: Tensor | float) -> Tensor:
     """The value in float64; a complex one would lose its imaginary part."""
     ((name, value),) = argument.items()
+    if isinstance(value, Tensor) and (value.layout != torch.strided or value.is_meta):
+        raise TypeError(f"{name} must be a dense tensor with values, got {value.layout} on {value.device}")
     tensor = value.detach() if isinstance(value, Tensor) else torch.as_tensor(np.asarray(value))
     if tensor.is_complex():
         raise TypeError(f"{name} must be real, got {tensor.dtype}: compare real and imaginary parts, or .abs()")

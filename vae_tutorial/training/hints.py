@@ -153,6 +153,8 @@ def remedy(error: Exception, x: Tensor, lr: float) -> str:
 
 def looks_like_labels(values: Tensor) -> bool:
     """Whether a set of examples is one column of small whole numbers, more than two of them."""
+    if values.layout != torch.strided or values.is_meta:
+        return False
     column = values.detach().reshape(-1)
     if values.ndim == 0 or column.numel() != len(values) or column.is_complex() or not torch.isfinite(column).all():
         return False
