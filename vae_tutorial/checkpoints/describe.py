@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from vae_tutorial import likelihoods, posteriors, priors
+from vae_tutorial._restoring import in_evaluation_mode
 from vae_tutorial.architectures import conv1d_vae, conv_vae, resnet_vae
 from vae_tutorial.checkpoints.files import CheckpointError
 from vae_tutorial.models import VAE, mlp_vae
@@ -150,11 +151,9 @@ def _class(module: nn.Module | None) -> str:
 def _answers(model: VAE, like: VAE) -> list[bytes | str]:
     """What the networks of a model say of a few points, in evaluation mode, to the last bit."""
     generator = torch.Generator().manual_seed(0)
-    modes = [(module, module.training) for module in model.modules()]
     answers: list[bytes | str] = []
     try:
-        model.eval()
-        with torch.no_grad():
+        with in_evaluation_mode(model), torch.no_grad():
             z = torch.randn(3, like.latent_dim, generator=generator).to(like.a_weight())
             n_dims = like.decode(z).shape[-1] // like.likelihood.n_params
             x = torch.randn(3, n_dims, generator=generator).to(next(like.encoder.parameters()))
@@ -162,7 +161,4 @@ def _answers(model: VAE, like: VAE) -> list[bytes | str]:
                 answers.append(output.cpu().contiguous().view(torch.uint8).numpy().tobytes())
     except (RuntimeError, ValueError) as error:  # such as a dtype for which a layer has no code
         answers.append(str(error))
-    finally:
-        for module, training in modes:
-            module.training = training
     return answers

@@ -13,18 +13,23 @@ from vae_tutorial.checks.answers import Function, Unusable, as_numbers
 from vae_tutorial.models import VAE
 
 
-def n_required(fn: Callable[..., Any]) -> int | None:
-    """How many positional arguments a function must be given; None where it does not tell."""
+def positional(fn: Callable[..., Any]) -> list[inspect.Parameter]:
+    """The positional parameters of a function; none where it does not tell, as some written in C."""
     try:
         parameters = inspect.signature(fn).parameters.values()
     except (TypeError, ValueError):
-        return None
-    return sum(p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
+        return []
+    return [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+
+
+def required(fn: Callable[..., Any]) -> list[str]:
+    """The names of those that it must be given."""
+    return [p.name for p in positional(fn) if p.default is p.empty]
 
 
 def sampler_without_noise(fn: Function) -> Function:
     """``sample(mu, log_var)``, which draws for itself, as ``sample(mu, log_var, eps)``."""
-    if not callable(fn) or n_required(fn) != 2:
+    if not callable(fn) or len(required(fn)) != 2:
         return fn
 
     def draw(mu: Tensor, log_var: Tensor, eps: Tensor) -> Tensor:
@@ -69,7 +74,7 @@ class GivenNoise(TorchFunctionMode):
 
 def loss_of_four(fn: Function) -> Function:
     """``loss(x_hat, x, mu, log_var)`` as a bound of model, x and noise: minus its mean over the draws."""
-    if not callable(fn) or n_required(fn) != 4:
+    if not callable(fn) or len(required(fn)) != 4:
         return fn
 
     @wraps(fn)

@@ -2,7 +2,6 @@
 
 import copy
 import math
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -10,6 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+from vae_tutorial._random import random_state_kept
 
 Function = Callable[..., Tensor]
 Arguments = Mapping[str, Any]  # tensors and modules in the order of the call; gradients are taken where required
@@ -105,9 +106,6 @@ def _require_unchanged(given: Mapping[str, Any], before: Arguments) -> None:
 AT_WORK = "who called goes on with other numbers. Work on a copy, and leave out .data, add_, clamp_ and the like."
 
 
-_one_at_a_time = threading.RLock()
-
-
 @contextmanager
 def quarantine(own: torch.dtype = torch.float64) -> Iterator[None]:
     """The learner's own tensors are in the dtype of the arguments, and the random state is left as it was.
@@ -115,11 +113,11 @@ def quarantine(own: torch.dtype = torch.float64) -> Iterator[None]:
     Both belong to the whole process: of several threads one at a time is inside. Gradients are taken whatever the mode
     outside is.
     """
-    with _one_at_a_time:
+    with random_state_kept():  # which lets one thread in at a time
         dtype = torch.get_default_dtype()
         torch.set_default_dtype(own)
         try:
-            with torch.random.fork_rng(devices=[]), torch.inference_mode(False), torch.enable_grad():
+            with torch.inference_mode(False), torch.enable_grad():
                 yield
         finally:
             torch.set_default_dtype(dtype)
@@ -142,8 +140,17 @@ def gap(came: Answer, expected: Answer, *, relative: bool = False) -> float:
     if came.value.shape != expected.value.shape:
         return math.nan
     pairs = [(came.value, expected.value)] + [(came.gradients[k], expected.gradients[k]) for k in expected.gradients]
-    gaps = [((a - b).abs() / (1 + b.abs() if relative else 1)).max().item() for a, b in pairs]
+    gaps = [(relative_gap(a, b) if relative else (a - b).abs()).max().item() for a, b in pairs]
     return math.inf if gaps[0] == math.inf else max_gap(gaps)  # the gradients of an infinite value are NaN
+
+
+RELATIVE = "of 1 + |exact|"
+"""The unit of `relative_gap`."""
+
+
+def relative_gap(came: Tensor, exact: Tensor) -> Tensor:
+    """Number by number how far the first lies from the second, of 1 + |exact|."""
+    return (came - exact).abs() / (1 + exact.abs())
 
 
 def max_gap(gaps: Sequence[float]) -> float:

@@ -1,6 +1,5 @@
 """Checks that need no exact answer: they compare a function, whatever it computes, with itself."""
 
-import inspect
 import math
 from collections.abc import Callable, Sequence
 
@@ -9,6 +8,7 @@ from torch import Tensor
 
 from vae_tutorial._validation import require_finite, require_float, require_same_shape
 from vae_tutorial.checks import mistakes as known
+from vae_tutorial.checks.adapt import positional, required
 from vae_tutorial.checks.answers import TOLERANCE, Answer, Arguments, Function, evaluate, outside_inference_mode, usable
 from vae_tutorial.checks.arguments import uniform
 from vae_tutorial.checks.claims import Check
@@ -178,15 +178,10 @@ def _argument_names(fn: Callable[..., Tensor], arguments: tuple[Tensor, ...]) ->
     """The names of the positional parameters of ``fn``, as many as there are arguments or, without any, as it needs."""
     if not callable(fn):
         raise TypeError(f"the first argument must be the function to check, got {type(fn).__name__}")
-    try:
-        parameters = list(inspect.signature(fn).parameters.values())
-    except ValueError:  # some functions written in C do not tell
-        parameters = []
-    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     if arguments:
-        names = [p.name for p in positional][: len(arguments)]
+        names = [p.name for p in positional(fn)][: len(arguments)]
         return names + [f"argument {i + 1}" for i in range(len(names), len(arguments))]
-    if needed := [p.name for p in positional if p.default is p.empty]:
+    if needed := required(fn):
         return needed
     raise TypeError("the function does not tell how many arguments it needs: give the tensors to call it with")
 

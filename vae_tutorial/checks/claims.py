@@ -7,7 +7,9 @@ which shows itself in a notebook and in a terminal; the book collects every one 
 import html
 import json
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -189,11 +191,11 @@ def _standard_error(stderr: Tensor | float, *, like: Tensor) -> Tensor:
     return errors
 
 
-def told_apart(*values: float) -> list[str]:
+def told_apart(*values: Any, show: Callable[[Any, int], str] = "{:.{}g}".format) -> list[str]:
     """The numbers, with as few digits as it takes to see that they differ, and at least four."""
     shown: list[str] = []
     for digits in range(4, 18):
-        shown = [f"{value:.{digits}g}" for value in values]
+        shown = [show(value, digits) for value in values]
         if len(set(shown)) > 1:
             break
     return shown

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from vae_tutorial.checks.answers import Answer, Arguments, Function, evaluate, same
+from vae_tutorial.checks.naming import signed
 
 # clue(fn, fixtures, answers) tells what the answers show beyond the catalogue; no answers: the function raised.
 Clue = Callable[[Function, Sequence[Arguments], Sequence[Answer]], str]
@@ -54,17 +55,22 @@ def infinite(fn: Function, fixtures: Sequence[Arguments], came: Sequence[Answer]
     """The clue that an infinite number came: all right answers are finite."""
     if not any(answer.value.isinf().any() for answer in came):
         return ""
-    return (
-        "It returned an infinite number: an exponential overflows, or the logarithm of a number that rounded to 0 is "
-        "taken; logsigmoid, softplus, logsumexp and expm1 do neither."
-    )
+    return f"It returned an infinite number: {OVERFLOW}."
+
+
+OVERFLOW = (
+    "an exponential overflows, or the logarithm of a number that rounded to 0 is taken; "
+    "logsigmoid, softplus, logsumexp and expm1 do neither"
+)
 
 
 def unused_noise(fn: Function, fixtures: Sequence[Arguments], came: Sequence[Answer]) -> str:
     """The clue that a sampler takes no notice of the noise it is given, ``eps``."""
 
     def called(eps: Tensor) -> Answer:
-        torch.manual_seed(0)  # so numbers of its own repeat; the caller's random state is out of reach here
+        torch.default_generator.manual_seed(
+            0
+        )  # so numbers of its own repeat; the caller's random state is out of reach here
         return evaluate(fn, {**fixtures[0], "eps": eps})
 
     one, other = called(fixtures[0]["eps"]), called(1 - fixtures[0]["eps"])
@@ -86,9 +92,7 @@ def clamped(exact: Function, knobs: Mapping[str, tuple[Knob, float]]) -> Clue:
     def clue(fn: Function, fixtures: Sequence[Arguments], came: Sequence[Answer]) -> str:
         found = []
         for name, (knob, far) in knobs.items():
-            ends = [_clamp(lambda t, knob=knob: evaluate(fn, knob(t)).value,  # type: ignore[misc]
-                           lambda t, knob=knob: evaluate(exact, knob(t)).value, sign * far)  # type: ignore[misc]
-                    for sign in (-1, 1)]  # fmt: skip
+            ends = [_clamp(_turned(fn, knob), _turned(exact, knob), sign * far) for sign in (-1, 1)]
             where = [
                 f"{word} {_short(end)}" for word, end in zip(("below", "above"), ends, strict=True) if end is not None
             ]
@@ -97,6 +101,10 @@ def clamped(exact: Function, knobs: Mapping[str, tuple[Knob, float]]) -> Clue:
         return f"Inside it {' and '.join(found)}." if found else ""
 
     return clue
+
+
+def _turned(fn: Function, knob: Knob) -> Callable[[float], Tensor]:
+    return lambda t: evaluate(fn, knob(t)).value
 
 
 def _clamp(fn: Callable[[float], Tensor], exact: Callable[[float], Tensor], far: float) -> float | None:
@@ -234,4 +242,4 @@ def _per_dimension(fn: Function, mu: Tensor, log_var: Tensor) -> Tensor:
 
 
 def _short(number: float) -> str:
-    return f"{round(number, 4) + 0.0:g}".replace("-", "−")
+    return signed(round(number, 4))

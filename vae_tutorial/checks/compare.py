@@ -153,7 +153,7 @@ def reseeded(fn: Function) -> Function:
     """The function, all generators that it may draw from set before each call."""
 
     def called(*arguments: Any) -> Any:
-        torch.manual_seed(0)
+        torch.default_generator.manual_seed(0)  # torch.manual_seed would seed the GPUs, too
         numpy_state, python_state = np.random.get_state(), random.getstate()
         np.random.seed(0)
         random.seed(0)

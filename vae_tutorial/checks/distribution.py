@@ -7,7 +7,15 @@ import torch
 from torch import Tensor
 
 from vae_tutorial._validation import require_finite, require_float
-from vae_tutorial.checks.answers import TOLERANCE, max_gap, outside_inference_mode, quarantine, usable
+from vae_tutorial.checks.answers import (
+    RELATIVE,
+    TOLERANCE,
+    max_gap,
+    outside_inference_mode,
+    quarantine,
+    relative_gap,
+    usable,
+)
 from vae_tutorial.checks.claims import Check, told_apart
 from vae_tutorial.checks.compare import short
 from vae_tutorial.checks.exact import values
@@ -123,7 +131,7 @@ def _further(check: Check, likelihood: Likelihood, parameters: Tensor) -> Check:
     gap = _gradient_gap(likelihood, x, parameters)
     if not gap <= TOLERANCE:
         mistake = "log_prob sums to one, but its gradient with respect to params is not that of its values."
-        return replace(check, gap=gap, unit="of 1 + |exact|", mistake=mistake)
+        return replace(check, gap=gap, unit=RELATIVE, mistake=mistake)
     return check
 
 
@@ -136,7 +144,7 @@ def _gradient_gap(likelihood: Likelihood, x: Tensor, parameters: Tensor) -> floa
     shifts = step * torch.eye(params.shape[1])[:, None]  # one number of every example at a time
     up, down = (torch.stack([likelihood.log_prob(x, parameters + sign * s) for s in shifts]) for sign in (1, -1))
     exact = ((up - down) / (2 * step)).T
-    return ((came - exact).abs() / (1 + exact.abs())).max().item()
+    return relative_gap(came, exact).max().item()
 
 
 def _mass_mean_samples(likelihood: Likelihood, params: Tensor, points: Tensor, cell: float) -> Tensor:

@@ -160,14 +160,19 @@ def linear_gaussian(n_examples: int, x_dim: int, latent_dim: int, eps: Tensor | 
         values(2 * latent_dim, *axes, low=-0.5, high=0.4, seed=seed) for axes, seed in (([x_dim], 11), ([], 12))
     )
     encoder.load_state_dict({"weight": weight, "bias": bias})
-    axes = math.sqrt(latent_dim) * torch.eye(latent_dim, dtype=torch.float64)
     if eps is None:
-        eps = torch.cat([axes, -axes])[:, None].expand(-1, n_examples, -1).contiguous()  # (2L, B, L)
+        eps = sigma_points(latent_dim)[:, None].expand(-1, n_examples, -1).contiguous()  # (2L, B, L)
     return {
         "model": VAE(encoder, decoder, latent_dim, normal(math.log(NOISE_VAR))),
         "x": values(n_examples, x_dim, low=-1.5, high=2.0, seed=13),
         "eps": eps,
     }
+
+
+def sigma_points(latent_dim: int) -> Tensor:
+    """The points ±√L e_l, shape (2L, L), whose average is exact for every quadratic."""
+    axes = math.sqrt(latent_dim) * torch.eye(latent_dim, dtype=torch.float64)
+    return torch.cat([axes, -axes])
 
 
 @torch.no_grad()

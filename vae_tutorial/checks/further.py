@@ -8,18 +8,18 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from vae_tutorial.checks.answers import (
+    RELATIVE,
     TOLERANCE,
     Answer,
     Arguments,
     Function,
     evaluate,
     gap,
+    relative_gap,
 )
 from vae_tutorial.checks.claims import told_apart
 from vae_tutorial.checks.clues import Clue, said
 from vae_tutorial.checks.naming import name_gradient, row_of, wrong_shape
-
-UNIT = "of 1 + |exact|"
 
 
 class Failure(NamedTuple):
@@ -53,7 +53,9 @@ class At:
         distance = gap(came, expected, relative=True)
         if distance <= TOLERANCE:
             return None
-        return Failure(distance, UNIT, self._mistake(said(clue, fn, [arguments], [came]), arguments, came, expected))
+        return Failure(
+            distance, RELATIVE, self._mistake(said(clue, fn, [arguments], [came]), arguments, came, expected)
+        )
 
     def _mistake(self, clue: str, arguments: Arguments, came: Answer, expected: Answer) -> str:
         a, b = came.value, expected.value
@@ -61,7 +63,7 @@ class At:
             return f"{self.place}, it {wrong_shape(a, b)}"
         if clue:
             return clue
-        off = ((a - b).abs() / (1 + b.abs())).nan_to_num(nan=math.inf)
+        off = relative_gap(a, b).nan_to_num(nan=math.inf)
         if off.max() <= TOLERANCE:
             return f"{self.place}: {name_gradient([came], [expected])}"
         worst = int(off.argmax())

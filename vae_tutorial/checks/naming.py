@@ -17,6 +17,7 @@ from vae_tutorial.checks.answers import (
     same_answer,
     same_value,
 )
+from vae_tutorial.checks.claims import told_apart
 
 Terms = Mapping[str, tuple[float, Function]]
 """Where the exact answer is a weighted sum: for each term the weight it should have, and the function that gives it."""
@@ -100,7 +101,7 @@ def name_gradient(came: Sequence[Answer], expected: Sequence[Answer]) -> str:
     ]
     name, a, b = max(pairs, key=lambda pair: (pair[1] - pair[2]).abs().nan_to_num(nan=math.inf).max().item())
     worst = (a - b).abs().nan_to_num(nan=math.inf).argmax()
-    shown, right = _told_apart(a.flatten()[worst : worst + 1], b.flatten()[worst : worst + 1])
+    shown, right = told_apart(*(t.flatten()[worst : worst + 1] for t in (a, b)), show=numbers)
     return (
         f"Its values are right, its gradient is not, and no known mistake matches: with respect to {name} an entry is "
         f"{shown}, where {right} is expected."
@@ -138,10 +139,10 @@ def evidence(came: Sequence[Answer], expected: Sequence[Answer], fixtures: Seque
     """What came and what was expected, for the arguments where they differ first beyond the tolerance."""
     different = [not same_value(a, b) for a, b in zip(came, expected, strict=True)]
     i = different.index(True) if any(different) else 0
-    a, b = (_from_first_difference(answers[i].value, expected[i].value, came[i].value) for answers in (came, expected))
-    row = _first_difference(came[i].value, expected[i].value)
-    shown, right = _told_apart(a, b)
-    begin = f"arguments that begin {row_of(fixtures[i], 0)}" if row == 0 else row_of(fixtures[i], row)
+    a, b = came[i].value, expected[i].value
+    row = _first_difference(a, b)
+    shown, right = told_apart(*((t[row : row + 1] if row else t) for t in (a, b)), show=numbers)
+    begin = row_of(fixtures[i], row) if row else f"arguments that begin {row_of(fixtures[i], 0)}"
     return f"For {begin} it gave {shown}, where {right} is expected."
 
 
@@ -154,11 +155,6 @@ def _first_difference(a: Tensor, b: Tensor) -> int:
     return 0 if first < 4 else first  # the first four are shown anyway
 
 
-def _from_first_difference(values: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    first = _first_difference(a, b)
-    return values if first == 0 else values[first : first + 1]
-
-
 def shapes(arguments: Arguments) -> str:
     found = {name: tuple(value.shape) for name, value in arguments.items() if isinstance(value, Tensor)}
     return ", ".join(f"{name} {shape}" for name, shape in found.items())
@@ -166,24 +162,13 @@ def shapes(arguments: Arguments) -> str:
 
 def row_of(arguments: Arguments, row: int) -> str:
     """One example of the arguments."""
-    tensors = {name: value for name, value in arguments.items() if isinstance(value, Tensor)}
-    return ", ".join(
-        f"{name} = {numbers(value.flatten(0, -2)[min(row, value.flatten(0, -2).shape[0] - 1)])}"
-        for name, value in tensors.items()
-    )
+    tensors = {name: value.flatten(0, -2) for name, value in arguments.items() if isinstance(value, Tensor)}
+    return ", ".join(f"{name} = {numbers(rows[min(row, len(rows) - 1)])}" for name, rows in tensors.items())
 
 
 def numbers(values: Tensor, digits: int = 4) -> str:
     shown = ", ".join(f"{value:.{digits}f}" for value in values.flatten()[:4].tolist())
     return f"[{shown}{', …' if values.numel() > 4 else ''}]"
-
-
-def _told_apart(a: Tensor, b: Tensor) -> list[str]:
-    """Both, with as many decimals as it takes to see that they differ."""
-    for digits in range(4, 16):
-        if numbers(a, digits) != numbers(b, digits):
-            break
-    return [numbers(a, digits), numbers(b, digits)]
 
 
 def signed(weight: float) -> str:

@@ -7,11 +7,12 @@ import torch
 from numpy.polynomial.hermite_e import hermegauss
 from torch import Tensor, nn
 
-from vae_tutorial.checks.answers import TOLERANCE, Function, as_numbers
+from vae_tutorial.checks.answers import RELATIVE, TOLERANCE, Function, as_numbers, relative_gap
 from vae_tutorial.checks.claims import told_apart
 from vae_tutorial.checks.clues import Clue
-from vae_tutorial.checks.exact import fixed_layer, values
-from vae_tutorial.checks.further import UNIT, Failure
+from vae_tutorial.checks.exact import fixed_layer, sigma_points, values
+from vae_tutorial.checks.further import Failure
+from vae_tutorial.checks.naming import wrong_shape
 from vae_tutorial.likelihoods import bernoulli
 from vae_tutorial.models import VAE
 from vae_tutorial.reference import kl_quadrature
@@ -36,25 +37,23 @@ class OwnNoise:
             for i in range(n_examples):
                 alone = called(self.x[i : i + 1], self.eps[k : k + 1, i : i + 1])
                 if alone.shape != (1,):
-                    said = (
-                        f"For one example and one draw it returned shape {tuple(alone.shape)}, where (1,) is expected."
-                    )
-                    return Failure(math.nan, UNIT, said)
+                    said = f"For one example and one draw it {wrong_shape(alone, singles[0, :1])}"
+                    return Failure(math.nan, RELATIVE, said)
                 singles[k, i] = alone
         together = called(self.x, self.eps)
         if together.shape != (n_examples,):
-            said = f"it returned shape {tuple(together.shape)}, where {(n_examples,)} is expected."
-            return Failure(math.nan, UNIT, f"For {n_samples} draws of {n_examples} examples {said}")
+            said = f"For {n_samples} draws of {n_examples} examples it {wrong_shape(together, singles[0])}"
+            return Failure(math.nan, RELATIVE, said)
         if _distance(called(self.x, -0.5 - self.eps), together) <= TOLERANCE:
             said = "It does not use the noise it is given: with other noise it returns the same numbers."
-            return Failure(math.nan, UNIT, said)
+            return Failure(math.nan, RELATIVE, said)
         off = _distance(together, singles.mean(0))
         if off > TOLERANCE:
-            return Failure(off, UNIT, self._mistake(together, called))
+            return Failure(off, RELATIVE, self._mistake(together, called))
         first = called(self.x, self.eps[:1])
         if first.shape != (n_examples,) or _distance(first, singles[0]) > TOLERANCE:
             said = "Given one draw of several examples it goes wrong: an axis of length 1 is dropped, as by squeeze()."
-            return Failure(math.nan, UNIT, said)
+            return Failure(math.nan, RELATIVE, said)
         return None
 
     def _mistake(self, together: Tensor, called: Function) -> str:
@@ -78,15 +77,14 @@ class Nodes:
         nodes, weights = (torch.from_numpy(part) for part in hermegauss(80))
         each = as_numbers(fn(model, x.repeat(len(nodes), 1), nodes[None, :, None].clone())).detach().double()
         if each.shape != nodes.shape:
-            said = f"{self.place}, it returned shape {tuple(each.shape)}, where {tuple(nodes.shape)} is expected."
-            return Failure(math.nan, UNIT, said)
+            return Failure(math.nan, RELATIVE, f"{self.place}, it {wrong_shape(each, nodes)}")
         mean, exact = (weights / weights.sum()) @ each, _bound(model, x)
         off = _distance(mean, exact)
         if off <= TOLERANCE:
             return None
         one, other = told_apart(mean.item(), exact.item())
         said = f"It is right for a linear decoder. {self.place}, its mean over the noise is {one}, the bound {other}."
-        return Failure(off, UNIT, said)
+        return Failure(off, RELATIVE, said)
 
 
 def nonlinear() -> VAE:
@@ -114,8 +112,7 @@ def _bound(model: VAE, x: Tensor) -> Tensor:
 
 def rotated(n_examples: int, latent_dim: int, generator: torch.Generator) -> Tensor:
     """Noise whose average is exact for every quadratic, ±√L along axes that are turned for each example anew."""
-    axes = math.sqrt(latent_dim) * torch.eye(latent_dim, dtype=torch.float64)
-    points = torch.cat([axes, -axes])
+    points = sigma_points(latent_dim)
     turned = []
     for _ in range(n_examples):
         turn, _ = torch.linalg.qr(torch.randn(latent_dim, latent_dim, generator=generator, dtype=torch.float64))
@@ -129,4 +126,4 @@ def own_noise(model: VAE, n_examples: int, x_dim: int, generator: torch.Generato
 
 
 def _distance(a: Tensor, b: Tensor) -> float:
-    return ((a - b).abs() / (1 + b.abs())).nan_to_num(nan=math.inf).max().item()
+    return relative_gap(a, b).nan_to_num(nan=math.inf).max().item()

@@ -7,8 +7,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from vae_tutorial.checks.answers import Answer, Unusable, evaluate, max_gap, quarantine
+from vae_tutorial.checks.answers import RELATIVE, Answer, Unusable, evaluate, max_gap, quarantine, relative_gap
 from vae_tutorial.checks.claims import Check
+from vae_tutorial.checks.clues import OVERFLOW
 from vae_tutorial.checks.compare import short, titled
 
 TOLERANCE = 1e-5  # of 1 + |exact|: a hundred roundings of float32
@@ -21,7 +22,7 @@ def compare_precisions(fn: Callable[..., Tensor], exact: Callable[..., Tensor], 
         ("your function in float32", "the same in float64" if exact is fn else "the exact one in float64"),
         gap=math.nan,
         bound=TOLERANCE,
-        unit="of 1 + |exact|",
+        unit=RELATIVE,
         dtype="float32",
     )
     gaps, problems = [], []
@@ -69,7 +70,7 @@ def _gap(parts: Mapping[str, tuple[Tensor, Tensor]]) -> float:
 
 
 def _distance(a: Tensor, b: Tensor) -> float:
-    return ((a.double() - b).abs() / (1 + b.abs())).max().item()
+    return relative_gap(a.double(), b).max().item()
 
 
 def _name(parts: Mapping[str, tuple[Tensor, Tensor]]) -> str:
@@ -89,10 +90,6 @@ def _numbers(tensor: Tensor) -> str:
 
 
 VALUE = "its value"
-OVERFLOW = (
-    "an exponential overflows, or the logarithm of a number that rounded to 0 is taken; "
-    "logsigmoid, softplus, logsumexp and expm1 do neither"
-)
 ZERO_TIMES_INFINITY = (
     "0 times infinity on the way back; where torch.where picks a branch, clamp the argument of the other one"
 )
