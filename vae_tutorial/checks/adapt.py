@@ -34,8 +34,8 @@ def sampler_without_noise(fn: Function) -> Function:
 
     def draw(mu: Tensor, log_var: Tensor, eps: Tensor) -> Tensor:
         with GivenNoise(eps) as noise:
-            z = fn(mu, log_var)
-        if not noise.used:
+            z: Any = fn(mu, log_var)
+        if not noise.used and z is not ...:
             raise Unusable(
                 "drew no Gaussian noise of the shape of mu by torch.randn, torch.randn_like, torch.normal or rsample: "
                 "z is to be μ + σε. To have it checked with other noise, take eps as a third argument."

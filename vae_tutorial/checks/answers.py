@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from vae_tutorial._random import random_state_kept
+from vae_tutorial.checks.claims import UNWRITTEN
 
 Function = Callable[..., Tensor]
 Arguments = Mapping[str, Any]  # tensors and modules in the order of the call; gradients are taken where required
@@ -31,11 +32,19 @@ class Unusable(Exception):
     """The function did something after which there are no numbers to compare; the message goes on after "it"."""
 
 
+class Unwritten(Exception):
+    """The function is a stub: it returns ``...``. The message is that of its check."""
+
+    def __init__(self) -> None:
+        super().__init__(UNWRITTEN)
+
+
 def evaluate(fn: Function, arguments: Arguments) -> Answer:
     """Call ``fn`` with copies of the arguments: it cannot change them, nor leave gradients in them.
 
     Raises:
         Unusable: it did not give a tensor of numbers, or has changed its arguments.
+        Unwritten: it is a stub.
     """
     given = copy.deepcopy(dict(arguments))
     leaves: dict[str, Tensor] = {}
@@ -74,6 +83,8 @@ def _call(fn: Function, given: dict[str, Any]) -> Any:
 
 def as_numbers(value: Any) -> Tensor:
     """What a function returned as a tensor of numbers, a NumPy array included."""
+    if value is ...:
+        raise Unwritten
     if isinstance(value, (np.ndarray, np.floating)):
         value = torch.as_tensor(value)
     if not isinstance(value, Tensor):

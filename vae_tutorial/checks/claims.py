@@ -9,6 +9,7 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from types import EllipsisType
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,8 @@ from torch import Tensor
 
 from vae_tutorial._printing import printable
 from vae_tutorial._validation import require_number
+
+UNWRITTEN = "Yours to write: put your code in place of the dots, and run the cell again."
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,11 @@ class Check:
         return self.passed
 
     @property
+    def unwritten(self) -> bool:
+        """Whether the learner's part is still the three dots of a stub: nothing was judged, and nothing has passed."""
+        return self.mistake == UNWRITTEN
+
+    @property
     def measured(self) -> str:
         """The measured number as it is shown; "–" where there was none to measure."""
         if math.isnan(self.gap):
@@ -80,6 +88,8 @@ class Check:
         return f"{kind} {self.measured} {relation} {self.bound:g} {self.unit}".rstrip()
 
     def __repr__(self) -> str:
+        if self.unwritten:
+            return printable(f"YOURS {self.claim}\n      {self.mistake}")
         lines = [
             f"{'PASS' if self.passed else 'FAIL'}  {self.claim}",
             f"{self.routes[0]} against {self.routes[1]}: {self.measurement}",
@@ -87,6 +97,12 @@ class Check:
         return printable("\n      ".join(lines + ([self.mistake] if self.mistake else [])))
 
     def _repr_html_(self) -> str:
+        if self.unwritten:
+            return (
+                '<div class="check check-yours"><div><span class="check-verdict">○ yours</span> '
+                f'<span class="check-claim">{html.escape(self.claim)}</span></div>'
+                f'<div class="check-measurement">{html.escape(self.mistake)}</div></div>'
+            )
         # The data attribute is what the book's page of evidence reads.
         verdict = "pass" if self.passed else "fail"
         data = html.escape(json.dumps(self._as_json()))
@@ -106,8 +122,8 @@ class Check:
 
 def agree(
     claim: str,
-    left: Tensor | float,
-    right: Tensor | float,
+    left: Tensor | float | EllipsisType,
+    right: Tensor | float | EllipsisType,
     *,
     tolerance: float,
     routes: tuple[str, str],
@@ -119,7 +135,7 @@ def agree(
 
     Args:
         claim: what is asserted, in one line.
-        left, right: the two values, numbers or tensors of one shape.
+        left, right: the two values, numbers or tensors of one shape; or the ``...`` of a stub, still to be written.
         tolerance: the largest gap allowed, in ``unit``; relative to ``right`` where ``relative`` is set; in standard
             errors where ``stderr`` is given.
         routes: how ``left`` and ``right`` were computed, in words.
@@ -150,6 +166,8 @@ def agree(
         raise ValueError("a gap is counted either relative to the value or in standard errors, not both")
     if not 0 <= require_number(tolerance=tolerance):
         raise ValueError(f"tolerance must be at least 0, got {tolerance!r}")
+    if left is ... or right is ...:
+        return Check(claim, routes, math.nan, tolerance, unit, mistake=UNWRITTEN)
     dtype = _dtype(left, right)
     left, right = _real(left=left), _real(right=right)
     if left.shape != right.shape:
@@ -203,8 +221,8 @@ def told_apart(*values: Any, show: Callable[[Any, int], str] = "{:.{}g}".format)
 
 def exceeds(
     claim: str,
-    better: float,
-    worse: float,
+    better: float | EllipsisType,
+    worse: float | EllipsisType,
     *,
     margin: float,
     routes: tuple[str, str],
@@ -214,7 +232,7 @@ def exceeds(
 
     Args:
         claim: what is asserted, in one line.
-        better, worse: the two values.
+        better, worse: the two values; or the ``...`` of a stub.
         margin: the least that ``better - worse`` must reach, in ``unit``.
         routes: how ``better`` and ``worse`` were computed, in words.
         unit: the unit of the values.
@@ -232,6 +250,8 @@ def exceeds(
         True
     """
     require_number(margin=margin)
+    if better is ... or worse is ...:
+        return Check(claim, routes, math.nan, margin, unit, relation=">=", mistake=UNWRITTEN)
     difference = float(_real(better=better)) - float(_real(worse=worse))
     return Check(claim, routes, difference, margin, unit, relation=">=", dtype=_dtype(better, worse))
 

@@ -21,6 +21,7 @@ from vae_tutorial.checks.answers import (
     Arguments,
     Function,
     Unusable,
+    Unwritten,
     as_numbers,
     evaluate,
     evaluate_any,
@@ -71,6 +72,8 @@ def compare(
         for arguments in [*fixtures, fixtures[0]]:
             try:
                 came.append(evaluate(fn, arguments))
+            except Unwritten as error:
+                return replace(check, mistake=str(error))
             except Unusable as error:
                 parts = _one_of_several(fn, exact, fixtures, mistakes, terms, clue)
                 return replace(check, mistake=f"Called with {shapes(arguments)}, it {error}{parts}")
