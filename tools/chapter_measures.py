@@ -2,7 +2,7 @@
 
     .venv/bin/python tools/chapter_measures.py                     all chapters
     .venv/bin/python tools/chapter_measures.py book/elbo.ipynb     some of them
-    .venv/bin/python tools/chapter_measures.py --pages             and how they look: heights in the built book (Chromium)
+    .venv/bin/python tools/chapter_measures.py --pages             and how high they are in the built book (Chromium)
 
 The limits are those of ``tests/book/test_chapter_measures.py``. A word is what stands between blanks outside displayed
 formulas; a formula in the line is one word; solutions are not counted, since they are folded.
@@ -88,7 +88,8 @@ def table(rows: dict[str, Measures]) -> str:
     for name, m in rows.items():
         code = m.visible or [0]
         lines.append(
-            f"{name:32}{m.core:7}{m.depth if m.in_depth else '-':>7}{'-' if m.first_figure is None else m.first_figure:>8}"
+            f"{name:32}{m.core:7}{m.depth if m.in_depth else '-':>7}"
+            f"{'-' if m.first_figure is None else m.first_figure:>8}"
             f"{sum(code):13}{statistics.median(code):8g}{max(code):9}{f'{m.stubs}/{m.sections}':>7}"
             f"{'' if m.remember else '  no card'}"
         )

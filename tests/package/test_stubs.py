@@ -1,4 +1,4 @@
-"""A stub, a function that returns the three dots, is neither right nor wrong: its check says that it is to be written."""
+"""A stub returns the three dots: it is neither right nor wrong, and its check says that it is to be written."""
 
 import math
 

@@ -7,7 +7,16 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from vae_tutorial.checks.answers import RELATIVE, Answer, Unusable, Unwritten, evaluate, max_gap, quarantine, relative_gap
+from vae_tutorial.checks.answers import (
+    RELATIVE,
+    Answer,
+    Unusable,
+    Unwritten,
+    evaluate,
+    max_gap,
+    quarantine,
+    relative_gap,
+)
 from vae_tutorial.checks.claims import Check
 from vae_tutorial.checks.clues import OVERFLOW
 from vae_tutorial.checks.compare import short, titled
