@@ -1,4 +1,4 @@
-"""What a reader meets in each chapter: words before and after "In depth", visible code, stubs, the first figure.
+"""What a reader meets in each chapter: words of the core and in depth, visible code, stubs, the first figure.
 
     .venv/bin/python tools/chapter_measures.py                     all chapters
     .venv/bin/python tools/chapter_measures.py book/elbo.ipynb     some of them
@@ -12,11 +12,17 @@ import argparse
 import json
 import re
 import statistics
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+from chromium import chromium
+from playwright.sync_api import sync_playwright
 
 ROOT = Path(__file__).parents[1]
-IN_DEPTH = re.compile(r"^## In depth\s*$", re.M)
+IN_DEPTH = "In depth"
+CLOSING = {"Remember", "Next"}  # of the chapter, after what is in depth
+BARE = {"Exercises", "Pitfalls"} | CLOSING  # sections that teach nothing new
 SOLUTION = re.compile(r"^(`{3,}|:{3,})\{solution\}.*?^\1\s*$", re.M | re.S)
 GATE = re.compile(r"^(?:`{3,}|:{3,})\{solution-(start|end)\}", re.M)
 NOT_WORDS = (
@@ -32,11 +38,11 @@ FOLDED = {"hide-input", "remove-input", "remove-cell"}
 class Measures(NamedTuple):
     """Of one chapter."""
 
-    core: int  # words before "In depth"
-    depth: int  # words after it
+    core: int  # words outside of "In depth"
+    depth: int  # words in it
     visible: list[int]  # lines of each code cell that the page shows, solutions apart
     stubs: int  # cells for the reader to fill
-    sections: int  # of the core, those that teach
+    sections: int  # that teach, in the core
     first_figure: int | None  # words before it
     in_depth: bool
     remember: bool
@@ -55,7 +61,7 @@ def measures(path: Path) -> Measures:
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
     read = {"core": 0, "depth": 0}
     part, in_solution, figure = "core", False, None
-    visible, stubs, headings, remember = [], 0, [], False
+    visible, stubs, sections, depth, remember = [], 0, 0, False, False
     for cell in cells:
         text, tags = "".join(cell["source"]), set(cell["metadata"].get("tags", []))
         if cell["cell_type"] == "code":
@@ -67,19 +73,19 @@ def measures(path: Path) -> Measures:
             continue
         if gates := GATE.findall(text):
             in_solution = gates[-1] == "start"
+        if gates or in_solution:
             continue
-        before, *after = IN_DEPTH.split(text, maxsplit=1) if part == "core" else ("", text)
-        read["core"] += words(before)
-        if figure is None and re.search(r"\{(figure|image|explorer)\}", text):
-            figure = sum(read.values())
-        headings += re.findall(r"^## (.*)$", before, re.M)
-        if after:
-            part = "depth"
-            read["depth"] += words(after[0])
+        for section in re.split(r"^(?=## )", text, flags=re.M):
+            if title := re.match(r"## (.*)", section):
+                part = "depth" if title[1].strip() == IN_DEPTH else part
+                part = "core" if title[1].strip() in CLOSING else part
+                depth |= part == "depth"
+                sections += part == "core" and title[1].strip() not in BARE
+            read[part] += words(section)
+            if figure is None and re.search(r"\{(figure|image|explorer)\}", section):
+                figure = sum(read.values())
         remember |= ":class: remember" in text
-    bare = {"Exercises", "Pitfalls", "Next", "Remember"}
-    sections = sum(heading.strip() not in bare for heading in headings)
-    return Measures(read["core"], read["depth"], visible, stubs, sections, figure, part == "depth", remember)
+    return Measures(read["core"], read["depth"], visible, stubs, sections, figure, depth, remember)
 
 
 def table(rows: dict[str, Measures]) -> str:
@@ -96,11 +102,54 @@ def table(rows: dict[str, Measures]) -> str:
     return "\n".join(lines)
 
 
+# How the pages look
+
+WINDOW = {"width": 1280, "height": 900}
+HEIGHTS = """() => {
+    const shown = [...document.querySelectorAll('.bd-article .cell_input')].filter(code => !code.closest('details:not([open])'));
+    const article = document.querySelector('.bd-article').getBoundingClientRect();
+    const figure = document.querySelector('.bd-article :is(figure, .explorer)');
+    return {
+        article: article.height,
+        code: shown.reduce((sum, code) => sum + code.getBoundingClientRect().height, 0),
+        figure: figure ? figure.getBoundingClientRect().top - article.top : null,
+    };
+}"""
+
+
+def heights(names: Iterable[str]) -> Iterator[tuple[str, dict[str, float]]]:
+    """In pixels, of pages of the built book: the article, its visible code, and where the first figure begins."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium())
+        for name in names:
+            tab = browser.new_page(viewport=WINDOW)
+            tab.goto((ROOT / "_build/html/book" / f"{name}.html").as_uri())
+            tab.add_style_tag(content=".bd-article section > * { content-visibility: visible !important }")
+            yield name, tab.evaluate(HEIGHTS)
+            tab.close()
+        browser.close()
+
+
+def page_table(rows: Iterable[tuple[str, dict[str, float]]]) -> str:
+    lines = [f"{'':32}{'screens':>9}{'first figure':>14}{'code':>7}"]
+    for name, page in rows:
+        figure = "-" if page["figure"] is None else f"{page['figure'] / WINDOW['height']:.1f}"
+        lines.append(
+            f"{name:32}{page['article'] / WINDOW['height']:9.1f}{figure:>14}{page['code'] / page['article']:7.0%}"
+        )
+    return "\n".join(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("notebooks", nargs="*", type=Path)
-    chosen: Any = parser.parse_args().notebooks or sorted(ROOT.glob("book/*.ipynb"))
-    print(table({path.stem: measures(path) for path in chosen}))
+    parser.add_argument("--pages", action="store_true")
+    arguments = parser.parse_args()
+    chosen = arguments.notebooks or sorted(ROOT.glob("book/*.ipynb"))
+    if arguments.pages:
+        print(page_table(heights(path.stem for path in chosen)))
+    else:
+        print(table({path.stem: measures(path) for path in chosen}))
 
 
 if __name__ == "__main__":

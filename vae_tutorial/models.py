@@ -166,6 +166,24 @@ class VAE(nn.Module):
             z = self.prior.sample((int(n), self.latent_dim), like=self.a_weight(), generator=generator)
             return self.likelihood.sample(self.decode(z), generator=generator)
 
+    def reconstruct(self, x: Tensor) -> Tensor:
+        r"""What the model expects of x once it has encoded it: the mean of :math:`p_\theta(x \mid z)` at the mean of
+        :math:`q_\phi(z \mid x)`.
+
+        It is one decoded mean, no draw of x, and measured in evaluation mode, as `sample` is.
+
+        Args:
+            x: observations, shape (B, D).
+
+        Returns:
+            Means of x, shape (B, D), without gradient.
+
+        Raises:
+            TypeError, ValueError: as `encode` does.
+        """
+        with in_evaluation_mode(self), torch.no_grad():
+            return self.likelihood.mean(self.decode(self.posterior.mean(self.encode(x))))
+
     def a_weight(self) -> Tensor:
         """One of the weights, which tells dtype and device; those of the decoder come first."""
         weights = (*self.decoder.parameters(), *self.parameters())

@@ -82,6 +82,25 @@ def test_sample_repeats_with_the_seed_and_needs_no_gradient():
     assert draws[0].shape == (K, D) and draws[0].dtype == torch.float64 and not draws[0].requires_grad
 
 
+def test_a_reconstruction_is_the_mean_at_the_mean_and_needs_no_gradient():
+    """Of the linear model, W μ(x) + b: no network is called, and no noise is drawn."""
+    model, before = linear_vae(), torch.get_rng_state()
+    mu = X @ model.encoder.weight[:L].T + model.encoder.bias[:L]
+    expected = mu @ model.decoder.weight.T + model.decoder.bias
+    given = model.reconstruct(X)
+    torch.testing.assert_close(given, expected, rtol=0, atol=1e-14)
+    assert given.shape == X.shape and not given.requires_grad
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_reconstruction_is_measured_in_evaluation_mode():
+    model = mlp_vae(D, 7, L, bernoulli, seed=0).double()
+    model.encoder.append(nn.Dropout(0.5))
+    model.train()
+    assert torch.equal(model.reconstruct(X), model.reconstruct(X))
+    assert model.training
+
+
 def test_a_vae_that_is_called_says_what_to_call():
     with pytest.raises(TypeError, match=r"^a VAE is not called: model.encode\(x\) gives .*bounds.elbo\(model, x\)"):
         linear_vae()(X)

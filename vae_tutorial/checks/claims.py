@@ -67,7 +67,7 @@ class Check:
 
     @property
     def unwritten(self) -> bool:
-        """Whether the learner's part is still the three dots of a stub: nothing was judged, and nothing has passed."""
+        """Whether the learner's part is still the three dots of a stub, so that nothing was judged, or has passed."""
         return self.mistake == UNWRITTEN
 
     @property
