@@ -14,7 +14,7 @@ import re
 import statistics
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from chromium import chromium
 from playwright.sync_api import sync_playwright
@@ -56,25 +56,45 @@ def words(text: str) -> int:
     return len([word for word in text.split() if re.search(r"\w", word)])
 
 
+def folded(cells: Iterable[dict[str, Any]]) -> set[int]:
+    """The numbers of the code cells that a page does not show until it is asked: folded, removed, or of a solution."""
+    hidden, in_solution = set(), False
+    for number, cell in enumerate(cells, start=1):
+        if cell["cell_type"] == "code":
+            if in_solution or FOLDED & set(cell["metadata"].get("tags", [])):
+                hidden.add(number)
+        elif gates := GATE.findall("".join(cell["source"])):
+            in_solution = gates[-1] == "start"
+    return hidden
+
+
+def outside_solutions(text: str, in_solution: bool) -> tuple[str, bool]:
+    """The part of a text between the gates that end and start a solution, and whether one is open at its end."""
+    first, *rest = GATE.split(text)  # text, "start" or "end", text, ...
+    kept = "" if in_solution else first
+    for gate, piece in zip(rest[::2], rest[1::2], strict=True):
+        in_solution = gate == "start"
+        kept += "" if in_solution else piece
+    return kept, in_solution
+
+
 def measures(path: Path) -> Measures:
     """Of the notebook, as it is stored."""
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    hidden = folded(cells)
     read = {"core": 0, "depth": 0}
     part, in_solution, figure = "core", False, None
     visible, stubs, sections, depth, remember = [], 0, 0, False, False
-    for cell in cells:
+    for number, cell in enumerate(cells, start=1):
         text, tags = "".join(cell["source"]), set(cell["metadata"].get("tags", []))
         if cell["cell_type"] == "code":
-            if not in_solution and not tags & FOLDED:
+            if number not in hidden:
                 visible.append(len(text.splitlines()))
             stubs += "yours" in tags
             if figure is None and any("image/" in kind for o in cell["outputs"] for kind in o.get("data", {})):
                 figure = sum(read.values())
             continue
-        if gates := GATE.findall(text):
-            in_solution = gates[-1] == "start"
-        if gates or in_solution:
-            continue
+        text, in_solution = outside_solutions(text, in_solution)
         for section in re.split(r"^(?=## )", text, flags=re.M):
             if title := re.match(r"## (.*)", section):
                 part = "depth" if title[1].strip() == IN_DEPTH else part
@@ -106,7 +126,8 @@ def table(rows: dict[str, Measures]) -> str:
 
 WINDOW = {"width": 1280, "height": 900}
 HEIGHTS = """() => {
-    const shown = [...document.querySelectorAll('.bd-article .cell_input')].filter(code => !code.closest('details:not([open])'));
+    const all = [...document.querySelectorAll('.bd-article .cell_input')];
+    const shown = all.filter(code => !code.closest('details:not([open])'));
     const article = document.querySelector('.bd-article').getBoundingClientRect();
     const figure = document.querySelector('.bd-article :is(figure, .explorer)');
     return {

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from bs4 import BeautifulSoup
-from chapters import MINUTES, SECONDS, count, minutes
+from chapters import MINUTES, SECONDS, count, minutes, reading, said
 from docutils import nodes
 from sphinx_exercise.nodes import solution_node
 
@@ -38,6 +38,34 @@ def test_what_is_read_is_counted_and_nothing_else():
     section = nodes.section("", nodes.title("", "A title"), paragraph(7), nodes.math_block("", "x"), cell, printed)
     counted = count(document(section, solution, raw))
     assert counted == {"word": 2 + 7 + 1, "formula": 1, "figure": 1, "line of code": 2}
+
+
+def test_code_that_the_page_will_fold_is_not_counted():
+    """A doctree that is read, but not yet made a page, has it in its place."""
+    source = nodes.container("", nodes.literal_block("", "x = 1"), nb_element="cell_code_source")
+    cell = nodes.container("", source, nb_element="cell_code", hide_mode="input")
+    assert count(document(cell))["line of code"] == 0
+    cell["hide_mode"] = "output"
+    assert count(document(cell))["line of code"] == 1
+
+
+def test_what_is_in_depth_is_counted_apart():
+    depth = nodes.section("", nodes.title("", "In depth"), paragraph(4), nodes.math_block("", "x"))
+    core = nodes.section("", nodes.title("", "Question"), paragraph(3))
+    whole = nodes.section("", nodes.title("", "A chapter"), core, depth)
+    found = reading(document(whole))
+    assert {part: counted["word"] for part, counted in found.items()} == {"Core": 2 + 1 + 4, "In depth": 2 + 5}
+    assert (found["Core"]["formula"], found["In depth"]["formula"]) == (0, 1)
+    whole.remove(depth)
+    assert list(reading(document(whole))) == ["Reading"]
+
+
+@pytest.mark.parametrize("seconds, words", [
+    (100, "5 minutes"), (25 * 60, "25 minutes"), (89 * 60, "90 minutes"), (95 * 60, "1½ hours"), (120 * 60, "2 hours"),
+    (3.3 * 3600, "3½ hours"), (6.4 * 3600, "6 hours"), (15.2 * 3600, "15 hours"),
+])  # fmt: skip
+def test_times_are_said_as_exactly_as_an_estimate_deserves(seconds, words):
+    assert said(seconds) == words
 
 
 @pytest.mark.parametrize("counted, expected", [
@@ -77,16 +105,26 @@ def test_every_chapter_has_its_line(chapters):
         run = times.get(name)
         assert said.get("Running") == (run and f"{run['seconds']} s (one core, {run['processor']})"), name
         assert int(said.get("Checks", 0)) == len(soup.select("div.check")), name
-        read = int(said["Reading"].removesuffix(" min"))
-        assert read % MINUTES == 0 and abs(read - roughly(soup)) <= MINUTES, name  # one may be just above a half
+        parts = roughly(soup)
+        assert parts.keys() == said.keys() & {"Reading", "Core", "In depth"}, name
+        for part, expected in parts.items():
+            read = int(said[part].removesuffix(" min"))
+            assert read % MINUTES == 0 and abs(read - expected) <= MINUTES, name  # one may be just above a half
         assert line.a["href"] == "notation.html#sec-notation-times"
 
 
-def roughly(soup: BeautifulSoup) -> int:
+def roughly(soup: BeautifulSoup) -> dict[str, int]:
     """The same rule, counted in the page's HTML, where words end a little differently."""
     article = BeautifulSoup(str(soup.article), "html.parser")
+    if not (depth := article.select_one("section#in-depth")):
+        return {"Reading": minutes(counted_in(article))}
+    depth = depth.extract()
+    return {"Core": minutes(counted_in(article)), "In depth": minutes(counted_in(depth))}
+
+
+def counted_in(article) -> dict[str, int]:
     counted = {"figure": len(article.select("figure")) - len(article.select(".solution figure"))}
-    others = ".chapter-times, .headerlink, .section-number, .check, script, noscript"
+    others = ".chapter-times, .chapter-needs, .headerlink, .section-number, .check, script, noscript"
     for part in article.select(f".solution, details.hide, {others}"):
         part.decompose()
     counted["line of code"] = sum(
@@ -100,7 +138,64 @@ def roughly(soup: BeautifulSoup) -> int:
     for part in article.select("span.math"):
         part.replace_with("formula")
     counted["word"] = len(article.get_text().split())
-    return minutes(counted)
+    return counted
+
+
+def test_every_chapter_says_what_it_needs_and_what_needs_it(book, chapters):
+    """The links of "Before you start", and the same the other way round."""
+    needs, needed = {}, {}
+    for name, soup in chapters.items():
+        lines = soup.select("article h1 ~ .chapter-needs")
+        told = {"needs": [], "needed": []}
+        for link in (link for line in lines for link in line.select("a")):
+            before = link.find_previous(string=re.compile("[Nn]eed"))
+            told["needed" if "needed for" in before.lower() else "needs"].append(link["href"].removesuffix(".html"))
+            assert link.get_text() == chapters[told_page(link)].select_one("h1 .section-number").get_text().strip(" .")
+        needs[name], needed[name] = told["needs"], told["needed"]
+        asked = soup.find("em", string="Before you start:")
+        assert asked, name
+        linked = {told_page(a) for a in asked.find_parent("p").select("a.reference[href*='#ch-']")} & chapters.keys()
+        assert set(told["needs"]) == linked, name
+    assert {(a, b) for a in needs for b in needs[a]} == {(a, b) for b in needed for a in needed[b]}
+    assert sum(map(len, needs.values())) > 20
+
+
+def test_the_routes_take_as_long_as_their_chapters(book, chapters):
+    """What the first page says of its three routes, against the sum of the lines under the titles."""
+    index = BeautifulSoup((book / "book" / "index.html").read_text("utf-8"), "html.parser")
+    times = {row.td.get_text(): row.select("td")[-1].get_text() for row in index.select("#three-ways-through tbody tr")}
+    shown = {name: dict(re.findall(r"(\w[\w ]*): (\d+) min", soup.select_one(".chapter-times").get_text()))
+             for name, soup in chapters.items()}  # fmt: skip
+    cores = {name: int(parts.get("Core", parts.get("Reading"))) for name, parts in shown.items()}
+    linked = {told_page(a) for a in index.select("#three-ways-through tbody tr:first-child a")}
+    order = list(index.select("#a-map td:first-child a"))
+    course = [told_page(a) for a in order][: [told_page(a) for a in order].index("published_table") + 1]
+    expected = {
+        "An afternoon": sum(cores[name] for name in linked),
+        "A course": sum(cores[name] for name in course),
+        "Everything": sum(cores.values()) + sum(int(parts.get("In depth", 0)) for parts in shown.values()),
+    }
+    assert times.keys() == expected.keys()
+    for route, told in times.items():
+        amount, unit = told.replace("½", ".5").split()
+        told_minutes = float(amount) * {"minutes": 1, "hours": 60}[unit]
+        assert abs(told_minutes - expected[route]) <= 0.12 * expected[route], route  # each line is rounded to 5 minutes
+
+
+def told_page(link) -> str:
+    return link["href"].partition(".html")[0]
+
+
+def test_no_chapter_needs_one_that_is_in_depth_or_comes_later(chapters):
+    """The core can be read in order; only what is in depth itself may build on what is in depth."""
+    number = {
+        name: int(soup.select_one("h1 .section-number").get_text().strip(" .")) for name, soup in chapters.items()
+    }
+    for name, soup in chapters.items():
+        for line in soup.select("article h1 ~ .chapter-needs"):
+            for link in line.select("a"):
+                if "needed for" not in link.find_previous(string=re.compile("[Nn]eed")).lower():
+                    assert number[told_page(link)] < number[name], f"{name} needs {told_page(link)}"
 
 
 def test_other_pages_have_none(book, chapters):
