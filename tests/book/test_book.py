@@ -291,7 +291,7 @@ def test_a_long_page_is_laid_out_as_it_is_read(book, browser):
     tab.wait_for_timeout(200)
     stops = tab.evaluate(STOPS)
     assert len(stops) > 5 and set(stops) == {0}  # the keyboard reaches what scrolls
-    for target in ("#check-40", "#exercises", "#pitfalls"):
+    for target in ("#check-30", "#exercises", "#pitfalls"):
         tab.goto("about:blank")
         tab.goto(address + target)
         assert not all(tab.evaluate(LAID_OUT))
