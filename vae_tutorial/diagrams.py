@@ -37,6 +37,7 @@ def draw_graph(
     *,
     dashed: bool = False,
     color: str = "black",
+    bend: float = 0.0,
 ) -> None:
     """Draw nodes and the arrows between them; called again for arrows of another kind, with the same nodes.
 
@@ -46,6 +47,7 @@ def draw_graph(
         arrows: pairs of names, from and to.
         dashed: whether the arrows are dashed.
         color: of the arrows.
+        bend: how far the arrows curve, to their right, as a part of their length; 0 for straight ones.
 
     Raises:
         KeyError: an arrow names a node that is not there.
@@ -63,8 +65,12 @@ def draw_graph(
     ax.set_axis_off()
     xs, ys = [node.x for node in nodes.values()], [node.y for node in nodes.values()]
     ax.set(xlim=(min(xs) - 0.7, max(xs) + 0.7), ylim=(min(ys) - 0.7, max(ys) + 0.7))
-    line: dict[str, Any] = dict(arrowstyle="-|>", color=color, linestyle="--" if dashed else "-", shrinkA=0, shrinkB=0)
+    line: dict[str, Any] = dict(
+        arrowstyle="-|>", color=color, linestyle="--" if dashed else "-", shrinkA=0, shrinkB=0,
+        connectionstyle=f"arc3,rad={bend}",
+    )  # fmt: skip
+    # Above the nodes, which know their borders only once they are drawn: a layout may have moved them.
     for start, end in arrows:
         ends = dict(patchA=boxes[start].get_bbox_patch(), patchB=boxes[end].get_bbox_patch())
         at, to = nodes[start], nodes[end]
-        ax.annotate("", (to.x, to.y), (at.x, at.y), arrowprops=line | ends, zorder=2)
+        ax.annotate("", (to.x, to.y), (at.x, at.y), arrowprops=line | ends, zorder=4)

@@ -40,6 +40,29 @@ def test_arrows_end_at_the_borders_of_their_nodes(ax):
             assert not any(inside.shrunk(0.7, 0.7).contains(*point) for point in path.vertices)
 
 
+@pytest.mark.parametrize("bend", [0.0, 0.5, -0.5])
+def test_arrows_bend_to_their_right(ax, bend):
+    draw_graph(ax, NODES, [("z", "x")], bend=bend)
+    ax.figure.canvas.draw()
+    (arrow,) = [text.arrow_patch for text in ax.texts if getattr(text, "arrow_patch", None)]
+    path = arrow.get_transform().transform_path(arrow.get_path()).interpolated(20)
+    across = [ax.transData.inverted().transform(point)[0] for point in path.vertices]
+    middle = across[len(across) // 4]
+    assert middle * -bend > 0 if bend else max(map(abs, across)) < 0.2  # z stands above x: its right is at negative x
+
+
+def test_arrows_follow_their_nodes_where_a_layout_moves_them():
+    """The first picture is the second: nothing is drawn from places that were before."""
+    figure, ax = plt.subplots(layout="constrained")
+    draw_graph(ax, NODES, [("z", "x"), ("theta", "x")], bend=0.3)
+    ax.set_title("a title\nthat takes room")
+    figure.canvas.draw()
+    first = bytes(figure.canvas.buffer_rgba())
+    figure.canvas.draw()
+    plt.close(figure)
+    assert first == bytes(figure.canvas.buffer_rgba())
+
+
 def test_an_arrow_to_nowhere_is_refused(ax):
     with pytest.raises(KeyError, match="phi"):
         draw_graph(ax, NODES, [("phi", "z")])
