@@ -36,13 +36,14 @@ def described(factory: Callable[Arguments, Model]) -> Callable[Arguments, Model]
 
 
 def written(call: str) -> dict[str, Any] | None:
-    """The name and the arguments of a call as it is written, such as ``"normal(log_var=0.0)"``; None of nothing."""
-    if not call:
+    """The name and the arguments of a call as it is written, such as ``"normal(log_var=0.0)"``; None of other words."""
+    try:
+        node = ast.parse(call, mode="eval").body
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            arguments = {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in node.keywords}
+            return {"name": node.func.id, "arguments": arguments}
+    except (SyntaxError, ValueError):
         return None
-    node = ast.parse(call, mode="eval").body
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-        arguments = {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in node.keywords}
-        return {"name": node.func.id, "arguments": arguments}
     return {"name": call, "arguments": {}}
 
 

@@ -2,7 +2,8 @@
 
 Sphinx's index knows words, headings and the objects of each domain. Here the rows of the notation page become objects,
 `σ_φ (sigma, phi, log_var): …`, each with an anchor, and the glossary's terms too; exercises get their number; what only
-adds weight is dropped, for the index is a script. ``_static/search.js`` cares for what the page of results shows.
+adds weight is dropped, for the index is a script. ``_static/search.js`` cares for what the page of results shows. The
+sections of the page on troubleshooting are found by what readers say of their symptom, too.
 """
 
 import json
@@ -10,6 +11,7 @@ import re
 
 from docutils import nodes
 from sphinx.domains import Domain, ObjType
+from sphinx.search.en import SearchEnglish
 from sphinx.util import logging
 
 NOTATION = "notation"  # the page whose tables have the symbols in the first column and, in code, in the third
@@ -22,6 +24,28 @@ SIGNS = {"mid": " | ", "Vert": " ‖ ", "log": "log ", "int": "∫", "dots": "�
 STATEMENT = re.compile(r"^ \((.*)\)$")  # the title of a theorem, which its number would precede
 WRITTEN = re.compile(r"Search\.setIndex\((.*)\)", re.DOTALL)
 EXERCISE = re.compile(r"Solution to (?P<name>Exercise [\d.]+ ?(?P<title>\(.*\))?)")
+SYMPTOMS = {  # sec-troubleshooting-…: words that lead to it | that do beside others, as those of its title
+    "nan": "nan inf infinite explode diverge overflow unstable | exploding exploded divergence crash huge spike",
+    "negative": "| elbo positive log likelihood below zero probability density greater",
+    "falls": "unbounded endless | elbo climbs bound infinity constant column variance keeps decreasing decreases",
+    "collapse": "collapse identical | collapsed same output image reconstruction ignores ignored zero vanish vanishing "
+    "dead blob posterior decoder mean z latent",
+    "stuck": "stuck plateau | flat learn learning decrease decreasing constant sigmoid logits train training",
+    "blurry": "blurry blur fuzzy smooth sharp | blurred unsharp reconstruction sample output digits",
+    "samples": "nonsense garbage | noise generated generate generation hole well poor prior new random image",
+    "kl-rises": "| increase increasing grow growing go up kld divergence term",
+    "kl-negative": "| kld divergence below zero less monte carlo closed form term",
+    "weights": "reduction weighting balance | reduce average beta kld scale scaling divide batch size pixel loss term "
+    "annealing dimension",
+    "gray": "grey grayscale greyscale bce mse | cross entropy binary squared error bernoulli gaussian loss",
+    "log-var": "logvar softplus relu | log_var exp sigma standard deviation std instead head negative log",
+    "mean-or-sample": "inference | testing evaluation eval deterministic mu reparameterize twice different each call",
+    "save": "save pickle unpickle state_dict | saving loading torch model checkpoint weights restore export",
+    "own-data": "csv tabular colour color rgb standardize | custom dataset table channel normalize scaling unscaled",
+    "batch-norm": "batchnorm batchnorm1d layernorm | normalization dropout eval mode",
+    "anomaly": "anomaly outlier novelty ood | detection detect detector out distribution reconstruction error loss",
+    "total-correlation": "tc tcvae disentangle disentanglement | estimate negative minibatch penalty latent",
+}
 logger = logging.getLogger(__name__)
 
 
@@ -98,8 +122,24 @@ def refine(app, exception) -> None:
     index["alltitles"] = named(index["alltitles"])
     index["terms"] = {word: found for word, found in index["terms"].items() if not word.isdigit()}  # ignored anyway
     index["indexentries"] = {}  # each is an object, too
+    index["symptoms"] = symptoms(app.env, pages)
     text = json.dumps(index, ensure_ascii=False, separators=(",", ":"))
     path.write_text(f"Search.setIndex({text})", encoding="utf-8")
+
+
+def symptoms(env, pages: list[str]) -> list[list]:
+    """For each section of troubleshooting: page, title, anchor, stems that lead to it, others, those of its title."""
+    stemmer, found = SearchEnglish({}), []
+
+    def stems(said: str) -> list[str]:
+        return sorted({stemmer.stem(word) for word in re.findall(r"\w+", said.lower())})
+
+    labels = env.get_domain("std").labels
+    for key, synonyms in SYMPTOMS.items():
+        if (label := f"sec-troubleshooting-{key}") in labels:
+            page, anchor, title = labels[label]
+            found.append([pages.index(page), title, anchor, *map(stems, synonyms.split("|")), stems(title)])
+    return found
 
 
 def named(titles: dict[str, list]) -> dict[str, list]:

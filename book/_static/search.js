@@ -24,4 +24,20 @@ DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = location.protocol !== "file:";
   const words = (text) => ` ${splitQuery(text.toLowerCase()).join(" ")} `;
   Scorer.score = ([, title, , , score]) =>
     score + (words(title).includes(words(asked)) ? 10 : 0) + (words(title).startsWith(words(asked)) ? 5 : 0);
+
+  /** A reader's words for a symptom lead to its section: one that says it all, or several that all belong to it. */
+  const filler = new Set("why how what when my i do doe don can should us get is vae model autoencod".split(" "));
+  const { performTermsSearch } = Search;
+  Search.performTermsSearch = (words, excluded) => {
+    const said = [...words].filter((word) => !filler.has(word));
+    const { docnames, filenames, titles, symptoms = [] } = Search._index;
+    const fits = ([, , , alone, beside, own]) =>
+      said.some((word) => alone.includes(word) || (said.length > 1 && own.includes(word))) &&
+      said.every((word) => alone.includes(word) || beside.includes(word) || own.includes(word));
+    const found = symptoms.filter(fits).map(([page, title, anchor, , , own]) => {
+      const score = 30 + (20 * said.filter((word) => own.includes(word)).length) / said.length;
+      return [docnames[page], `${titles[page]} > ${title}`, `#${anchor}`, null, Math.round(score), filenames[page]];
+    });
+    return [...performTermsSearch(words, excluded), ...found];
+  };
 })();

@@ -117,6 +117,8 @@ INDEX = {
 def test_the_index_keeps_what_is_looked_up(tmp_path):
     titles = {"book/a": "A", "book/b": "B & C"}
     env = SimpleNamespace(titles={page: nodes.Text(title) for page, title in titles.items()})
+    labels = {"sec-troubleshooting-nan": ("book/b", "sec-troubleshooting-nan", "The loss is NaN")}
+    env.get_domain = lambda name: SimpleNamespace(labels=labels)
     app = SimpleNamespace(builder=SimpleNamespace(name="html"), env=env, outdir=tmp_path)
     written = f"Search.setIndex({json.dumps(INDEX)})"
     path = tmp_path / "searchindex.js"
@@ -138,6 +140,16 @@ def test_the_index_keeps_what_is_looked_up(tmp_path):
         "terms": {"elbo": [0, 1], "1e9": 1, "x2": 0},
         "indexentries": {},
         "objects": INDEX["objects"],
+        "symptoms": [
+            [
+                1,
+                "The loss is NaN",
+                "sec-troubleshooting-nan",
+                ["diverg", "explod", "inf", "infinit", "nan", "overflow", "unstabl"],
+                ["crash", "diverg", "explod", "huge", "spike"],
+                ["i", "loss", "nan", "the"],
+            ]
+        ],
     }
 
 

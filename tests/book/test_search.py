@@ -34,6 +34,27 @@ ANSWERS = {  # what a reader asks: the first result, or one of the first three, 
     "logsumexp": (None, "", ".html"),  # no page of its own: the chapters that use it
 }
 
+QUESTIONS = {  # what people ask, in their words: the section of Troubleshooting among the first three results
+    "nan": ("nan", "loss is NaN", "exploding loss", "why does my loss explode", "inf"),
+    "weights": ("mean or sum", "KL weight", "which KL weight", "reduction mean or sum"),
+    "mean-or-sample": ("mean or sample at test time", "sample or mean", "deterministic test"),
+    "collapse": ("same output", "every output the same", "posterior collapse", "KL goes to zero", "identical images"),
+    "stuck": ("loss stuck", "stuck", "loss plateau", "why is my loss stuck"),
+    "gray": ("BCE or MSE", "grey pixels", "gray pixels", "mse"),
+    "negative": ("loss negative", "negative loss", "positive log likelihood loss"),
+    "kl-negative": ("KL estimate negative", "negative KL"),
+    "kl-rises": ("KL rises", "KL increases during training"),
+    "log-var": ("why log-variance", "log-variance activation", "logvar", "relu log_var"),
+    "blurry": ("blurry", "blurry images", "why are my VAE images blurry"),
+    "samples": ("good reconstructions bad samples", "bad samples"),
+    "save": ("save and load", "pickle", "save model"),
+    "own-data": ("own data", "colour images", "color images", "csv"),
+    "total-correlation": ("total correlation",),
+    "batch-norm": ("batch norm", "batchnorm", "batch norm in a VAE"),
+    "anomaly": ("anomaly", "anomaly score", "anomaly detection"),
+    "falls": ("loss falls without end",),
+}
+
 
 @pytest.fixture(scope="module")
 def context(browser):
@@ -68,6 +89,28 @@ def test_what_a_reader_calls_a_thing_is_found(book, server, context):
         ), (query, first)
         tab.close()
     assert said == [] and all(url.startswith((base, "data:")) for url in requests)
+
+
+def test_a_question_in_readers_words_leads_to_its_section(book, context):
+    anchors = {f"sec-troubleshooting-{key}" for key in QUESTIONS}
+    page = BeautifulSoup((book / "book" / "troubleshooting.html").read_text("utf-8"), "html.parser")
+    assert {tag["id"] for tag in page.select("[id^=sec-troubleshooting-]")} == anchors
+    missed = []
+    for key, queries in QUESTIONS.items():
+        for query in queries:
+            tab = asked(context, book.as_uri() + "/", query)
+            places = [place for _, _, place in results(tab)[:3]]
+            if not any(place.endswith(f"troubleshooting.html#sec-troubleshooting-{key}") for place in places):
+                missed.append((query, places))
+            tab.close()
+    assert not missed
+
+
+def test_a_single_common_word_is_not_crowded_by_questions(book, context):
+    for query in ("ELBO", "KL", "loss", "sample", "variance", "image", "mean"):
+        tab = asked(context, book.as_uri() + "/", query)
+        assert sum("#sec-troubleshooting-" in place for _, _, place in results(tab)[:3]) <= 1, query
+        tab.close()
 
 
 def test_a_result_leads_to_its_place(book, context):

@@ -26,6 +26,7 @@ from planted import (
 from torch import Tensor
 from torch.distributions import Normal
 
+from vae_tutorial._troubleshooting import see
 from vae_tutorial.checks import (
     check_elbo,
     check_iwae_bound,
@@ -199,7 +200,7 @@ def test_numerics_counts_the_examples_that_go_wrong():
     check = check_numerics(lambda u: u.exp().log1p().sum(-1), logits)
     assert check.gap == math.inf and check.dtype == "float32"
     assert check.mistake.startswith("At u = [89] its value is inf in float32 and 89 in float64: an exponential over")
-    assert check.mistake.endswith("It goes wrong at 2 of 3 examples.")
+    assert check.mistake.endswith(f"It goes wrong at 2 of 3 examples. {see('nan')}")
     assert "goes wrong at" not in check_numerics(lambda u: u.exp().log1p().sum(-1), logits[:2]).mistake
 
 
@@ -364,7 +365,7 @@ def test_a_function_passes_with_its_own_spread_alone(check, functions, taken, gi
         result = check(functions[taken], spread=SPREADS[given])
     assert result.passed == (taken == given)
     hint = f"add spread={SPREADS[taken].__name__}."
-    assert result.mistake.endswith(hint) == (taken != given)
+    assert result.mistake.removesuffix(f" {see('log-var')}").endswith(hint) == (taken != given)
 
 
 def test_a_wrong_function_is_caught_whatever_its_spread():

@@ -7,6 +7,7 @@ import pytest
 import torch
 from planted import only_gradient
 
+from vae_tutorial._troubleshooting import see
 from vae_tutorial.bounds import elbo, iwae_bound
 from vae_tutorial.checks import (
     check_elbo,
@@ -261,7 +262,7 @@ def test_a_reduction_is_named_only_where_it_explains_a_smaller_batch_too(wrong_d
 
 def test_the_mistake_of_a_reduction_is_all_that_is_said():
     mistake = check_reduction(lambda x: x.mean(-1)).mistake
-    assert mistake == "It is averaged over the last axis, where it should be summed."
+    assert mistake == f"It is averaged over the last axis, where it should be summed. {see('weights')}"
 
 
 @pytest.mark.parametrize(
@@ -283,7 +284,8 @@ def test_probabilities_for_logits_are_told_from_another_nan():
     def odds(x, p):  # NaN for the logits, and for a probability of 1
         return (x * (p / (1 - p)).log() + (1 - p).log()).sum(-1)
 
-    assert check_log_bernoulli(odds).mistake.endswith("it takes them for probabilities, the sigmoid is missing.")
+    mistake = check_log_bernoulli(odds).mistake
+    assert mistake.endswith(f"it takes them for probabilities, the sigmoid is missing. {see('nan')}")
     assert "the sigmoid is missing" not in check_log_bernoulli(lambda x, p: odds(x, 2 * p)).mistake
 
 

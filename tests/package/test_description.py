@@ -67,3 +67,9 @@ def test_a_described_factory_shows_as_itself():
 def test_a_wrong_call_is_the_factorys_own_error():
     with pytest.raises(TypeError, match=r"build\(\) missing 1 required positional argument: 'width'"):
         described(build)()
+
+
+@pytest.mark.parametrize("name", ["", "two real columns, one of bits", "made(of=something)", "a ± b"])
+def test_a_name_that_is_no_call_is_recorded_as_none(name):
+    assert written(name) is None
+    assert described(build)(2, likelihood=bernoulli._replace(name=name)).description["arguments"]["likelihood"] is None

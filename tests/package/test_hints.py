@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from vae_tutorial._troubleshooting import see
 from vae_tutorial.bounds import elbo_terms
 from vae_tutorial.likelihoods import (
     bernoulli,
@@ -17,7 +18,7 @@ from vae_tutorial.likelihoods import (
     sigma_normal,
 )
 from vae_tutorial.models import VAE, mlp_vae
-from vae_tutorial.training import fit
+from vae_tutorial.training import evaluate, fit
 from vae_tutorial.training.hints import Hints, looks_like_labels
 
 D, L = 6, 2
@@ -59,23 +60,43 @@ def said(model, x=X, epochs=3, **how):
     return [str(w.message) for w in caught]
 
 
-LIKELY = {
-    "sigmoid": (lambda: vae(bernoulli, tail=nn.Sigmoid()), BITS, r"does it end in a sigmoid\? bernoulli takes logits"),
-    "sigmoid, gray": (lambda: vae(continuous_bernoulli, tail=nn.Sigmoid()), X, "continuous_bernoulli takes logits"),
-    "relu": (lambda: vae(head=nn.ReLU()), X, "log_var of the encoder is never negative.*relu or softplus"),
-    "softplus": (lambda: vae(head=nn.Softplus()), X, "log_var of the encoder is never negative"),
-    "sigmoid on log_var": (lambda: vae(head=nn.Sigmoid()), X, "log_var of the encoder is never negative"),
-    "1e4": (lambda: vae(), X * 1e4, r"x reaches \d+, where .* order 1: scale the columns, x = "),
-    "constant column": (lambda: vae(normal_diag), CONSTANT, "1 of the 6 columns of x are constant.*normal_diag_above"),
-    "all constant": (lambda: vae(sigma_normal), 0 * X, "6 of the 6 columns of x are constant"),
-    "labels": (lambda: mlp_vae(1, 4, 1, normal(0.0), seed=0), (torch.arange(40.0) % 10)[:, None], "looks like labels"),
+LIKELY = {  # the last word: the entry of Troubleshooting that the message names
+    "sigmoid": (
+        lambda: vae(bernoulli, tail=nn.Sigmoid()),
+        BITS,
+        r"does it end in a sigmoid\? bernoulli takes logits",
+        "stuck",
+    ),
+    "sigmoid, gray": (
+        lambda: vae(continuous_bernoulli, tail=nn.Sigmoid()),
+        X,
+        "continuous_bernoulli takes logits",
+        "stuck",
+    ),
+    "relu": (lambda: vae(head=nn.ReLU()), X, "log_var of the encoder is never negative.*relu or softplus", "log-var"),
+    "softplus": (lambda: vae(head=nn.Softplus()), X, "log_var of the encoder is never negative", "log-var"),
+    "sigmoid on log_var": (lambda: vae(head=nn.Sigmoid()), X, "log_var of the encoder is never negative", "log-var"),
+    "1e4": (lambda: vae(), X * 1e4, r"x reaches \d+, where .* order 1: scale the columns, x = ", "own-data"),
+    "constant column": (
+        lambda: vae(normal_diag),
+        CONSTANT,
+        "1 of the 6 columns of x are constant.*normal_diag_above",
+        "falls",
+    ),
+    "all constant": (lambda: vae(sigma_normal), 0 * X, "6 of the 6 columns of x are constant", "falls"),
+    "labels": (
+        lambda: mlp_vae(1, 4, 1, normal(0.0), seed=0),
+        (torch.arange(40.0) % 10)[:, None],
+        "looks like labels",
+        "own-data",
+    ),
 }
 
 
-@pytest.mark.parametrize("make, x, message", LIKELY.values(), ids=LIKELY.keys())
-def test_a_likely_mistake_is_said_once_with_its_remedy(make, x, message):
+@pytest.mark.parametrize("make, x, message, entry", LIKELY.values(), ids=LIKELY.keys())
+def test_a_likely_mistake_is_said_once_with_its_remedy_and_its_entry(make, x, message, entry):
     (found,) = said(make(), x)
-    assert re.search(message, found)
+    assert re.search(message, found) and found.endswith(see(entry))
 
 
 class Far(nn.Module):
@@ -201,7 +222,8 @@ def test_an_error_of_a_diverging_run_tells_the_range_of_x_and_a_remedy():
     message = (
         rf"^epoch \d+, batch \d: .*; x of this batch lies in {low_high}: scale its columns .*, lower lr \(now 1e\+06\)"
     )
-    with pytest.raises(ValueError, match=message + ", or set max_grad_norm=1.0$"):
+    entry = re.escape(see("nan"))
+    with pytest.raises(ValueError, match=message + f", or set max_grad_norm=1.0. {entry}$"):
         fit(vae(), X, epochs=50, seed=0, lr=1e6, progress=False)
 
 
@@ -215,3 +237,11 @@ def test_an_error_of_a_diverging_run_tells_the_range_of_x_and_a_remedy():
 def test_other_errors_tell_nothing_of_x(how, message):
     with pytest.raises(ValueError, match=message):
         fit(vae(), X, epochs=1, seed=0, progress=False, **how)
+
+
+def test_a_measurement_that_is_not_finite_names_its_entry():
+    model = vae(normal_diag)
+    with torch.no_grad():
+        model.decoder[-2].bias.fill_(-120.0)  # exp(120) is infinite in float32
+    with pytest.raises(ValueError, match=re.escape(see("nan")) + "$"):
+        evaluate(model, X, seed=0)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from vae_tutorial import likelihoods, posteriors, priors
 from vae_tutorial._restoring import in_evaluation_mode
+from vae_tutorial._troubleshooting import see
 from vae_tutorial.architectures import conv1d_vae, conv_vae, resnet_vae
 from vae_tutorial.checkpoints.files import CheckpointError
 from vae_tutorial.models import VAE, mlp_vae
@@ -55,7 +56,7 @@ def describe(model: VAE) -> dict[str, Any]:
         CheckpointError: no function of the package built it; or it was changed since, so that another would come back.
     """
     description: dict[str, Any] | None = getattr(model, "description", None)
-    remedy = "of your own, keep model.state_dict() by safetensors.torch.save_file"
+    remedy = f"of your own, keep model.state_dict() by safetensors.torch.save_file. {see('save')}"
     if description is None:
         raise CheckpointError(
             f"only a model that mlp_vae or another function of the package built says how to build it again; {remedy}"

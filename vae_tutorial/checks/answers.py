@@ -134,10 +134,6 @@ def quarantine(own: torch.dtype = torch.float64) -> Iterator[None]:
             torch.set_default_dtype(dtype)
 
 
-outside_inference_mode = torch.inference_mode(mode=False)
-"""For a check: what it makes inside can have gradients, whatever the mode of its caller is."""
-
-
 def usable(tensor: Tensor) -> Tensor:
     """The tensor, or a copy where it was made under ``torch.inference_mode()`` and can have no gradient."""
     return tensor.detach().clone() if tensor.is_inference() else tensor

@@ -9,10 +9,11 @@ from torch import Tensor
 from vae_tutorial._validation import require_finite, require_float, require_same_shape
 from vae_tutorial.checks import mistakes as known
 from vae_tutorial.checks.adapt import positional, required
-from vae_tutorial.checks.answers import TOLERANCE, Answer, Arguments, Function, evaluate, outside_inference_mode, usable
+from vae_tutorial.checks.answers import TOLERANCE, Answer, Arguments, Function, evaluate, usable
 from vae_tutorial.checks.arguments import uniform
 from vae_tutorial.checks.claims import Check
 from vae_tutorial.checks.compare import compare
+from vae_tutorial.checks.entries import public
 from vae_tutorial.checks.exact import (
     BINARY,
     EXTREME_LOG_VARS,
@@ -26,7 +27,7 @@ from vae_tutorial.checks.naming import catalogue
 from vae_tutorial.checks.precision import compare_precisions
 
 
-@outside_inference_mode
+@public
 def check_reduction(fn: Callable[..., Tensor], *arguments: Tensor, seed: int = 0) -> Check:
     r"""Check that your function, whatever it computes, gives one value per example: the sum over the last axis.
 
@@ -53,8 +54,8 @@ def check_reduction(fn: Callable[..., Tensor], *arguments: Tensor, seed: int = 0
         ...     return ((x - mu) ** 2).sum(-1)
         >>> check_reduction(squared_error).passed
         True
-        >>> check_reduction(lambda x, mu: ((x - mu) ** 2).mean()).mistake
-        'It is averaged over all entries: sum the last axis, and keep one value per example.'
+        >>> check_reduction(lambda x, mu: ((x - mu) ** 2).mean()).mistake.partition(". ")[0]
+        'It is averaged over all entries: sum the last axis, and keep one value per example'
     """
     names = _argument_names(fn, arguments)
     if not arguments:
@@ -115,7 +116,7 @@ def _not_a_sum(fn: Callable[..., Tensor], fixtures: Sequence[Arguments], came: S
     )
 
 
-@outside_inference_mode
+@public
 def check_numerics(fn: Callable[..., Tensor], *arguments: Tensor, exact: Callable[..., Tensor] | None = None) -> Check:
     r"""Check that your function computes in float32 what it computes in float64, at extreme arguments too.
 

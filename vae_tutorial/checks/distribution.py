@@ -13,19 +13,19 @@ from vae_tutorial.checks.answers import (
     Unwritten,
     as_numbers,
     max_gap,
-    outside_inference_mode,
     quarantine,
     relative_gap,
     usable,
 )
 from vae_tutorial.checks.claims import Check, told_apart
 from vae_tutorial.checks.compare import short
+from vae_tutorial.checks.entries import public
 from vae_tutorial.checks.exact import values
 from vae_tutorial.likelihoods import Likelihood
 from vae_tutorial.reference import monte_carlo
 
 
-@outside_inference_mode
+@public
 def check_log_prob(likelihood: Likelihood, points: Tensor, cell: float = 1.0) -> Check:
     r"""Check a whole `Likelihood`: its log_prob sums to one, and its mean and samples follow that log_prob.
 

@@ -8,11 +8,12 @@ from torch.distributions import Normal
 
 from vae_tutorial.checks import mistakes as known
 from vae_tutorial.checks.adapt import loss_of_four, sampler_without_noise
-from vae_tutorial.checks.answers import TOLERANCE, Answer, Arguments, Function, evaluate, outside_inference_mode, same
+from vae_tutorial.checks.answers import TOLERANCE, Answer, Arguments, Function, evaluate, same
 from vae_tutorial.checks.arguments import FAR, far_encodings, fresh_encodings, fresh_log_weights, with_noise
 from vae_tutorial.checks.claims import Check
 from vae_tutorial.checks.clues import ALONE, clamped, first_of, right_alone, rounded, unused_noise
 from vae_tutorial.checks.compare import compare
+from vae_tutorial.checks.entries import public
 from vae_tutorial.checks.exact import (
     far_out,
     iwae_by_decimals,
@@ -31,7 +32,7 @@ from vae_tutorial.checks.noise import Nodes, own_noise, rotated
 from vae_tutorial.checks.spread import NAN_OF_LOG_VAR, compare_spread, log_variance
 
 
-@outside_inference_mode
+@public
 def check_reparameterize(
     fn: Callable[..., Tensor], *, spread: Callable[[Tensor], Tensor] = log_variance, seed: int = 0
 ) -> Check:
@@ -105,7 +106,7 @@ NOISE_KNOBS = {
 } | {"ε": (lambda t: rows(mu=(0.5, -0.3), log_var=(0.3, -0.4), eps=(t, -0.7)), 4.5)}
 
 
-@outside_inference_mode
+@public
 def check_elbo(fn: Callable[..., Tensor], *, seed: int = 0) -> Check:
     r"""Check your estimate of the evidence lower bound on a model where it is known exactly.
 
@@ -198,7 +199,7 @@ def _elbo_trials(generator: torch.Generator) -> list[Trial]:
     ]
 
 
-@outside_inference_mode
+@public
 def check_iwae_bound(fn: Callable[[Tensor], Tensor], *, seed: int = 0) -> Check:
     r"""Check your importance-weighted bound :math:`\log \frac1K \sum_k w_k`, the log-weights given.
 

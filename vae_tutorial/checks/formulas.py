@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from vae_tutorial.checks import mistakes as known
-from vae_tutorial.checks.answers import Arguments, outside_inference_mode
+from vae_tutorial.checks.answers import Arguments
 from vae_tutorial.checks.arguments import (
     FAR,
     SIZES,
@@ -29,6 +29,7 @@ from vae_tutorial.checks.clues import (
     rounded,
 )
 from vae_tutorial.checks.compare import compare
+from vae_tutorial.checks.entries import public
 from vae_tutorial.checks.exact import (
     binary_outcomes,
     encoded_points,
@@ -45,7 +46,7 @@ from vae_tutorial.checks.naming import catalogue
 from vae_tutorial.checks.spread import NAN_OF_LOG_VAR, compare_spread, log_variance
 
 
-@outside_inference_mode
+@public
 def check_kl(
     fn: Callable[[Tensor, Tensor], Tensor], *, spread: Callable[[Tensor], Tensor] = log_variance, seed: int = 0
 ) -> Check:
@@ -73,8 +74,8 @@ def check_kl(
         ...     return 0.5 * (mu**2 + log_var.exp() - 1 - log_var)
         >>> check_kl(lambda mu, log_var: terms(mu, log_var).sum(-1)).passed
         True
-        >>> check_kl(lambda mu, log_var: terms(mu, log_var).mean(-1)).mistake
-        'It is averaged over the last axis, where it should be summed.'
+        >>> check_kl(lambda mu, log_var: terms(mu, log_var).mean(-1)).mistake.partition(". ")[0]
+        'It is averaged over the last axis, where it should be summed'
         >>> def by_variance(mu, var):
         ...     return 0.5 * (mu**2 + var - 1 - var.log()).sum(-1)
         >>> check_kl(by_variance, spread=variance).passed
@@ -110,7 +111,7 @@ def _kl_trials(generator: torch.Generator) -> list[At]:
     ]
 
 
-@outside_inference_mode
+@public
 def check_log_normal(
     fn: Callable[[Tensor, Tensor, Tensor], Tensor],
     *,
@@ -172,7 +173,7 @@ def _log_normal_trials(generator: torch.Generator) -> list[At]:
     ]
 
 
-@outside_inference_mode
+@public
 def check_log_bernoulli(fn: Callable[[Tensor, Tensor], Tensor], *, seed: int = 0) -> Check:
     r"""Check your log-probability of independent Bernoulli dimensions, given their logits.
 

@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vae_tutorial._random import uniform_noise
+from vae_tutorial._troubleshooting import see
 from vae_tutorial._validation import values_count
 from vae_tutorial.likelihoods.likelihood import likelihood, outside
 
@@ -12,7 +13,7 @@ from vae_tutorial.likelihoods.likelihood import likelihood, outside
 def _log_prob(x: Tensor, params: Tensor) -> Tensor:
     # x - x² is 0 at 0 and 1 alone, also when rounded. Its extremes are found faster than two comparisons.
     if values_count() and any(torch.addcmul(x, x, x, value=-1).detach().aminmax()):
-        raise outside(x, "hold only 0 and 1 for a Bernoulli", "draw them with datasets.binarize")
+        raise outside(x, "hold only 0 and 1 for a Bernoulli", f"draw them with datasets.binarize. {see('gray')}")
     # log s(l) where x is 1 and log s(-l) where it is 0: the logits never pass through a saturating sigmoid.
     sign = (2 * x).sub_(1)
     return F.logsigmoid(sign * params.squeeze(-2)).sum(-1)

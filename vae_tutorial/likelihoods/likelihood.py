@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from vae_tutorial._troubleshooting import see
 from vae_tutorial._validation import aligned, require_finite, require_finite_result, require_float, require_same_device
 
 HALF = (torch.float16, torch.bfloat16)
@@ -152,5 +153,5 @@ def outside(x: Tensor, expected: str, hint: str = "") -> ValueError:
     require_finite(x=x)
     low, high = x.min().item(), x.max().item()
     if low < 0 or high > 1:
-        hint = "scale pixels to [0, 1] first"
+        hint = f"scale pixels to [0, 1] first. {see('own-data')}"
     return ValueError(f"x must {expected}, got values in [{low:g}, {high:g}]; {hint}")

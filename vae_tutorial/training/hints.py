@@ -9,6 +9,7 @@ from torch import Tensor
 
 from vae_tutorial._random import random_state_kept
 from vae_tutorial._restoring import in_evaluation_mode
+from vae_tutorial._troubleshooting import see
 from vae_tutorial.bounds import elbo_terms, iwae_terms
 from vae_tutorial.models import VAE
 from vae_tutorial.training.step import Objective
@@ -62,7 +63,7 @@ class Hints:
 
     def _labels(self, x: Tensor) -> str | None:
         if x.shape[1] == 1 and looks_like_labels(x):
-            return "x_train looks like labels, one column of whole numbers: give the examples x"
+            return f"x_train looks like labels, one column of whole numbers: give the examples x. {see('own-data')}"
         return None
 
     def _scale(self, x: Tensor) -> str | None:
@@ -71,7 +72,7 @@ class Hints:
         if name.startswith(("normal", "sigma_normal")) and (largest := x.abs().max().item()) > LARGEST_X * sd:
             return (
                 f"x reaches {largest:.4g}, where a Gaussian likelihood expects values of order {sd:.2g}: scale the "
-                "columns, x = (x - x.mean(0)) / x.std(0)"
+                f"columns, x = (x - x.mean(0)) / x.std(0). {see('own-data')}"
             )
         return None
 
@@ -82,7 +83,7 @@ class Hints:
         if name in LEARNED_VARIANCES and len(x) >= ENOUGH_ROWS and growing:
             return (
                 f"{int(constant.sum())} of the {x.shape[1]} columns of x are constant: their learned variances will "
-                f"fall, and the bound rise, without end; {VARIANCES}"
+                f"fall, and the bound rise, without end; {VARIANCES}. {see('falls')}"
             )
         return None
 
@@ -95,7 +96,7 @@ class Hints:
         if all(_within(output, 0.0, 1.0) for output in outputs) and _varies(outputs[1]):
             return (
                 f"every number that the decoder gives lies in [0, 1]: does it end in a sigmoid? {name} takes logits, "
-                "so leave the sigmoid out"
+                f"so leave the sigmoid out. {see('stuck')}"
             )
         return None
 
@@ -107,7 +108,7 @@ class Hints:
         if all(_within(output, 0.0, math.inf) for output in outputs) and _varies(outputs[1]):
             return (
                 "log_var of the encoder is never negative: is there an activation such as relu or softplus on it? "
-                "The logarithm of a variance may be any number, so leave the activation out"
+                f"The logarithm of a variance may be any number, so leave the activation out. {see('log-var')}"
             )
         return None
 
@@ -120,7 +121,7 @@ class Hints:
         if NO_VARIANCE < smallest < SMALLEST_LOG_VAR:
             return (
                 f"a variance of p(x|z) has fallen to exp({smallest:.1f}), and the bound rises without end as it falls "
-                f"on: {VARIANCES}"
+                f"on: {VARIANCES}. {see('falls')}"
             )
         return None
 
@@ -143,12 +144,17 @@ def _varies(values: Tensor) -> bool:
 
 def remedy(error: Exception, x: Tensor, lr: float) -> str:
     """What to change where a run diverged; nothing where the error is about something else, or x itself not finite."""
-    if not any(word in str(error) for word in ("finite", "overflows")) or not torch.isfinite(x).all():
+    if not diverged(error) or not torch.isfinite(x).all():
         return ""
     return (
         f"; x of this batch lies in [{x.min():.4g}, {x.max():.4g}]: scale its columns where they are large, "
-        f"lower lr (now {lr:.4g}), or set max_grad_norm=1.0"
+        f"lower lr (now {lr:.4g}), or set max_grad_norm=1.0. {see('nan')}"
     )
+
+
+def diverged(error: Exception) -> bool:
+    """Whether an error is about a number that is not finite."""
+    return any(word in str(error) for word in ("finite", "overflows"))
 
 
 def looks_like_labels(values: Tensor) -> bool:

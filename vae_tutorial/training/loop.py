@@ -11,6 +11,7 @@ from torch import Tensor
 
 from vae_tutorial._extra import of_the_chapters
 from vae_tutorial._restoring import in_evaluation_mode, restoring
+from vae_tutorial._troubleshooting import see
 from vae_tutorial._validation import require_count, require_number, require_positive, require_seed
 from vae_tutorial.bounds import elbo_terms
 from vae_tutorial.checkpoints.files import CheckpointError
@@ -20,7 +21,7 @@ from vae_tutorial.schedules import Schedule
 from vae_tutorial.training.arguments import checked_schedule, require_alike, require_objective, require_trainable
 from vae_tutorial.training.device import compiled, cpu_threads, in_bfloat16, moved, require_device, require_threads
 from vae_tutorial.training.examples import Data, Examples, examples, in_turn
-from vae_tutorial.training.hints import Hints, remedy
+from vae_tutorial.training.hints import Hints, diverged, remedy
 from vae_tutorial.training.identity import architecture, identity
 from vae_tutorial.training.run import Run
 from vae_tutorial.training.step import Objective, finite_sums, take_step
@@ -305,9 +306,14 @@ def _evaluate(
 ) -> tuple[float, float]:
     generator = torch.Generator().manual_seed(seed)
     with in_evaluation_mode(model), torch.no_grad():
-        sums = [
-            finite_sums(objective(model, *x, n_samples, generator=generator), n_examples=len(x[0]))
-            for x in in_turn(data, batch_size)
-        ]
+        try:
+            sums = [
+                finite_sums(objective(model, *x, n_samples, generator=generator), n_examples=len(x[0]))
+                for x in in_turn(data, batch_size)
+            ]
+        except ValueError as error:
+            if diverged(error):
+                raise ValueError(f"{error}. {see('nan')}") from error
+            raise
     log_likelihood, kl = (math.fsum(column) / len(data) for column in zip(*sums, strict=True))
     return log_likelihood, kl
