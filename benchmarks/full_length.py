@@ -1,7 +1,7 @@
-"""The sources' models on MNIST, trained as long as the sources train them, and the best model of the book.
+"""Models of public tutorials on MNIST, trained as long as these train them, and the best model of the book.
 
     .venv/bin/python benchmarks/full_length.py                  # every row that is not finished yet
-    .venv/bin/python benchmarks/full_length.py A-identity D     # these rows
+    .venv/bin/python benchmarks/full_length.py mlp-bernoulli convolutions   # these rows
     .venv/bin/python benchmarks/full_length.py --check 1        # is the first epoch of each still the same?
 
 A row that was interrupted, by Ctrl-C, by SIGTERM or by a loss of power, goes on with the next epoch when the command is
@@ -68,19 +68,19 @@ class Row(NamedTuple):
     recipe: str
 
 
-def source_a(what: str, likelihood: Likelihood, pixels: str, lr: float = 0.01) -> Row:
+def mlp_row(what: str, likelihood: Likelihood, pixels: str, lr: float = 0.01) -> Row:
     how, recipe = dict(lr=lr, n_samples=5), f"Adam {lr:g}, 5 draws of noise"
     return Row(what, lambda: mlp_vae(784, 400, 20, likelihood, seed=SEED), pixels, 3, 128, how, recipe)
 
 
 BEST_STEPS = 60 * (60_000 - N_VAL) // 100
 ROWS = {
-    "A-gaussian": source_a("Gaussian, learned variances", normal_diag, "stored"),
-    "A-gaussian-floor": source_a("Gaussian, learned variances above e^-6", normal_diag_above(-6.0), "dequantized"),
-    "A-identity": source_a("Gaussian, variance 1", normal(0.0), "dequantized"),
-    "A-bernoulli": source_a("Bernoulli", bernoulli, "binary"),
-    "A-bernoulli-0.001": source_a("Bernoulli, at a tenth of the learning rate", bernoulli, "binary", lr=0.001),
-    "D": Row(
+    "mlp-gaussian-free": mlp_row("Gaussian, learned variances", normal_diag, "stored"),
+    "mlp-gaussian-floor": mlp_row("Gaussian, learned variances above e^-6", normal_diag_above(-6.0), "dequantized"),
+    "mlp-gaussian-unit": mlp_row("Gaussian, variance 1", normal(0.0), "dequantized"),
+    "mlp-bernoulli": mlp_row("Bernoulli", bernoulli, "binary"),
+    "mlp-bernoulli-0.001": mlp_row("Bernoulli, at a tenth of the learning rate", bernoulli, "binary", lr=0.001),
+    "convolutions": Row(
         what="convolutions, Bernoulli",
         model=lambda: conv_vae((28, 28), 20, bernoulli, seed=SEED),
         pixels="binary", epochs=200, batch_size=100, how=dict(lr=1e-3), recipe="Adam 0.001, 1 draw of noise",
@@ -187,7 +187,9 @@ def check(names: list[str], epochs: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="The sources' models on MNIST at full length, and the best model.")
+    parser = argparse.ArgumentParser(
+        description="Models of public tutorials on MNIST at full length, and the best model."
+    )
     parser.add_argument("rows", nargs="*", default=list(ROWS), help=f"of {', '.join(ROWS)} (all that are not finished)")
     parser.add_argument(
         "--runs", type=Path, default=ROOT / "build" / "full_length", help="folder of models and checkpoints"
