@@ -174,6 +174,10 @@ def required(app, docname: str) -> list[str]:
 # The times of several chapters
 
 
+class Total(nodes.inline):
+    """Where the sum of the times of its chapters will stand."""
+
+
 class Times(SphinxRole):
     """``{times}`core: one_sitting elbo```: how long their cores take to read; ``all:`` with what is in depth."""
 
@@ -182,13 +186,12 @@ class Times(SphinxRole):
         if kind not in ("core", "all") or not names.split():
             message = f"times: expected “core: names” or “all: names”, got {self.text!r}"
             return [], [self.inliner.reporter.error(message)]
-        return [nodes.inline("", self.text, classes=["times"], kind=kind, names=names.split())], []
+        return [Total("", self.text, kind=kind, chapters=names.split())], []
 
 
 def add_times(app, doctree, docname) -> None:
-    for node in list(doctree.findall(nodes.inline)):
-        if "times" in node["classes"]:
-            node.replace_self(nodes.Text(said(total(app, docname, node["kind"], node["names"]))))
+    for node in list(doctree.findall(Total)):
+        node.replace_self(nodes.Text(said(total(app, docname, node["kind"], node["chapters"]))))
 
 
 def total(app, docname: str, kind: str, names: list[str]) -> float:
