@@ -10,13 +10,16 @@ from types import SimpleNamespace
 
 import evidence_page
 import explorers
+import numpy as np
 import pytest
 from chapters import numbered_title, reading_order
 from docutils import nodes
 from katex_math import keep_marks
+from PIL import Image
 from previews import end, target, write_previews
 from search_index import Symbols, named, plain, refine
 from search_index import name as row_name
+from theme_fixes.light import squeeze
 
 # Previews
 
@@ -270,3 +273,17 @@ def test_a_page_loads_the_scripts_of_its_explorers_after_what_they_need(classes,
     assert list(added.items()) == list((style | {f"explorers/{name}.js": "defer" for name in scripts}).items())
     explorers.add_scripts(app, "search", "search.html", {}, None)  # a page without a document
     assert list(explorers.ALT) == ["latent", "draw", "elbo", "reparameterization"]
+
+
+def test_a_picture_gets_a_palette_where_that_is_smaller(tmp_path):
+    ramp = np.linspace(0, 255, 200).astype(np.uint8)
+    path = tmp_path / "figure.png"
+    Image.fromarray(np.stack([np.tile(ramp, (100, 1))] * 3, -1)).save(path)
+    before, size = np.asarray(Image.open(path)).astype(int), path.stat().st_size
+    squeeze(path)
+    after = Image.open(path)
+    assert after.mode == "P" and after.size == (200, 100)
+    assert np.abs(np.asarray(after.convert("RGB")).astype(int) - before).max() <= 2
+    once = path.read_bytes()
+    squeeze(path)
+    assert path.read_bytes() == once and len(once) <= size
