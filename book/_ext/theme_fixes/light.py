@@ -142,7 +142,8 @@ def with_sized_pictures(page: str, folder: Path, *, first_at_once: bool) -> str:
 def squeeze(picture: Path) -> None:
     """Write the PNG file with a palette, where that is smaller: figures have few colors, and weigh a third."""
     smaller = BytesIO()
-    palette = Image.open(picture).convert("RGB").quantize(COLORS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    with Image.open(picture) as image:
+        palette = image.convert("RGB").quantize(COLORS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
     palette.save(smaller, "PNG", optimize=True)
     if smaller.tell() < picture.stat().st_size:
         picture.write_bytes(smaller.getvalue())
