@@ -153,8 +153,9 @@ def test_every_chapter_says_what_it_needs_and_what_needs_it(book, chapters):
             assert link.get_text() == chapters[told_page(link)].select_one("h1 .section-number").get_text().strip(" .")
         needs[name], needed[name] = told["needs"], told["needed"]
         asked = soup.find("em", string="Before you start:")
-        assert asked, name
-        linked = {told_page(a) for a in asked.find_parent("p").select("a.reference[href*='#ch-']")} & chapters.keys()
+        assert asked or name == "explorers"  # which one may play with at once
+        presupposed = asked.find_parent("p").select("a.reference[href*='#ch-']") if asked else []
+        linked = {told_page(a) for a in presupposed} & chapters.keys()
         assert set(told["needs"]) == linked, name
     assert {(a, b) for a in needs for b in needs[a]} == {(a, b) for b in needed for a in needed[b]}
     assert sum(map(len, needs.values())) > 20
