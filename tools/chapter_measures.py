@@ -16,9 +16,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from chromium import chromium
-from playwright.sync_api import sync_playwright
-
 ROOT = Path(__file__).parents[1]
 IN_DEPTH = "In depth"
 CLOSING = {"Remember", "Next"}  # of the chapter, after what is in depth
@@ -63,8 +60,8 @@ def folded(cells: Iterable[dict[str, Any]]) -> set[int]:
         if cell["cell_type"] == "code":
             if in_solution or FOLDED & set(cell["metadata"].get("tags", [])):
                 hidden.add(number)
-        elif gates := GATE.findall("".join(cell["source"])):
-            in_solution = gates[-1] == "start"
+        else:
+            _, in_solution = outside_solutions("".join(cell["source"]), in_solution)
     return hidden
 
 
@@ -140,6 +137,9 @@ HEIGHTS = """() => {
 
 def heights(names: Iterable[str]) -> Iterator[tuple[str, dict[str, float]]]:
     """In pixels, of pages of the built book: the article, its visible code, and where the first figure begins."""
+    from chromium import chromium  # the words are counted without a browser
+    from playwright.sync_api import sync_playwright
+
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium())
         for name in names:

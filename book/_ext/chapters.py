@@ -103,7 +103,7 @@ def reading(doctree: nodes.document) -> dict[str, dict[str, int]]:
     if not sections:
         return {"Reading": whole}
     depth = count(sections[0])
-    return {"Core": {kind: whole[kind] - depth[kind] for kind in whole}, "In depth": depth}
+    return {"Core": {kind: whole[kind] - depth[kind] for kind in whole}, IN_DEPTH: depth}
 
 
 def is_in_depth(section: nodes.section) -> bool:
@@ -132,14 +132,16 @@ def add_lines(app, doctree, docname) -> None:
     lines = f'<p class="chapter-times"><a href="{address}">{escape(" · ".join(parts))}</a></p>'
     needs = needed(app)
     kinds = {"Needs": needs[docname], "needed for": [page for page in needs if docname in needs[page]]}
-    told = [f"{kind} {plural(pages)} {links(app, docname, pages)}" for kind, pages in kinds.items() if pages]
+    told = [
+        f"{kind} {plural('chapter', len(pages))} {links(app, docname, pages)}" for kind, pages in kinds.items() if pages
+    ]
     if linked := " · ".join(told):
         lines += f'<p class="chapter-needs">{linked[0].upper()}{linked[1:]}</p>'
     title.parent.insert(title.parent.index(title) + 1, nodes.raw("", lines, format="html"))
 
 
-def plural(pages: list[str]) -> str:
-    return "chapter" if len(pages) == 1 else "chapters"
+def plural(noun: str, count: int) -> str:
+    return noun if count == 1 else noun + "s"
 
 
 def links(app, docname: str, pages: list[str]) -> str:

@@ -6,7 +6,7 @@ chapter is without one. Anything else is a warning of the build.
 
 import re
 
-from chapters import chapter_number, numbered_title, reading_order
+from chapters import chapter_number, numbered_title, plural, reading_order
 from docutils import nodes
 from docutils.parsers.rst import directives
 from sphinx.util import logging
@@ -178,10 +178,6 @@ def row(cells) -> nodes.row:
 def entry(content, **attributes) -> nodes.entry:
     content = nodes.Text(content) if isinstance(content, str) else content
     return nodes.entry("", nodes.paragraph("", "", content), **attributes)
-
-
-def plural(noun: str, count: int) -> str:
-    return noun if count == 1 else noun + "s"
 
 
 def setup(app):
