@@ -17,8 +17,8 @@ Schedule = Callable[[int], float]
 def warmup_cosine(peak: float, n_steps: int, warmup: int = 0) -> Schedule:
     r"""Up to ``peak`` along a line, then down to 0 along half a cosine, for a learning rate.
 
-    .. math:: \eta_t = \begin{cases} \eta \, (t + 1) / W & t < W \\
-        \tfrac12 \eta \bigl(1 + \cos \frac{\pi (t - W)}{T - W}\bigr) & W \le t < T \\ 0 & t \ge T \end{cases}
+    .. math:: \eta_t = \begin{cases} \eta \, (t + 1) / t_0 & t < t_0 \\
+        \tfrac12 \eta \bigl(1 + \cos \frac{\pi (t - t_0)}{T - t_0}\bigr) & t_0 \le t < T \\ 0 & t \ge T \end{cases}
 
     The descent is that of Loshchilov and Hutter, *SGDR: Stochastic Gradient Descent with Warm Restarts* (2017,
     equation 5), without a restart. The line in front keeps Adam's first steps short, while its averages of the squared
@@ -27,7 +27,7 @@ def warmup_cosine(peak: float, n_steps: int, warmup: int = 0) -> Schedule:
     Args:
         peak: the largest value :math:`\eta`, a positive number.
         n_steps: T, the steps of the whole run: epochs times ``ceil(N / batch_size)``.
-        warmup: W, how many of them lead up to the peak; less than T.
+        warmup: :math:`t_0`, how many of them lead up to the peak; less than T.
 
     Returns:
         The schedule. Every value before step T is positive.
@@ -64,9 +64,9 @@ def linear(start: float, end: float, n_steps: int) -> Schedule:
 
     .. math:: \beta_t = a + (b - a) \min(t / T, 1)
 
-    From 0 to 1 this is the KL annealing of Bowman et al., *Generating Sentences from a Continuous Space* (2016, there
-    also along a sigmoid), and the warm-up of Sønderby et al., *Ladder Variational Autoencoders* (2016). Only from the
-    step on at which it is 1 does training follow the ELBO.
+    From 0 to 1 this raises the weight of the KL term gradually, as do Bowman et al., *Generating Sentences from a
+    Continuous Space* (2016), and Sønderby et al., *Ladder Variational Autoencoders* (2016). Only from the step on at
+    which it is 1 does training follow the ELBO.
 
     Args:
         start, end: the values a at step 0 and b from step T on.
