@@ -21,7 +21,7 @@ from vae_tutorial._validation import not_finite_allowed, require_count, require_
 from vae_tutorial.models import VAE, require_vae
 
 N_PILOT = 8  # chains that find the step sizes
-N_PILOT_MOVES = 200  # that each of them makes along the path, about; one at least for each temperature
+N_PILOT_MOVES = 200  # that each of them shares out among the temperatures, rounded down; one at least for each
 TARGET = 0.65  # of the acceptance rate, where Hamiltonian moves are most efficient (Beskos et al., 2013)
 RATE = 0.3  # of the step size's logarithm, for each unit of acceptance too much
 
