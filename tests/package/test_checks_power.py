@@ -430,9 +430,8 @@ def test_a_wrong_shape_is_all_that_is_said():
 
 
 def test_a_wrong_value_is_named_whatever_its_gradient():
-    assert check_kl(lambda mu, log_var: -kl_standard_normal(mu, log_var).detach()).mistake == (
-        "It has the opposite sign."
-    )
+    mistake = check_kl(lambda mu, log_var: -kl_standard_normal(mu, log_var).detach()).mistake
+    assert mistake == f"It has the opposite sign. {see('kl-negative')}"
 
 
 def test_a_gradient_that_is_missing_from_the_first_batch_alone_is_told():

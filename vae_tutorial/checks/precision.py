@@ -40,13 +40,14 @@ def compare_precisions(fn: Callable[..., Tensor], exact: Callable[..., Tensor], 
         place = ", ".join(f"{name} = [{_numbers(tensor)}]" for name, tensor in row.items())
         try:
             single, double = _answer(fn, row, torch.float32), _answer(exact, row, torch.float64)
+            own = double if exact is fn else _answer(fn, row, torch.float64)
         except Unwritten as error:
             return replace(check, mistake=str(error))
         except Unusable as error:
             return replace(check, mistake=f"At {place} it {error}")
         except Exception as error:  # a learner's function may fail in any way
             return replace(check, mistake=f"At {place} it raised {short(error)}")
-        if single.value.shape != double.value.shape:
+        if not single.value.shape == own.value.shape == double.value.shape:
             shapes = f"{tuple(single.value.shape)} in float32 and {tuple(double.value.shape)} in float64"
             return replace(check, mistake=f"At {place} it returned shape {shapes}.")
         if not single.value.numel():
@@ -54,7 +55,7 @@ def compare_precisions(fn: Callable[..., Tensor], exact: Callable[..., Tensor], 
         parts = _parts(single, double)
         gaps.append(_gap(parts))
         if not gaps[-1] <= TOLERANCE:
-            problems.append(f"At {place} {_name(parts)}")
+            problems.append(f"At {place} {_name(parts, _parts(own, double))}")
     mistake = problems[0] if problems else ""
     if len(problems) > 1:
         mistake += f" It goes wrong at {len(problems)} of {len(gaps)} examples."
@@ -84,11 +85,17 @@ def _distance(a: Tensor, b: Tensor) -> float:
     return relative_gap(a.double(), b).max().item()
 
 
-def _name(parts: Mapping[str, tuple[Tensor, Tensor]]) -> str:
-    """What is wrong there, with its evidence and the usual cause."""
+def _name(parts: Mapping[str, tuple[Tensor, Tensor]], in_float64: Mapping[str, tuple[Tensor, Tensor]]) -> str:
+    """What is wrong there, with its evidence and the usual cause; or that the function is wrong in float64, too."""
     infinite = [part for part, (came, _) in parts.items() if not torch.isfinite(came).all()]
     part = infinite[0] if infinite else max(parts, key=lambda part: _distance(*parts[part]))
     came, exact = parts[part]
+    own, _ = in_float64[part]
+    if not infinite and not _distance(own, exact) <= TOLERANCE:
+        return (
+            f"{part} is {_numbers(came)} in float32 and {_numbers(own)} in float64, and {_numbers(exact)} is right: "
+            "the formula is wrong, not its rounding."
+        )
     if infinite:
         cause = OVERFLOW if part == VALUE else ZERO_TIMES_INFINITY
     else:

@@ -4,6 +4,7 @@ import inspect
 
 import torch
 
+from vae_tutorial._troubleshooting import see
 from vae_tutorial._validation import require_number
 from vae_tutorial.models import VAE
 from vae_tutorial.schedules import Schedule
@@ -50,7 +51,7 @@ def require_alike(train: Examples, val: Examples) -> None:
         raise TypeError(f"x_val must have as many parts as x_train, {1 + len(more)}, got {1 + len(more_val)}")
     if x_val.shape[1] != x.shape[1]:
         (values, *_) = val.take(torch.arange(min(len(val), 100)))
-        labels = "; it looks like labels" if looks_like_labels(values) else ""
+        labels = f"; it looks like labels. {see('own-data')}" if looks_like_labels(values) else ""
         came = (len(val), x_val.shape[1])
         raise ValueError(f"x_val must have the {x.shape[1]} columns of x_train, got {came}{labels}")
 

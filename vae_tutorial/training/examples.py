@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
+from vae_tutorial._troubleshooting import see
 from vae_tutorial._validation import require_rows
 from vae_tutorial.checkpoints.files import sha256
-from vae_tutorial.training.hints import looks_like_labels
+from vae_tutorial.training.hints import diverged, looks_like_labels
 
 Array: TypeAlias = np.ndarray[Any, Any]
 Data: TypeAlias = Tensor | Array | tuple[Tensor | Array, ...] | Dataset[Any]
@@ -97,7 +98,7 @@ def examples(name: str, data: Data) -> Examples:
                 f"{name} must have a length, {type(data).__name__} has none: each example comes once an epoch"
             )
         items = Items(data)
-        require_rows(**{f"{name}[0:1]": items.take(torch.tensor([0]))[0]})
+        _require_examples(f"{name}[0:1]", items.take(torch.tensor([0]))[0])
         return items
     columns = data if isinstance(data, tuple) else (data,)
     for i, column in enumerate(columns):
@@ -105,9 +106,10 @@ def examples(name: str, data: Data) -> Examples:
         if not isinstance(column, (Tensor, np.ndarray)):
             remedy = "; give its dataset" if isinstance(column, DataLoader) else ""
             remedy = f"; give torch.stack({own_name})" if isinstance(column, list) else remedy
+            remedy = f"; give {own_name}.to_numpy().astype('float32')" if hasattr(column, "to_numpy") else remedy
             raise TypeError(
                 f"{own_name} must be a torch.Tensor, a NumPy array or a torch.utils.data.Dataset, "
-                f"got {type(column).__name__}{remedy}"
+                f"got {type(column).__name__}{remedy}. {see('own-data')}"
             )
         if i == 0:
             _require_examples(own_name, column)
@@ -125,6 +127,13 @@ def in_turn(data: Examples, batch_size: int) -> Iterator[tuple[Tensor, ...]]:
 
 
 def _require_examples(name: str, x: Tensor | Array) -> None:
+    try:
+        _require_dense_rows(name, x)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{error}. {see('nan' if diverged(error) else 'own-data')}") from error
+
+
+def _require_dense_rows(name: str, x: Tensor | Array) -> None:
     if x.ndim == 1 and looks_like_labels(torch.as_tensor(np.asarray(x)) if isinstance(x, np.ndarray) else x):
         raise TypeError(
             f"{name} must hold examples, one flat row each, and looks like labels, shape {tuple(x.shape)} from "

@@ -143,9 +143,13 @@ def _varies(values: Tensor) -> bool:
 
 
 def remedy(error: Exception, x: Tensor, lr: float) -> str:
-    """What to change where a run diverged; nothing where the error is about something else, or x itself not finite."""
-    if not diverged(error) or not torch.isfinite(x).all():
+    """What to change where a run diverged, or batch norm met one example; nothing where the error is about another."""
+    if "more than 1 value per channel" in str(error):  # as PyTorch's batch norm says it
+        return f"; one example has no batch statistics: choose another batch_size, or nn.LayerNorm. {see('batch-norm')}"
+    if not diverged(error):
         return ""
+    if not torch.isfinite(x).all():  # the error says so
+        return f". {see('nan')}"
     return (
         f"; x of this batch lies in [{x.min():.4g}, {x.max():.4g}]: scale its columns where they are large, "
         f"lower lr (now {lr:.4g}), or set max_grad_norm=1.0. {see('nan')}"

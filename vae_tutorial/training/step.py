@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from vae_tutorial._troubleshooting import see
 from vae_tutorial.bounds import ElboTerms, elbo_terms
 from vae_tutorial.models import VAE
 
@@ -109,7 +110,7 @@ def require_gradient(loss: Tensor) -> None:
     if not loss.requires_grad:
         raise ValueError(
             "the objective has no gradient: it was detached or computed under torch.no_grad(), or none of the "
-            "weights it uses has requires_grad=True"
+            f"weights it uses has requires_grad=True. {see('stuck')}"
         )
 
 
@@ -117,7 +118,10 @@ def require_finite_gradient(model: nn.Module, max_norm: float | None) -> None:
     """The gradient is finite; one longer than ``max_norm`` is scaled down to it."""
     parameters = [parameter for parameter in model.parameters() if parameter.grad is not None]
     if not parameters:
-        raise ValueError("the objective has no gradient with respect to the model's parameters: does it use the model?")
+        raise ValueError(
+            "the objective has no gradient with respect to the model's parameters: does it use the model? "
+            f"{see('stuck')}"
+        )
     for name, parameter in model.named_parameters():
         if parameter.grad is not None and parameter.grad.layout != torch.strided:
             raise TypeError(
