@@ -5,15 +5,17 @@ The chapter compares one training with its own seed; here the same lines meet ot
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.distributions import Bernoulli, Normal, kl_divergence
 
 from vae_tutorial.bounds import elbo, elbo_terms
-from vae_tutorial.checks import check_kl, check_log_bernoulli, check_reparameterize
+from vae_tutorial.checks import agree, check_kl, check_log_bernoulli, check_reparameterize
 from vae_tutorial.datasets import digits
 from vae_tutorial.likelihoods import bernoulli
 from vae_tutorial.models import mlp_vae
@@ -135,6 +137,26 @@ def test_a_small_change_is_noticed(change):
     how = dict(epochs=1, seed=7, batch_size=128, lr=5e-3, progress=False, threads=torch.get_num_threads())
     fit(package, wrong["x_train"], device="cpu", **how)
     assert not same_weights(*wrong["train"](epochs=1, seed=7), package)
+
+
+@pytest.mark.parametrize("right, wrong, mistake", [
+    ("+ kl(mu, log_var)", "", "no KL cost"),
+    ("+ kl", "- kl", "subtracts the KL"),
+    ("return -log_bernoulli(x, logits) + kl", "return log_bernoulli(x, logits) - kl", "wrong sign"),
+    ("* logits).sum(-1)", "* logits).mean(-1)", "averages over the pixels"),
+    ("0.5 * log_var)", "log_var)", "Where the gap is largest"),
+    ("", "", ""),
+])  # fmt: skip
+def test_the_judge_of_the_loss_names_mistakes(right, wrong, mistake):
+    names = program()
+    encoder, decoder = names["train"](epochs=1)
+    judge = dict(Bernoulli=Bernoulli, Normal=Normal, kl_divergence=kl_divergence, agree=agree, replace=replace)
+    judge |= dict(torch=torch, encoder=encoder, decoder=decoder, x_test=names["x_test"])
+    exec(CELLS["yours-loss-judge"], judge)
+    check = judge["check_loss"](program((right, wrong))["loss"])
+    assert check.passed == (mistake == "")
+    assert mistake in check.mistake
+    assert judge["check_loss"](lambda encoder, decoder, x, eps: ...).unwritten
 
 
 def test_the_table_asks_about_lines_that_are_there():
