@@ -1,7 +1,7 @@
 """What a model is trained on, whatever it comes as: tensors, arrays, files mapped into memory, or a ``Dataset``."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -118,10 +118,12 @@ def examples(name: str, data: Data) -> Examples:
     return Columns(columns)
 
 
-def in_turn(data: Examples, batch_size: int) -> Iterator[tuple[Tensor, ...]]:
-    """All examples, a minibatch at a time."""
+def in_turn(
+    data: Examples, batch_size: int, share: Callable[[Tensor], Tensor] = lambda rows: rows
+) -> Iterator[tuple[Tensor, ...]]:
+    """All examples, a minibatch at a time; or of each minibatch a share of its rows."""
     for rows in torch.arange(len(data)).split(batch_size):
-        yield data.take(rows)
+        yield data.take(share(rows))
 
 
 def _require_examples(name: str, x: Tensor | Array) -> None:
