@@ -256,9 +256,24 @@ def join() -> Alone:
                 f"WORLD_SIZE is {os.environ['WORLD_SIZE']}, but {', '.join(missing)} is not in the environment: start "
                 "the processes by torchrun --nproc-per-node …, or unset WORLD_SIZE"
             )
-        dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
+        dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", **_meeting_point())
         atexit.register(lambda: dist.is_initialized() and dist.destroy_process_group())
     return Ranks() if dist.get_world_size() > 1 else Alone()
+
+
+def _meeting_point() -> dict[str, Any]:
+    """Where processes find each other: PyTorch knows, but after a restart may find the addresses of those who died.
+
+    torchrun keeps one store for all attempts. On one machine each has a number, known to all of its processes.
+    """
+    told = os.environ
+    if told.get("TORCHELASTIC_USE_AGENT_STORE") != "True" or told.get("LOCAL_WORLD_SIZE") != told["WORLD_SIZE"]:
+        return {}
+    size = int(told["WORLD_SIZE"])
+    store = dist.TCPStore(told["MASTER_ADDR"], int(told["MASTER_PORT"]), size, is_master=False)  # type: ignore[attr-defined]
+    attempt = f"attempt {told['TORCHELASTIC_RESTART_COUNT']}"
+    prefixed = dist.PrefixStore(attempt, store)  # type: ignore[attr-defined]
+    return {"store": prefixed, "rank": int(told["RANK"]), "world_size": size}
 
 
 def _require_no_batch_statistics(model: nn.Module) -> None:
