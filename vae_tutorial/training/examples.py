@@ -13,6 +13,7 @@ from vae_tutorial._validation import require_rows
 from vae_tutorial.checkpoints.files import sha256
 from vae_tutorial.training.hints import looks_like_labels
 
+AT_A_TIME = 2**20  # bytes of a file that are read at once to know it again
 Array: TypeAlias = np.ndarray[Any, Any]
 Data: TypeAlias = Tensor | Array | tuple[Tensor | Array, ...] | Dataset[Any]
 """A tensor or NumPy array of shape (N, D); a tuple of that and more with the same first axis; a Dataset."""
@@ -151,7 +152,7 @@ def _is_memory(array: Array) -> bool:
 def _sha256(column: Tensor | Array) -> str:
     if isinstance(column, Tensor):
         return sha256({"x": column.detach().cpu()})
-    digest = hashlib.sha256()
-    for start in range(0, len(column), 10_000):
-        digest.update(np.ascontiguousarray(column[start : start + 10_000]).data)
+    digest, n_rows = hashlib.sha256(), max(1, AT_A_TIME // max(1, column[:1].nbytes))
+    for start in range(0, len(column), n_rows):
+        digest.update(np.ascontiguousarray(column[start : start + n_rows]).data)
     return digest.hexdigest()

@@ -66,6 +66,13 @@ def fit(
     its finished epochs. So does an error. A step is taken only with finite terms and a finite gradient; one that is
     refused leaves batch statistics as they were, too.
 
+    Under ``torchrun --nproc-per-node P script.py``, where the script calls ``fit`` as ever, P processes train one model
+    by PyTorch's ``DistributedDataParallel``, over gloo on CPUs and NCCL on GPUs. ``batch_size`` is then M of all of
+    them together: each has its own share of every minibatch. An objective that takes its noise as ``eps``, as the
+    package's do, gets that of a single process, so that the run is the single one's up to rounding; any other draws
+    noise of its own on each. Rank 0 alone writes the checkpoint, calls ``callback`` and speaks. What stops one process, an error or
+    Ctrl-C, stops all at the same step. Batch statistics would be a share's alone, and are refused.
+
     A likely mistake that is no error is said once, as a ``UserWarning`` with its remedy: a sigmoid before a likelihood
     that takes logits, an activation on the encoder's log-variances, columns that were not scaled, labels for x, a
     learned variance that falls without end.
@@ -92,9 +99,9 @@ def fit(
         patience: stop after so many epochs in a row without a better validation ELBO; the model ends with the weights
             of the best epoch.
         checkpoint: a file that holds, after every epoch, all that is needed to go on.
-        resume: go on from ``checkpoint`` where it exists: on the same machine, with as many ``threads``, to the bits of
-            an uninterrupted run. The model, the data and the arguments must be the same, except for ``epochs``,
-            ``callback``, ``device``, ``threads``, ``progress`` and the weights that the model comes with. Of a
+        resume: go on from ``checkpoint`` where it exists: on the same machine, with as many ``threads`` and processes,
+            to the bits of an uninterrupted run. The model, the data and the arguments must be the same, except for
+            ``epochs``, ``callback``, ``device``, ``threads``, ``progress`` and the weights that the model comes with. Of a
             ``Dataset`` the first and the last example are compared; of modules class and attributes; of an objective
             its code and what it holds, not the functions it calls; of schedules the values where epochs start.
         callback: called with the history after every epoch, for a log of your own, such as
@@ -117,9 +124,10 @@ def fit(
         TypeError: ``model`` is no `VAE`, ``x_train`` or ``x_val`` is none of these, does not hold floating-point
             numbers, or has parts that the objective does not take; ``objective`` gives no `ElboTerms`; a number or
             ``seed`` is not one.
-        ValueError: a shape or value is not valid, the device is not at hand, nothing can be trained; or, with its epoch
-            and batch, a term or a gradient stopped being finite: the model then keeps the steps before that batch, the
-            checkpoint the epochs before.
+        RuntimeError: another process of the run has failed; the message says which, and how.
+        ValueError: a shape or value is not valid, or not the same in all processes, the device is not at hand, nothing
+            can be trained; or, with its epoch and batch, a term or a gradient stopped being finite: the model then
+            keeps the steps before that batch, the checkpoint the epochs before.
         CheckpointError: ``checkpoint`` cannot be written, is damaged, exists without ``resume``, or belongs to another
             run; the message names the argument that differs.
 
