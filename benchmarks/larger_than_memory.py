@@ -1,8 +1,8 @@
 """A process that trains on a file larger than the memory it may take: ``python larger_than_memory.py FILE MIB FORM``.
 
 Limited is RLIMIT_DATA, private memory that can be written: the heap, tensors, copies. Pages of a file that is mapped to
-be read are not counted, and the system takes them back whenever it needs them. What Python, PyTorch and a first training
-have taken before is allowed; what comes on top is MIB.
+be read are not counted, and the system takes them back whenever it needs them. What Python, PyTorch and a first
+training have taken before is allowed; what comes on top is MIB.
 """
 
 import os
@@ -23,13 +23,13 @@ def taken() -> int:
 
 
 def train(x, checkpoint):
-    how = dict(epochs=1, seed=0, batch_size=1000, device="cpu", progress=False)
-    model = mlp_vae(100, 8, 2, normal(0.0), seed=0)
-    return fit(model, x, x, checkpoint=checkpoint, **how)
+    how = dict(epochs=1, seed=0, batch_size=500, device="cpu", progress=False)
+    model = mlp_vae(400, 8, 2, normal(0.0), seed=0)
+    return fit(model, x, x[:5000], checkpoint=checkpoint, **how)
 
 
 def main(path: str, mib: float, form: str) -> None:
-    train(np.full((2000, 100), 0.5, dtype=np.float32), path + ".first")
+    train(np.full((2000, 400), 0.5, dtype=np.float32), path + ".first")
     data = np.load(path, mmap_mode="r")
     limit = taken() + int(mib * 2**20)
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))

@@ -70,8 +70,8 @@ def fit(
     by PyTorch's ``DistributedDataParallel``, over gloo on CPUs and NCCL on GPUs. ``batch_size`` is then M of all of
     them together: each has its own share of every minibatch. An objective that takes its noise as ``eps``, as the
     package's do, gets that of a single process, so that the run is the single one's up to rounding; any other draws
-    noise of its own on each. Rank 0 alone writes the checkpoint, calls ``callback`` and speaks. What stops one process, an error or
-    Ctrl-C, stops all at the same step. Batch statistics would be a share's alone, and are refused.
+    noise of its own on each. Rank 0 alone writes the checkpoint, calls ``callback`` and speaks. What stops one process,
+    an error or Ctrl-C, stops all at the same step. Batch statistics would be a share's alone, and are refused.
 
     A likely mistake that is no error is said once, as a ``UserWarning`` with its remedy: a sigmoid before a likelihood
     that takes logits, an activation on the encoder's log-variances, columns that were not scaled, labels for x, a
@@ -101,9 +101,9 @@ def fit(
         checkpoint: a file that holds, after every epoch, all that is needed to go on.
         resume: go on from ``checkpoint`` where it exists: on the same machine, with as many ``threads`` and processes,
             to the bits of an uninterrupted run. The model, the data and the arguments must be the same, except for
-            ``epochs``, ``callback``, ``device``, ``threads``, ``progress`` and the weights that the model comes with. Of a
-            ``Dataset`` the first and the last example are compared; of modules class and attributes; of an objective
-            its code and what it holds, not the functions it calls; of schedules the values where epochs start.
+            ``epochs``, ``callback``, ``device``, ``threads``, ``progress`` and the weights that the model comes with.
+            Of a ``Dataset`` the first and the last example are compared; of modules class and attributes; of an
+            objective its code and what it holds, not the functions it calls; of schedules the values where epochs start.
         callback: called with the history after every epoch, for a log of your own, such as
             ``lambda history: print(history.elbo[-1], file=log)``.
         compile: let ``torch.compile`` make one graph of the objective, which must take its noise as ``eps``. It takes a
