@@ -103,7 +103,8 @@ def fit(
             to the bits of an uninterrupted run. The model, the data and the arguments must be the same, except for
             ``epochs``, ``callback``, ``device``, ``threads``, ``progress`` and the weights that the model comes with.
             Of a ``Dataset`` the first and the last example are compared; of modules class and attributes; of an
-            objective its code and what it holds, not the functions it calls; of schedules the values where epochs start.
+            objective its code and what it holds, not the functions it calls; of schedules the values where epochs
+            start.
         callback: called with the history after every epoch, for a log of your own, such as
             ``lambda history: print(history.elbo[-1], file=log)``.
         compile: let ``torch.compile`` make one graph of the objective, which must take its noise as ``eps``. It takes a
