@@ -25,6 +25,7 @@ from vae_tutorial._restoring import restoring
 from vae_tutorial.bounds import ElboTerms
 from vae_tutorial.checkpoints.files import CheckpointError, sha256
 from vae_tutorial.models import VAE
+from vae_tutorial.training.alone import Alone
 from vae_tutorial.training.device import best_device, takes_noise
 from vae_tutorial.training.examples import Examples
 from vae_tutorial.training.identity import architecture
@@ -32,48 +33,6 @@ from vae_tutorial.training.step import Objective, finite_sums
 
 LAUNCHERS = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # what torchrun tells its processes
 N_COMPARED = 64  # rows that must be the same on all ranks
-
-
-class Alone:
-    """One process, which waits for nobody."""
-
-    rank, size = 0, 1
-
-    def place(self, device: torch.device | str | None) -> torch.device | str | None:
-        """Where this rank trains."""
-        return device
-
-    def require_alike(self, model: VAE, data: dict[str, Examples | None], **settings: Any) -> None:
-        """All ranks were called with the same."""
-
-    def require_same(self, n_steps: int, checkpoint: str | Path | None) -> None:
-        """All ranks have read the same checkpoint, or none."""
-
-    def share(self, rows: Tensor) -> Tensor:
-        """This rank's rows of a minibatch."""
-        return rows
-
-    def trained(self, objective: Objective, model: VAE) -> Objective:
-        """The objective of this rank's rows, whose gradient is that of the whole minibatch."""
-        return objective
-
-    def measured(self, objective: Objective) -> Objective:
-        """The objective of this rank's rows, without a gradient."""
-        return objective
-
-    def total(self, sums: list[float]) -> list[float]:
-        """Sums over this rank's rows, added up over all ranks."""
-        return sums
-
-    @contextmanager
-    def together(self) -> Iterator[None]:
-        """What one rank raises inside, all raise."""
-        yield
-
-    @contextmanager
-    def listening(self) -> Iterator[None]:
-        """Inside, Ctrl-C stops all ranks at the same step."""
-        yield
 
 
 class Ranks(Alone):
@@ -186,6 +145,11 @@ class Ranks(Alone):
         except Exception as error:
             if not self.agreed:
                 self._agree(error)
+            raise
+        except KeyboardInterrupt:  # of a callback that ends the run
+            if not self.agreed:
+                self.interrupted = True
+                self._agree()
             raise
         if not self.agreed:
             self._agree()

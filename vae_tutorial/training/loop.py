@@ -18,9 +18,10 @@ from vae_tutorial.checkpoints.files import CheckpointError
 from vae_tutorial.history import History
 from vae_tutorial.models import VAE, require_vae
 from vae_tutorial.schedules import Schedule
+from vae_tutorial.training.alone import Alone
 from vae_tutorial.training.arguments import checked_schedule, require_alike, require_objective, require_trainable
 from vae_tutorial.training.device import compiled, cpu_threads, in_bfloat16, moved, require_device, require_threads
-from vae_tutorial.training.distributed import Alone, join
+from vae_tutorial.training.distributed import join
 from vae_tutorial.training.examples import Data, Examples, examples, in_turn
 from vae_tutorial.training.hints import Hints, diverged, remedy
 from vae_tutorial.training.identity import architecture, identity
