@@ -1,8 +1,8 @@
 """What several processes cost and gain on this machine: ``python benchmarks/distributed.py``; a minute or two.
 
-Writes ``results/distributed.json``: seconds of a step of `fit` alone and in two processes, and of PyTorch's all-reduce as
-the numbers grow, from which the chapter "More than one machine" predicts the former. Other programs only add time, so
-that of many steps, one after the other, the tenth part that was fastest tells most: its end is what is recorded.
+Writes ``results/distributed.json``: seconds of a step of `fit` alone and in two processes, and of PyTorch's all-reduce
+as the numbers grow, from which the chapter "More than one machine" predicts the former. Other programs only add time,
+so that of many steps, one after the other, the tenth part that was fastest tells most: its end is what is recorded.
 """
 
 import json
