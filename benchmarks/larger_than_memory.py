@@ -23,9 +23,9 @@ def taken() -> int:
 
 
 def train(x, checkpoint):
-    how = dict(epochs=1, seed=0, batch_size=500, device="cpu", progress=False)
+    how = dict(epochs=1, seed=0, batch_size=200, device="cpu", progress=False)
     model = mlp_vae(400, 8, 2, normal(0.0), seed=0)
-    return fit(model, x, x[:5000], checkpoint=checkpoint, **how)
+    return fit(model, x, x[:300], checkpoint=checkpoint, **how)
 
 
 def main(path: str, mib: float, form: str) -> None:

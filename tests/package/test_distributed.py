@@ -92,6 +92,7 @@ HOWS = {
     "plain": dict(),
     "everything": dict(average=0.9, max_grad_norm=0.5, patience=1, n_samples=3, epochs=3),
     "compiled": dict(compile=True),
+    "a rank without rows": dict(x=X[:34]),  # of the last minibatch, which has two for four ranks
 }
 
 
@@ -109,7 +110,9 @@ def partial_eager(function, compile=torch.compile):
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's own parts, when the compiler is loaded
-@pytest.mark.parametrize("name, n_ranks", [("plain", 2), ("plain", 4), ("everything", 4), ("compiled", 2)])
+@pytest.mark.parametrize(
+    "name, n_ranks", [("plain", 2), ("plain", 4), ("everything", 4), ("compiled", 2), ("a rank without rows", 4)]
+)
 def test_an_epoch_is_that_of_one_process(launch, monkeypatch, n_ranks, name):
     monkeypatch.setattr(torch, "compile", torch.compile)  # put back afterwards
     alone, ranks = whole_run(name), launch(whole_run, n_ranks, name)
