@@ -2,6 +2,9 @@
 
 import math
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -292,3 +295,23 @@ def test_what_cannot_be_compiled_is_refused():
         trained((X, Y), objective=by_class, compile=True)
     with pytest.raises(ValueError, match="compile and bfloat16 exclude each other"):
         trained(X, compile=True, bfloat16=True)
+
+
+# More data than memory
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux alone limits private memory by RLIMIT_DATA")
+@pytest.mark.parametrize("form", ["mapped", "copy"])
+def test_a_file_of_fifty_times_the_memory_is_trained_on_measured_and_known_again(tmp_path, form):
+    memory = 16  # MiB on top of what Python and PyTorch have taken
+    path = tmp_path / "x.npy"
+    # Of zeros: the file system stores none of them, and they are read all the same.
+    np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=(50 * memory * 2**20 // 1600 + 1, 400))
+    script = Path(__file__).parents[2] / "benchmarks" / "larger_than_memory.py"
+    done = subprocess.run(
+        [sys.executable, script, path, str(memory), form], capture_output=True, text=True, check=False
+    )
+    if form == "copy":
+        assert done.returncode != 0 and "MemoryError" in done.stderr
+    else:
+        assert done.returncode == 0 and "800.0 MiB of data, 16 MiB of memory" in done.stdout, done.stderr

@@ -4,6 +4,7 @@ import inspect
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import wraps
 from typing import Any
 
 import torch
@@ -80,13 +81,14 @@ def moved(model: nn.Module, device: torch.device) -> Iterator[None]:
 def in_bfloat16(objective: Objective) -> Objective:
     """The objective with the model's networks computing in bfloat16; what they return has the dtype of ``x`` again."""
 
-    def in_bfloat16(model: VAE, /, *args: Any, generator: torch.Generator) -> ElboTerms:
+    @wraps(objective)
+    def in_bfloat16(model: VAE, /, *args: Any, **kwargs: Any) -> ElboTerms:
         # Summed in bfloat16, with its 8 binary digits, an ELBO of -90 nats would be known to half a nat.
         x: Tensor = args[0]
         with ExitStack() as hooks, torch.autocast(x.device.type, torch.bfloat16):
             for network in model.children():
                 hooks.enter_context(_in_dtype(network, x.dtype))
-            return objective(model, *args, generator=generator)
+            return objective(model, *args, **kwargs)
 
     return in_bfloat16
 
@@ -111,13 +113,23 @@ def _to(output: Any, dtype: torch.dtype) -> Any:
 
 def compiled(objective: Objective) -> Objective:
     """The objective as one graph that ``torch.compile`` makes of it; its noise is drawn outside, the same as ever."""
-    if "eps" not in inspect.signature(objective).parameters:
+    if not takes_noise(objective):
         raise TypeError("compile needs an objective that takes its noise, as elbo_terms does: objective(…, eps=…)")
     graph: Objective = torch.compile(objective)
 
-    def with_noise(model: VAE, /, *args: Any, generator: torch.Generator) -> ElboTerms:
+    def with_noise(model: VAE, /, *args: Any, generator: torch.Generator, eps: Tensor | None = None) -> ElboTerms:
         *x, n_samples = args
-        eps = standard_noise((n_samples, len(x[0]), model.latent_dim), like=x[0], generator=generator)
+        if eps is None:
+            eps = standard_noise((n_samples, len(x[0]), model.latent_dim), like=x[0], generator=generator)
         return graph(model, *x, n_samples, eps=eps)
 
     return with_noise
+
+
+def takes_noise(objective: Objective) -> bool:
+    """Whether an objective can be given its noise, as ``eps``; one that has some already cannot."""
+    try:
+        eps = inspect.signature(objective).parameters.get("eps")
+    except ValueError:  # it does not tell what it takes
+        return False
+    return eps is not None and eps.default in (None, inspect.Parameter.empty)

@@ -1,7 +1,7 @@
 """What a model is trained on, whatever it comes as: tensors, arrays, files mapped into memory, or a ``Dataset``."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -14,6 +14,7 @@ from vae_tutorial._validation import require_rows
 from vae_tutorial.checkpoints.files import sha256
 from vae_tutorial.training.hints import diverged, looks_like_labels
 
+AT_A_TIME = 2**20  # bytes of a file that are read at once to know it again
 Array: TypeAlias = np.ndarray[Any, Any]
 Data: TypeAlias = Tensor | Array | tuple[Tensor | Array, ...] | Dataset[Any]
 """A tensor or NumPy array of shape (N, D); a tuple of that and more with the same first axis; a Dataset."""
@@ -120,10 +121,12 @@ def examples(name: str, data: Data) -> Examples:
     return Columns(columns)
 
 
-def in_turn(data: Examples, batch_size: int) -> Iterator[tuple[Tensor, ...]]:
-    """All examples, a minibatch at a time."""
+def in_turn(
+    data: Examples, batch_size: int, share: Callable[[Tensor], Tensor] = lambda rows: rows
+) -> Iterator[tuple[Tensor, ...]]:
+    """All examples, a minibatch at a time; or of each minibatch a share of its rows."""
     for rows in torch.arange(len(data)).split(batch_size):
-        yield data.take(rows)
+        yield data.take(share(rows))
 
 
 def _require_examples(name: str, x: Tensor | Array) -> None:
@@ -158,7 +161,7 @@ def _is_memory(array: Array) -> bool:
 def _sha256(column: Tensor | Array) -> str:
     if isinstance(column, Tensor):
         return sha256({"x": column.detach().cpu()})
-    digest = hashlib.sha256()
-    for start in range(0, len(column), 10_000):
-        digest.update(np.ascontiguousarray(column[start : start + 10_000]).data)
+    digest, n_rows = hashlib.sha256(), max(1, AT_A_TIME // max(1, column[:1].nbytes))
+    for start in range(0, len(column), n_rows):
+        digest.update(np.ascontiguousarray(column[start : start + n_rows]).data)
     return digest.hexdigest()

@@ -18,8 +18,10 @@ from vae_tutorial.checkpoints.files import CheckpointError
 from vae_tutorial.history import History
 from vae_tutorial.models import VAE, require_vae
 from vae_tutorial.schedules import Schedule
+from vae_tutorial.training.alone import Alone
 from vae_tutorial.training.arguments import checked_schedule, require_alike, require_objective, require_trainable
 from vae_tutorial.training.device import compiled, cpu_threads, in_bfloat16, moved, require_device, require_threads
+from vae_tutorial.training.distributed import join
 from vae_tutorial.training.examples import Data, Examples, examples, in_turn
 from vae_tutorial.training.hints import Hints, diverged, remedy
 from vae_tutorial.training.identity import architecture, identity
@@ -65,6 +67,13 @@ def fit(
     its finished epochs. So does an error. A step is taken only with finite terms and a finite gradient; one that is
     refused leaves batch statistics as they were, too.
 
+    Under ``torchrun --nproc-per-node P script.py``, where the script calls ``fit`` as ever, P processes train one model
+    by PyTorch's ``DistributedDataParallel``, over gloo on CPUs and NCCL on GPUs. ``batch_size`` is then M of all of
+    them together: each has its own share of every minibatch. An objective that takes its noise as ``eps``, as the
+    package's do, gets that of a single process, so that the run is the single one's up to rounding; any other draws
+    noise of its own on each. Rank 0 alone writes the checkpoint, calls ``callback`` and speaks. What stops one process,
+    an error or Ctrl-C, stops all at the same step. Batch statistics would be a share's alone, and are refused.
+
     A likely mistake that is no error is said once, as a ``UserWarning`` with its remedy: a sigmoid before a likelihood
     that takes logits, an activation on the encoder's log-variances, columns that were not scaled, labels for x, a
     learned variance that falls without end.
@@ -91,11 +100,12 @@ def fit(
         patience: stop after so many epochs in a row without a better validation ELBO; the model ends with the weights
             of the best epoch.
         checkpoint: a file that holds, after every epoch, all that is needed to go on.
-        resume: go on from ``checkpoint`` where it exists: on the same machine, with as many ``threads``, to the bits of
-            an uninterrupted run. The model, the data and the arguments must be the same, except for ``epochs``,
-            ``callback``, ``device``, ``threads``, ``progress`` and the weights that the model comes with. Of a
-            ``Dataset`` the first and the last example are compared; of modules class and attributes; of an objective
-            its code and what it holds, not the functions it calls; of schedules the values where epochs start.
+        resume: go on from ``checkpoint`` where it exists: on the same machine, with as many ``threads`` and processes,
+            to the bits of an uninterrupted run. The model, the data and the arguments must be the same, except for
+            ``epochs``, ``callback``, ``device``, ``threads``, ``progress`` and the weights that the model comes with.
+            Of a ``Dataset`` the first and the last example are compared; of modules class and attributes; of an
+            objective its code and what it holds, not the functions it calls; of schedules the values where epochs
+            start.
         callback: called with the history after every epoch, for a log of your own, such as
             ``lambda history: print(history.elbo[-1], file=log)``.
         compile: let ``torch.compile`` make one graph of the objective, which must take its noise as ``eps``. It takes a
@@ -116,9 +126,10 @@ def fit(
         TypeError: ``model`` is no `VAE`, ``x_train`` or ``x_val`` is none of these, does not hold floating-point
             numbers, or has parts that the objective does not take; ``objective`` gives no `ElboTerms`; a number or
             ``seed`` is not one.
-        ValueError: a shape or value is not valid, the device is not at hand, nothing can be trained; or, with its epoch
-            and batch, a term or a gradient stopped being finite: the model then keeps the steps before that batch, the
-            checkpoint the epochs before.
+        RuntimeError: another process of the run has failed; the message says which, and how.
+        ValueError: a shape or value is not valid, or not the same in all processes, the device is not at hand, nothing
+            can be trained; or, with its epoch and batch, a term or a gradient stopped being finite: the model then
+            keeps the steps before that batch, the checkpoint the epochs before.
         CheckpointError: ``checkpoint`` cannot be written, is damaged, exists without ``resume``, or belongs to another
             run; the message names the argument that differs.
 
@@ -157,13 +168,18 @@ def fit(
     if resume and checkpoint is None:
         raise ValueError("resume needs checkpoint, the file to go on from")
     require_trainable(model, bfloat16=bfloat16)
-    device = require_device(device, model)
+    ranks = join()
+    device = require_device(ranks.place(device), model)
 
     if checkpoint is not None and not Path(checkpoint).parent.is_dir():
         raise CheckpointError(f"{checkpoint} cannot be written: there is no folder {Path(checkpoint).parent}")
     if checkpoint is not None and Path(checkpoint).exists() and not resume:
         raise CheckpointError(f"{checkpoint} exists: go on from it with resume=True, or delete it")
 
+    ranks.require_alike(
+        model, {"x_train": train, "x_val": val}, seed=seed, epochs=epochs, batch_size=batch_size,
+        n_samples=n_samples, average=average, max_grad_norm=max_grad_norm, patience=patience,
+    )  # fmt: skip
     n_batches = math.ceil(len(train) / batch_size)
     fixed: dict[str, Any] = {}  # what resuming must not change
     if checkpoint is not None:
@@ -194,49 +210,56 @@ def fit(
 
     def train_epoch(run: Run, epoch: int) -> list[float]:
         """One pass over the training set; gives the averages of both terms."""
-        totals = [0.0, 0.0]
+        totals, mine = [0.0, 0.0], ranks.trained(in_training, model)
         order = torch.randperm(len(train), generator=run.generator).to(device)
         model.train()
         for batch, rows in enumerate(order.split(batch_size), start=1):
-            x, now = train.take(rows), 0.0
+            now = 0.0
             try:
-                if epoch == 1 and batch == 1:
-                    hints.before(x[0])
-                now, weight = rates(run.n_steps)
-                for group in run.optimizer.param_groups:
-                    group["lr"] = now
-                sums = take_step(
-                    model, run.optimizer, *x, generator=run.generator, objective=in_training,
-                    n_samples=n_samples, beta=weight, max_grad_norm=max_grad_norm,
-                )  # fmt: skip
-                run.count_step()
+                with ranks.together():
+                    x = train.take(ranks.share(rows))
+                    if epoch == 1 and batch == 1 and ranks.rank == 0:
+                        hints.before(x[0])
+                    now, weight = rates(run.n_steps)
+                    for group in run.optimizer.param_groups:
+                        group["lr"] = now
+                    sums = take_step(
+                        model, run.optimizer, *x, generator=run.generator, objective=mine,
+                        n_samples=n_samples, beta=weight, max_grad_norm=max_grad_norm,
+                    )  # fmt: skip
+                    run.count_step()
             except ValueError as error:
                 advice = remedy(error, x[0], now) if now else ""  # no rate: it is a schedule that failed
                 raise ValueError(f"epoch {epoch}, batch {batch}: {error}{advice}") from error
             totals = [total + value for total, value in zip(totals, sums, strict=True)]
-        hints.after(x[0], epoch)
-        return [total / len(train) for total in totals]
+        with ranks.together():
+            if ranks.rank == 0:
+                hints.after(x[0], epoch)
+        return [total / len(train) for total in ranks.total(totals)]
 
     def validate(run: Run, epoch: int) -> tuple[float, ...]:
         if val is None:
             return ()
         try:  # dropout off, and batch statistics left alone: nothing is learned from x_val
-            return _evaluate(run.result(), val, n_samples, seed=seed, objective=objective)
+            return _evaluate(run.result(), val, n_samples, seed=seed, objective=objective, ranks=ranks)
         except ValueError as error:
             raise ValueError(f"epoch {epoch}, validation: {error}") from error
 
     history = History()
     try:
         with (
-            tqdm(total=epochs, unit="epoch", disable=not progress) as bar,
+            tqdm(total=epochs, unit="epoch", disable=not progress or ranks.rank > 0) as bar,
             torch.inference_mode(False),
             torch.enable_grad(),
             cpu_threads(threads),
             moved(model, device),
+            ranks.listening(),
         ):
             run = Run(model, seed=seed, average=average, patience=patience)
-            if checkpoint is not None and Path(checkpoint).exists():
-                run.restore(checkpoint, fixed, replayed, n_batches=n_batches)
+            with ranks.together():
+                if checkpoint is not None and Path(checkpoint).exists():
+                    run.restore(checkpoint, fixed, replayed, n_batches=n_batches)
+            ranks.require_same(run.n_steps, checkpoint)
             history = run.history
             bar.initial = bar.n = len(history.elbo)
             start = time.perf_counter() - (history.seconds[-1] if history.seconds else 0.0)
@@ -246,10 +269,11 @@ def fit(
                     trained, validated = train_epoch(run, epoch), validate(run, epoch)
                     history.append(*trained, *validated, seconds=time.perf_counter() - start)
                     run.keep_if_best()
-                    if checkpoint is not None:
-                        run.save(checkpoint, fixed | {name: values[:epoch] for name, values in at_starts.items()})
-                    if callback is not None:
-                        callback(history)
+                    with ranks.together():
+                        if checkpoint is not None and ranks.rank == 0:
+                            run.save(checkpoint, fixed | {name: values[:epoch] for name, values in at_starts.items()})
+                        if callback is not None and ranks.rank == 0:
+                            callback(history)
                     bar.update()
                     bar.set_postfix_str(f"ELBO {(history.val_elbo or history.elbo)[-1]:.2f} nats")
     except KeyboardInterrupt:
@@ -302,18 +326,21 @@ def evaluate(
 
 
 def _evaluate(
-    model: VAE, data: Examples, n_samples: int, *, seed: int, objective: Objective, batch_size: int = 1000
-) -> tuple[float, float]:
-    generator = torch.Generator().manual_seed(seed)
+    model: VAE, data: Examples, n_samples: int, *, seed: int, objective: Objective, batch_size: int = 1000,
+    ranks: Alone | None = None,
+) -> tuple[float, float]:  # fmt: skip
+    generator, ranks = torch.Generator().manual_seed(seed), ranks or Alone()
+    mine = ranks.measured(objective)
     with in_evaluation_mode(model), torch.no_grad():
         try:
-            sums = [
-                finite_sums(objective(model, *x, n_samples, generator=generator), n_examples=len(x[0]))
-                for x in in_turn(data, batch_size)
-            ]
+            with ranks.together():
+                sums = [
+                    finite_sums(mine(model, *x, n_samples, generator=generator), n_examples=len(x[0]))
+                    for x in in_turn(data, batch_size, ranks.share)
+                ]
         except ValueError as error:
             if diverged(error):
                 raise ValueError(f"{error}. {see('nan')}") from error
             raise
-    log_likelihood, kl = (math.fsum(column) / len(data) for column in zip(*sums, strict=True))
-    return log_likelihood, kl
+    log_likelihood, kl = ranks.total([math.fsum(column) for column in zip(*sums, strict=True)])
+    return log_likelihood / len(data), kl / len(data)
