@@ -4,7 +4,6 @@
 rank takes its share of m. PyTorch's ``DistributedDataParallel`` makes their gradients one, the mean over the ranks.
 """
 
-import atexit
 import math
 import os
 import signal
@@ -31,7 +30,6 @@ from vae_tutorial.training.examples import Examples
 from vae_tutorial.training.identity import architecture
 from vae_tutorial.training.step import Objective, finite_sums
 
-LAUNCHERS = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # what torchrun tells its processes
 N_COMPARED = 64  # rows that must be the same on all ranks
 
 
@@ -202,42 +200,6 @@ class _Called(nn.Module):
 
     def forward(self, objective: Objective, *args: Any, **kwargs: Any) -> ElboTerms:
         return objective(self.model, *args, **kwargs)
-
-
-def join() -> Alone:
-    """The ranks of this run: those of the group that the caller has opened, or that torchrun has started, or one.
-
-    Raises:
-        ValueError: the environment tells of several processes, but not how they find each other.
-    """
-    if not dist.is_available():
-        return Alone()
-    if not dist.is_initialized():
-        if int(os.environ.get("WORLD_SIZE", 1)) < 2:
-            return Alone()
-        if missing := [name for name in LAUNCHERS if name not in os.environ]:
-            raise ValueError(
-                f"WORLD_SIZE is {os.environ['WORLD_SIZE']}, but {', '.join(missing)} is not in the environment: start "
-                "the processes by torchrun --nproc-per-node …, or unset WORLD_SIZE"
-            )
-        dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", **_meeting_point())
-        atexit.register(lambda: dist.is_initialized() and dist.destroy_process_group())
-    return Ranks() if dist.get_world_size() > 1 else Alone()
-
-
-def _meeting_point() -> dict[str, Any]:
-    """Where processes find each other: PyTorch knows, but after a restart may find the addresses of those who died.
-
-    torchrun keeps one store for all attempts. On one machine each has a number, known to all of its processes.
-    """
-    told = os.environ
-    if told.get("TORCHELASTIC_USE_AGENT_STORE") != "True" or told.get("LOCAL_WORLD_SIZE") != told["WORLD_SIZE"]:
-        return {}
-    size = int(told["WORLD_SIZE"])
-    store = dist.TCPStore(told["MASTER_ADDR"], int(told["MASTER_PORT"]), size, is_master=False)  # type: ignore[attr-defined]
-    attempt = f"attempt {told['TORCHELASTIC_RESTART_COUNT']}"
-    prefixed = dist.PrefixStore(attempt, store)  # type: ignore[attr-defined]
-    return {"store": prefixed, "rank": int(told["RANK"]), "world_size": size}
 
 
 def _require_no_batch_statistics(model: nn.Module) -> None:

@@ -7,26 +7,24 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from vae_tutorial._extra import of_the_chapters
-from vae_tutorial._restoring import in_evaluation_mode, restoring
-from vae_tutorial._troubleshooting import see
+from vae_tutorial._restoring import restoring
 from vae_tutorial._validation import require_count, require_number, require_positive, require_seed
 from vae_tutorial.bounds import elbo_terms
 from vae_tutorial.checkpoints.files import CheckpointError
 from vae_tutorial.history import History
 from vae_tutorial.models import VAE, require_vae
 from vae_tutorial.schedules import Schedule
-from vae_tutorial.training.alone import Alone
 from vae_tutorial.training.arguments import checked_schedule, require_alike, require_objective, require_trainable
 from vae_tutorial.training.device import compiled, cpu_threads, in_bfloat16, moved, require_device, require_threads
-from vae_tutorial.training.distributed import join
-from vae_tutorial.training.examples import Data, Examples, examples, in_turn
-from vae_tutorial.training.hints import Hints, diverged, remedy
+from vae_tutorial.training.examples import Data, examples
+from vae_tutorial.training.held_out import mean_terms
+from vae_tutorial.training.hints import Hints, remedy
 from vae_tutorial.training.identity import architecture, identity
+from vae_tutorial.training.launch import join
 from vae_tutorial.training.run import Run
-from vae_tutorial.training.step import Objective, finite_sums, take_step
+from vae_tutorial.training.step import Objective, take_step
 
 with of_the_chapters():
     from tqdm import tqdm
@@ -241,7 +239,7 @@ def fit(
         if val is None:
             return ()
         try:  # dropout off, and batch statistics left alone: nothing is learned from x_val
-            return _evaluate(run.result(), val, n_samples, seed=seed, objective=objective, ranks=ranks)
+            return mean_terms(run.result(), val, n_samples, seed=seed, objective=objective, ranks=ranks)
         except ValueError as error:
             raise ValueError(f"epoch {epoch}, validation: {error}") from error
 
@@ -279,68 +277,3 @@ def fit(
     except KeyboardInterrupt:
         history.interrupted = True
     return history
-
-
-def evaluate(
-    model: VAE,
-    x: Data,
-    n_samples: int = 1,
-    *,
-    seed: int,
-    objective: Objective = elbo_terms,
-    batch_size: int = 1000,
-) -> tuple[float, float]:
-    r"""Both terms of the ELBO, averaged over a data set, without gradients.
-
-    Args:
-        model: the VAE; measured in evaluation mode, whatever its mode is, and left as it was.
-        x: examples, as for `fit`; a tensor on the device of the model.
-        n_samples: noise draws per example.
-        seed: fixes the noise: the same seed compares two models, or two epochs, under the same draws.
-        objective: as for `fit`.
-        batch_size: how many examples go through the model at a time; it bounds the memory.
-
-    Returns:
-        The mean log-likelihood term and the mean KL term, in nats per example; their difference is the mean ELBO.
-
-    Raises:
-        TypeError: as ``objective``; or ``model`` is no `VAE`, or ``seed`` not an integer.
-        ValueError: as ``objective``, or a term is not finite.
-
-    Example:
-        >>> from vae_tutorial.likelihoods import normal
-        >>> from vae_tutorial.models import mlp_vae
-        >>> model = mlp_vae(3, 8, 2, normal(0.0), seed=0)
-        >>> log_likelihood, kl = evaluate(model, torch.rand(10, 3), seed=0)
-        >>> kl >= 0
-        True
-    """
-    require_vae(model)
-    data = examples("x", x)
-    require_count(n_samples=n_samples, batch_size=batch_size)
-    n_samples, batch_size, seed = int(n_samples), int(batch_size), require_seed(seed=seed)
-    require_objective("x", data, objective, n_samples=n_samples)
-    if not isinstance(x, Tensor):
-        data = data.to(model.a_weight().device)
-    return _evaluate(model, data, n_samples, seed=seed, objective=objective, batch_size=batch_size)
-
-
-def _evaluate(
-    model: VAE, data: Examples, n_samples: int, *, seed: int, objective: Objective, batch_size: int = 1000,
-    ranks: Alone | None = None,
-) -> tuple[float, float]:  # fmt: skip
-    generator, ranks = torch.Generator().manual_seed(seed), ranks or Alone()
-    mine = ranks.measured(objective)
-    with in_evaluation_mode(model), torch.no_grad():
-        try:
-            with ranks.together():
-                sums = [
-                    finite_sums(mine(model, *x, n_samples, generator=generator), n_examples=len(x[0]))
-                    for x in in_turn(data, batch_size, ranks.share)
-                ]
-        except ValueError as error:
-            if diverged(error):
-                raise ValueError(f"{error}. {see('nan')}") from error
-            raise
-    log_likelihood, kl = ranks.total([math.fsum(column) for column in zip(*sums, strict=True)])
-    return log_likelihood / len(data), kl / len(data)
