@@ -85,7 +85,7 @@ def test_its_pythons_are_those_of_the_package_and_its_lines_fit_a_window():
 
 
 def test_what_it_says_of_the_extra_is_so():
-    names = {"Matplotlib", "pooch", "safetensors", "tqdm", "SciPy", "mpmath"}
+    names = {"Matplotlib", "pooch", "safetensors", "tqdm", "SciPy", "mpmath", "scikit-learn"}
     chapters = {re.match(r"[\w-]+", line)[0] for line in PROJECT["optional-dependencies"]["chapters"]}
     assert {name.lower() for name in names} == chapters
     assert all(name in README.partition('".[chapters]"')[0] for name in names)

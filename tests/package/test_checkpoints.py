@@ -28,6 +28,7 @@ from vae_tutorial.checkpoints.files import read, sha256, write, write_whole
 from vae_tutorial.likelihoods import (
     bernoulli,
     categorical,
+    columns,
     continuous_bernoulli,
     discretized_logistic,
     normal,
@@ -401,6 +402,7 @@ LIKELIHOODS = {
     "continuous_bernoulli": continuous_bernoulli,
     "discretized_logistic": discretized_logistic(4),
     "categorical": categorical(3),
+    "columns": columns({"a": "binary", "b": "real", "c": "count", "d": ("categorical", 3), "e": ("count", 2)}),
 }
 MODELS |= {name: partial(mlp_vae, 5, 7, 2, value, seed=3) for name, value in LIKELIHOODS.items()}
 

@@ -33,6 +33,7 @@ PARTS: dict[str, dict[str, Any]] = {
         "normal_diag": likelihoods.normal_diag,
         "normal_diag_above": likelihoods.normal_diag_above,
         "sigma_normal": likelihoods.sigma_normal,
+        "columns": likelihoods.columns,
     },
     "prior": {prior.__name__: prior for prior in (priors.StandardNormal, priors.Gaussian, priors.Mixture)},
     "posterior": {"Diagonal": posteriors.Diagonal},
