@@ -135,7 +135,9 @@ def layers(model):
 def from_torch(model, state_dict):
     """The model with the weights of PyTorch, whose kernels lie the other way round."""
     for name, layer in layers(model).items():
-        layer.kernel = nnx.Param(jnp.array(np.asarray(state_dict[f"{name}.weight"]).T))
+        layer.kernel = nnx.Param(
+            jnp.array(np.asarray(state_dict[f"{name}.weight"]).T)
+        )
         layer.bias = nnx.Param(jnp.array(np.asarray(state_dict[f"{name}.bias"])))
     return model
 

@@ -1,7 +1,6 @@
-"""The file of the chapter "The same in JAX", book/jax_vae.py: its epoch op by op, with a compiled step, and scanned."""
+"""The file of the chapter "The same in JAX", book/jax_vae.py: a loop of compiled steps, and a scanned epoch."""
 
 import sys
-from functools import partial
 from pathlib import Path
 
 import jax
@@ -12,33 +11,45 @@ import optax
 sys.path.append(str(Path(__file__).parents[2] / "book"))
 import jax_vae  # noqa: E402
 
-BATCH_SIZE = dict.fromkeys(("op_by_op", "loop", "scan"), 128)
+BATCH_SIZE = dict.fromkeys(("loop", "scan"), 128)
 ADAM = optax.adam(1e-3)  # one object, so that the step compiled in the warm-up is the step that is timed
 
 
-def _fit(how, images):
-    x = jnp.asarray(images, np.float32)
+def _start(images):
+    x = images.astype(np.float32)
     structure, state = jax_vae.start(jax_vae.VAE(784, 400, 20, seed=0), ADAM)
-    states, key = [state], jax.random.key(1)
-    if how == "scan":  # compiled here, before the clock: its program is one for each number of steps
-        compiled = jax_vae.epoch.lower(structure, ADAM, state, x, key, batch_size=128).compile()
-    else:
-        step = jax_vae.step if how == "loop" else jax_vae.step.__wrapped__
-
-    def train():
-        state = states[-1]
-        if how == "scan":
-            state, _ = compiled(state, x, key)
-        else:
-            for rows, own in zip(*jax_vae.order_and_keys(key, len(x), 128), strict=True):
-                state, _ = step(structure, ADAM, state, x[rows], own)
-        states[-1] = jax.block_until_ready(state)
+    states = [state]
 
     def loss(images):
         model = jax_vae.nnx.merge(structure, states[-1].weights)
         return float(-jax_vae.elbos(model, jnp.asarray(images, np.float32), jax.random.key(2)).mean())
 
+    return x, structure, states, loss
+
+
+def loop(images):
+    """As one writes it first: Python takes the rows of a batch and calls the compiled step."""
+    x, structure, states, loss = _start(images)
+    order = jax.jit(jax_vae.order_and_keys, static_argnums=(1, 2)).lower(jax.random.key(1), len(x), 128).compile()
+
+    def train():
+        state = states[-1]
+        rows, keys = order(jax.random.key(1))
+        for batch, key in zip(np.asarray(rows), keys, strict=True):
+            state, _ = jax_vae.step(structure, ADAM, state, x[batch], key)
+        states[-1] = jax.block_until_ready(state)
+
     return train, loss
 
 
-op_by_op, loop, scan = (partial(_fit, how) for how in BATCH_SIZE)
+def scan(images):
+    """The file's `epoch`, compiled before the clock starts: its program is one for each number of steps."""
+    x, structure, states, loss = _start(images)
+    x, key = jnp.asarray(x), jax.random.key(1)
+    epoch = jax_vae.epoch.lower(structure, ADAM, states[-1], x, key, batch_size=128).compile()
+
+    def train():
+        state, _ = epoch(states[-1], x, key)
+        states[-1] = jax.block_until_ready(state)
+
+    return train, loss

@@ -121,7 +121,9 @@ def test_what_is_folded_or_removed_stays_away(listing):
         (gone if hidden else kept).update(line.strip() for line in cell.source.splitlines())
     assert {line for line in kept if line} <= set(listing)
     assert len(gone - kept) > 100
-    texts = [path.read_text(encoding="utf-8") for path in ROOT.glob("book/*.md")] + [c.source for c in cells("markdown")]
+    texts = [path.read_text(encoding="utf-8") for path in ROOT.glob("book/*.md")] + [
+        c.source for c in cells("markdown")
+    ]
     elsewhere = {line.strip() for text in texts for line in text.splitlines()}  # text may show the same line
     assert {line for line in gone - kept - elsewhere if len(line) > 15} & set(listing) == set()
 
