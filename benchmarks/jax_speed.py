@@ -2,9 +2,9 @@
 
     .venv-bench/bin/python benchmarks/jax_speed.py --rounds 3 --out benchmarks/results/jax.json
 
-The epochs are contestants as those of `training.py`, on one core, each in a process of its own. The four transformations
-are timed in one process a round: the least of some repetitions, in milliseconds of processor time. (The file isn't called
-jax.py: beside the others it would stand in the way of `import jax`.)
+The epochs are contestants as those of `training.py`, on one core, each in a process of its own. The four
+transformations are timed in one process a round: the least of some repetitions, in milliseconds of processor time.
+(The file isn't called jax.py: beside the others it would stand in the way of `import jax`.)
 """
 
 import argparse

@@ -5,7 +5,7 @@
     state, elbo_by_step = epoch(structure, adam, state, x, jax.random.key(1))
 
 The terms are written for one example and jax.vmap makes a batch of it: x has D
-dimensions, z has L, a batch M rows. Values are in nats. It needs jax, flax and optax.
+dimensions, z has L, a batch M rows. Values are in nats. It needs jax, flax, optax.
 """
 
 from functools import partial
@@ -61,7 +61,7 @@ def kl_divergence(mu, log_var):
 
 
 def log_bernoulli(x, logits):
-    """log p(x|z) of one example, its pixels independent given the logits: a number."""
+    """log p(x|z) of one example with independent pixels, given logits: a number."""
     return jnp.sum(x * logits - jax.nn.softplus(logits))
 
 
@@ -73,7 +73,7 @@ def elbo(model, x, key):
 
 
 def elbos(model, x, key):
-    """The same for a batch, (M, D) to (M,): the key is split, a key for each example."""
+    """The same for a batch, (M, D) to (M,): the key is split, one per example."""
     keys = jax.random.split(key, len(x))
     return jax.vmap(partial(elbo, model))(x, keys)
 
@@ -86,7 +86,7 @@ class State(NamedTuple):
 
 
 def start(model, adam):
-    """A model in two parts, its structure and the `State` that training begins with."""
+    """A model as its structure, which stays, and the `State` training begins with."""
     structure, weights = nnx.split(model)
     return structure, State(weights, adam.init(weights))
 
@@ -104,7 +104,7 @@ def step(structure, adam, state, x, key):
 
 
 def order_and_keys(key, n, batch_size):
-    """What an epoch draws: the rows of each batch, (S, M), and a key for each, (S,)."""
+    """What an epoch draws: rows of each batch, (S, M), and a key for each, (S,)."""
     shuffle, noise = jax.random.split(key)
     n_steps = n // batch_size  # batches have one shape, so the last few rows sit out
     rows = jax.random.permutation(shuffle, n)[: n_steps * batch_size]
@@ -113,7 +113,7 @@ def order_and_keys(key, n, batch_size):
 
 @partial(jax.jit, static_argnames=("structure", "adam", "batch_size"))
 def epoch(structure, adam, state, x, key, *, batch_size=128):
-    """One pass over x as a single compiled program: the state, and the ELBO by step."""
+    """One pass over x, a single compiled program: the state, the ELBO by step."""
 
     def one(state, drawn):
         rows, key = drawn
@@ -123,7 +123,7 @@ def epoch(structure, adam, state, x, key, *, batch_size=128):
 
 
 def layers(model):
-    """The four linear layers, by the names that the book's PyTorch model gives them."""
+    """The four linear layers, by the names that the PyTorch model gives them."""
     return {
         "encoder.0": model.encoder.hidden,
         "encoder.2": model.encoder.head,
@@ -133,7 +133,7 @@ def layers(model):
 
 
 def from_torch(model, state_dict):
-    """The model with the weights of PyTorch, whose kernels lie the other way round."""
+    """The model with PyTorch's weights, whose kernels lie the other way round."""
     for name, layer in layers(model).items():
         layer.kernel = nnx.Param(
             jnp.array(np.asarray(state_dict[f"{name}.weight"]).T)

@@ -5,8 +5,9 @@ of an independent route: quadrature, enumeration, quantiles, decimal arithmetic,
 function that computes in float32 passes as well. One that is right there is called with further arguments: of one
 example and of many, far out, and fresh ones, which ``seed`` decides; its arguments are compared before and after, and
 it is called once more without gradients. `check_reduction` and `check_numerics` take any function and need no exact
-answer: they compare it with itself. `from_jax` makes a function of tensors of one that is written in JAX. What comes back is a `Check`; where it failed, its ``mistake`` names the formula
-that gives the same wrong answers on all the arguments, or shows the evidence when no known mistake does.
+answer: they compare it with itself. `from_jax` hands a function written in JAX to any of them. What comes back is a
+`Check`; where it failed, its ``mistake`` names the formula that gives the same wrong answers on all the arguments, or
+shows the evidence when no known mistake does.
 """
 
 from vae_tutorial.checks.any_function import check_numerics, check_reduction, extreme_encodings, extreme_logits
