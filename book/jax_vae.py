@@ -1,11 +1,10 @@
 """A variational autoencoder in JAX: this file is all of it, and yours to take away.
 
-    model, adam = VAE(784, 400, 20, seed=0), optax.adam(1e-3)
-    structure, state = start(model, adam)
+    structure, state = start(VAE(784, 400, 20, seed=0), adam := optax.adam(1e-3))
     state, elbo_by_step = epoch(structure, adam, state, x, jax.random.key(1))
 
-The terms are written for one example and jax.vmap makes a batch of it: x has D
-dimensions, z has L, a batch M rows. Values are in nats. It needs jax, flax, optax.
+Terms are of one example, in nats, and jax.vmap makes a batch: x has D dimensions,
+z has L, a batch M rows, an epoch S steps. It needs jax, flax and optax.
 """
 
 from functools import partial
@@ -86,7 +85,7 @@ class State(NamedTuple):
 
 
 def start(model, adam):
-    """A model as its structure, which stays, and the `State` training begins with."""
+    """A model as its structure, which stays, and the `State` to begin with."""
     structure, weights = nnx.split(model)
     return structure, State(weights, adam.init(weights))
 
@@ -106,9 +105,9 @@ def step(structure, adam, state, x, key):
 def order_and_keys(key, n, batch_size):
     """What an epoch draws: rows of each batch, (S, M), and a key for each, (S,)."""
     shuffle, noise = jax.random.split(key)
-    n_steps = n // batch_size  # batches have one shape, so the last few rows sit out
-    rows = jax.random.permutation(shuffle, n)[: n_steps * batch_size]
-    return rows.reshape(n_steps, batch_size), jax.random.split(noise, n_steps)
+    S = n // batch_size  # batches have one shape: the last few rows sit out
+    rows = jax.random.permutation(shuffle, n)[: S * batch_size]
+    return rows.reshape(S, batch_size), jax.random.split(noise, S)
 
 
 @partial(jax.jit, static_argnames=("structure", "adam", "batch_size"))
