@@ -23,8 +23,8 @@ def from_jax(function: Callable[..., Any]) -> Callable[..., Any]:
 
     Args:
         function: takes JAX arrays, by position or by name, and returns an array, or a tuple, list or dict of arrays. It
-            may be jitted, or a ``vmap`` of another. What is no tensor reaches it unchanged: a random key, say. A stub,
-            which returns ``...``, stays one.
+            may be a ``vmap`` of another, and jitted, which makes a check several times as quick. What is no tensor
+            reaches it unchanged: a random key, say. A stub, which returns ``...``, stays one.
 
     Returns:
         A function with the name and the signature of ``function``.
