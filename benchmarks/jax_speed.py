@@ -25,7 +25,7 @@ from recording import provenance
 HERE = Path(__file__).parent
 SCENARIO = "one core"
 TIMES = ("one value", "value and gradient", "128 values, one by one", "128 values by vmap", "step, op by op")
-TIMES += ("step, compiled", "compiling the step")  # what `transforms` measures
+TIMES += ("step, compiled", "compiling the step", "Flax example's step, op by op")  # what `transforms` measures
 
 
 def transforms() -> dict[str, float]:
@@ -33,6 +33,7 @@ def transforms() -> dict[str, float]:
     import jax
     import jax.numpy as jnp
     import optax
+    from peers import flax_example
     from peers.jax_file import jax_vae
 
     adam, key = optax.adam(1e-3), jax.random.key(0)
@@ -61,6 +62,7 @@ def transforms() -> dict[str, float]:
         _least(op_by_op, structure, adam, state, x, key),
         _least(step, structure, adam, state, x, key),
         1e3 * compiling,
+        _least(flax_example.step.__wrapped__, flax_example.fresh(x), x, key),
     )
     return dict(zip(TIMES, found, strict=True))
 
@@ -112,7 +114,7 @@ def main() -> None:
     print(transforms_text(taken), training.table_text(records, "jax", SCENARIO), sep="\n\n", end="\n\n")
     print(training.goals_text(records))
     if arguments.out:
-        kept = dict(machine=provenance() | versions(), transforms=taken, records=records)
+        kept = dict(machine=provenance() | versions(), examples=arguments.examples, transforms=taken, records=records)
         arguments.out.write_text(json.dumps(kept, indent=1) + "\n")
 
 

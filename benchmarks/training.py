@@ -87,7 +87,6 @@ JAX = [
     Contestant("floor", "floor", "mlp"),
     Contestant("ours", "ours", "mlp"),
     Contestant("Flax example", "flax_example", "mlp"),
-    Contestant("Flax example, not compiled", "flax_example", "op_by_op"),
     Contestant("jax_vae, compiled step", "jax_file", "loop"),
     Contestant("jax_vae, scanned epoch", "jax_file", "scan"),
 ]

@@ -124,7 +124,7 @@ def test_the_lowest_versions_tested_are_the_bounds_of_the_package():
 def test_the_workflow_tests_the_package_alone_on_the_lowest_and_the_newest_versions():
     for job in ("lowest", "newest"):
         install, test = (step["run"] for step in WORKFLOW["jobs"][job]["steps"] if "run" in step)
-        assert '".[chapters]" pytest' in install and test.endswith(" vae_tutorial tests/package")
+        assert '".[chapters,jax]" pytest' in install and test.endswith(" vae_tutorial tests/package")
         assert ("--constraint tests/lowest.txt" in install) == (job == "lowest")
 
 

@@ -1,4 +1,4 @@
-"""The file of the chapter on JAX: short, as the chapter shows it, PyTorch's model in every number; mistakes are told."""
+"""The file of the chapter on JAX is short, as the chapter shows it, and PyTorch's model in every number."""
 
 import ast
 import json
@@ -215,7 +215,8 @@ MISTAKES = {
     "a sigmoid before the likelihood": ("return self.pixels(nnx.relu(self.hidden(z)))",
                                         "return nnx.sigmoid(self.pixels(nnx.relu(self.hidden(z))))"),
     "another activation": ("nnx.relu(self.hidden(x))", "nnx.gelu(self.hidden(x))"),
-    "a bias left behind": ("    return model\n", "        layer.bias = nnx.Param(0 * layer.bias[...])\n    return model\n"),
+    "a bias left behind": ("    return model\n",
+                           "        layer.bias = nnx.Param(0 * layer.bias[...])\n    return model\n"),
     "a batch total": ("jax.vmap(partial(elbo, model))(x, keys)", "jax.vmap(partial(elbo, model))(x, keys).sum()"),
     "half precision in the draw": ("mu.shape, mu.dtype)", "mu.shape, jnp.float16)"),
 }  # fmt: skip
