@@ -1,8 +1,8 @@
 """The Flax project's VAE example, written after its public description: one jitted step a batch, optax's Adam.
 
-Since May 2023 (commit db97574b) the example calls its step op by op, without `jax.jit`, which makes it many times as slow
-(`jax_speed.py` has both). Its hidden layers have 500 units; here 400, for equal work. Its batches come from TensorFlow's
-data pipeline; here from an array in memory, shuffled by NumPy, which costs less.
+Since May 2023 (commit db97574b) the example calls its step op by op, without `jax.jit`, which makes it many times as
+slow (`jax_speed.py` has both). Its hidden layers have 500 units; here 400, for equal work. Its batches come from
+TensorFlow's data pipeline; here from an array in memory, shuffled by NumPy, which costs less.
 """
 
 import jax

@@ -197,6 +197,13 @@ def test_keys_and_numbers_reach_the_function_as_they_are():
     assert torch.equal(noisy(key, x, 2.0), noisy(key, x, 2.0)) and noisy(key, x, 2.0).abs().min() > 0
 
 
+def test_whole_numbers_and_tensors_without_gradient_go_along():
+    picked = from_jax(lambda x, rows, weight: weight * x[rows])
+    x = torch.tensor([1.0, 2.0, 5.0], requires_grad=True)
+    y = picked(x, torch.tensor([2, 0, 2]), torch.tensor(3.0))
+    assert y.tolist() == [15, 3, 15] and torch.autograd.grad(y.sum(), x)[0].tolist() == [3, 0, 6]
+
+
 def test_name_and_signature_stay():
     assert from_jax(kl).__name__ == "kl" and list(inspect.signature(from_jax(kl)).parameters) == ["mu", "log_var"]
     assert check_kl(from_jax(kl)).claim.startswith("kl: ")

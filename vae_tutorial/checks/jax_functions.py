@@ -73,7 +73,7 @@ def from_jax(function: Callable[..., Any]) -> Callable[..., Any]:
             args, kwargs = jax.tree.unflatten(structure, filled.values())
             leaves, tree = jax.tree.flatten(of_arrays(*args, **kwargs))
             shape[:] = [tree]
-            return leaves
+            return list(leaves)
 
         try:
             found = _ThroughJax.apply(jax, of_leaves, *(given[i] for i in places))
@@ -93,27 +93,34 @@ class _Stub(Exception):
 
 
 class _ThroughJax(torch.autograd.Function):
-    """Forward by the function, backward by its vector-Jacobian product."""
+    """Forward by the function, backward by its vector-Jacobian product in the tensors that want a gradient."""
 
     @staticmethod
     def forward(ctx: Any, jax: Any, function: Callable[..., list[Any]], *tensors: Tensor) -> tuple[Tensor, ...]:
-        arrays = [tensor.detach().numpy() for tensor in tensors]
+        wanted = [place for place, wants in enumerate(ctx.needs_input_grad[2:]) if wants]
         with _in_their_precision(jax):
-            given = [jax.numpy.array(array) for array in arrays]
-            if any(ctx.needs_input_grad):
-                found, ctx.vjp = jax.vjp(function, *given)
+            given = [jax.numpy.array(tensor.detach().numpy()) for tensor in tensors]
+
+            def of_wanted(*arrays: Any) -> list[Any]:
+                filled = dict(enumerate(given)) | dict(zip(wanted, arrays, strict=True))
+                return function(*filled.values())
+
+            if wanted:
+                found, ctx.vjp = jax.vjp(of_wanted, *(given[place] for place in wanted))
             else:
                 found = function(*given)
-        ctx.jax = jax
+        ctx.jax, ctx.wanted, ctx.n = jax, wanted, len(given)
         return tuple(torch.tensor(np.asarray(array)) for array in found)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        jax = ctx.jax
-        with _in_their_precision(jax):
-            found = ctx.vjp([jax.numpy.array(gradient.numpy()) for gradient in gradients])
-        return None, None, *(torch.tensor(np.asarray(gradient)) for gradient in found)
+        with _in_their_precision(ctx.jax):
+            found = ctx.vjp([ctx.jax.numpy.array(gradient.numpy()) for gradient in gradients])
+        to_tensors: list[Tensor | None] = [None] * (2 + ctx.n)  # the first two are no tensors
+        for place, gradient in zip(ctx.wanted, found, strict=True):
+            to_tensors[2 + place] = torch.tensor(np.asarray(gradient))
+        return tuple(to_tensors)
 
 
 @contextmanager
