@@ -106,16 +106,19 @@ def main() -> None:
     parser.add_argument("--examples", type=int, default=60_000, help="training examples of an epoch (%(default)s)")
     parser.add_argument("--out", type=Path, help="store every run here, as JSON")
     arguments = parser.parse_args()
-    taken = [in_a_process() for _ in range(arguments.rounds)]
+    taken, records = [], []
     with tempfile.TemporaryDirectory() as folder:
         images = Path(folder) / "images.npy"
         training.save_images(images, arguments.examples)
-        records = training.bench(["jax"], arguments.rounds, images)
+        for turn in range(arguments.rounds):
+            taken.append(in_a_process())
+            records += [record | dict(round=turn) for record in training.bench(["jax"], 1, images)]
+            if arguments.out:  # after each round, so that an interrupted run leaves whole ones
+                kept = dict(examples=arguments.examples, transforms=taken, records=records)
+                kept = dict(machine=provenance() | versions()) | kept
+                arguments.out.write_text(json.dumps(kept, indent=1) + "\n")
     print(transforms_text(taken), training.table_text(records, "jax", SCENARIO), sep="\n\n", end="\n\n")
     print(training.goals_text(records))
-    if arguments.out:
-        kept = dict(machine=provenance() | versions(), examples=arguments.examples, transforms=taken, records=records)
-        arguments.out.write_text(json.dumps(kept, indent=1) + "\n")
 
 
 if __name__ == "__main__":

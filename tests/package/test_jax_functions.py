@@ -87,7 +87,7 @@ def test_a_loss_of_four_arguments_is_judged_by_check_elbo():
     (check_kl, jax.vmap(lambda m, s: 0.5 * (m**2 + jnp.exp(0.5 * s) - 1 - s).sum()), "the standard deviation stands"),
     (check_kl, jax.vmap(lambda m, s: -kl(m, s)), "sign"),
     (check_kl, jax.vmap(lambda m, s: terms(m, s).mean()), "averaged over the last axis"),
-    (check_kl, lambda m, s: terms(m, s).sum(), "summed over the whole batch"),
+    (check_kl, lambda m, s: terms(m, s).sum(), "summed over the batch"),
     (check_kl, lambda m, s: terms(m, s).sum(-1).mean(), "averaged over the batch"),
     (check_kl, jax.vmap(lambda m, s: 2 * kl(m, s)), "½"),
     (check_kl, lambda m, s: terms(m, jax.lax.stop_gradient(s)).sum(-1), "gradient"),
