@@ -207,7 +207,8 @@ MISTAKES = {
     "the KL added": ("model.decoder(z)) - kl", "model.decoder(z)) + kl"),
     "one key for all examples": ("jax.vmap(partial(elbo, model))(x, keys)",
                                  "jax.vmap(partial(elbo, model), (0, None))(x, key)"),
-    "the kernels not turned": (').T))', ')))'),
+    "square kernels not turned": ("    return model\n", "        if layer.in_features == layer.out_features:\n"
+                                  "            layer.kernel = nnx.Param(layer.kernel[...].T)\n    return model\n"),
     "the heads exchanged": ("    mu, log_var = model.encoder(x)", "    log_var, mu = model.encoder(x)"),
     "the mean decoded": ("    z = reparameterize(key, mu, log_var)", "    z = mu"),
     "no gradient through the draw": ("    z = reparameterize(key, mu, log_var)",

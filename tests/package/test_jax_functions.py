@@ -2,6 +2,7 @@
 
 import doctest
 import inspect
+import math
 import subprocess
 import sys
 
@@ -69,15 +70,18 @@ def test_other_conventions_and_the_checks_without_an_exact_answer_take_them_as_w
     assert check_reduction(from_jax(jax.jit(jax.vmap(kl))), mu, log_var).passed
 
 
-@jax.jit
-def gaussian_loss(x_hat, x, mu, log_var):
-    return 0.5 * (jnp.log(2 * jnp.pi * NOISE_VAR) + (x - x_hat) ** 2 / NOISE_VAR).sum() + kl(mu, log_var)
+def loss_of_four(array, weight):
+    def loss(x_hat, x, mu, log_var):
+        squares = 0.5 * (math.log(2 * math.pi * NOISE_VAR) + (x - x_hat) ** 2 / NOISE_VAR).sum()
+        return squares + weight * 0.5 * (mu**2 + array.exp(log_var) - 1 - log_var).sum()
+
+    return loss
 
 
-def test_a_loss_of_four_arguments_is_judged_by_check_elbo():
-    assert check_elbo(from_jax(gaussian_loss)).passed
-    doubled = check_elbo(from_jax(lambda x_hat, x, mu, log_var: gaussian_loss(x_hat, x, mu, log_var) + kl(mu, log_var)))
-    assert not doubled.passed and "KL" in doubled.mistake
+@pytest.mark.parametrize("weight", [1, 2])
+def test_check_elbo_says_of_a_loss_of_four_arguments_what_it_says_in_pytorch(weight):
+    in_jax, in_torch = check_elbo(from_jax(jax.jit(loss_of_four(jnp, weight)))), check_elbo(loss_of_four(torch, weight))
+    assert (in_jax.passed, in_jax.mistake) == (in_torch.passed, in_torch.mistake)
 
 
 # Wrong ones are named
@@ -115,7 +119,7 @@ def test_a_stub_stays_one_also_under_vmap():
 
 def test_what_jax_raises_is_told():
     check = check_kl(from_jax(lambda mu, log_var: mu + jnp.zeros(7)))
-    assert not check.passed and "it raised TypeError: add got incompatible shapes" in check.mistake
+    assert not check.passed and "it raised " in check.mistake and "ncompatible shapes" in check.mistake
 
 
 def test_other_type_errors_pass_through():
@@ -186,7 +190,7 @@ def test_the_result_is_a_tensor_of_its_own():
 def test_a_second_derivative_is_refused_not_wrong():
     x = torch.ones(2, requires_grad=True)
     (gradient,) = torch.autograd.grad((from_jax(lambda x: x**3)(x)).sum(), x, create_graph=True)
-    with pytest.raises(RuntimeError, match="once_differentiable"):
+    with pytest.raises(RuntimeError, match="does not require grad|once_differentiable"):
         torch.autograd.grad(gradient.sum(), x)
 
 
