@@ -44,8 +44,9 @@ browser:  ## install the Chromium that tests the pages
 lighthouse: $(BUILT) node_modules  ## judge every page by Lighthouse (npm, node 18 or newer; half an hour), or PAGES="book/elbo.html"
 	@$(BIN)/python tools/lighthouse.py $(PAGES)
 
-bench: .venv-bench/ready  ## compare the speed of training with public peers (needs MNIST; ten quiet minutes)
+bench: .venv-bench/ready  ## compare the speed of training with public peers (needs MNIST; twenty quiet minutes)
 	.venv-bench/bin/python benchmarks/training.py --out benchmarks/results/training.json
+	.venv-bench/bin/python benchmarks/jax_speed.py --out benchmarks/results/jax.json
 
 mutants: $(READY)  ## break the code in every small way and count what no test notices (long)
 	$(BIN)/python tools/mutants.py

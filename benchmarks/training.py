@@ -83,13 +83,22 @@ NLL = [
     Contestant("ours", "ours", "nll"),
     Contestant("pythae", "pythae_trainer", "nll"),
 ]
+JAX = [
+    Contestant("floor", "floor", "mlp"),
+    Contestant("ours", "ours", "mlp"),
+    Contestant("Flax example", "flax_example", "mlp"),
+    Contestant("jax_vae, compiled step", "jax_file", "loop"),
+    Contestant("jax_vae, scanned epoch", "jax_file", "scan"),
+]
 TABLES = {
     "mlp": (MLP, list(SCENARIOS)),
     "conv": (CONV, ["one core", "two cores"]),
     "ladder": (LADDER, ["one core"]),
     "compiled": (COMPILED, ["one core"]),
     "nll": (NLL, ["one core"]),
+    "jax": (JAX, ["one core"]),
 }
+APART = {"jax"}  # measured and recorded by jax_speed.py
 
 
 @contextlib.contextmanager
@@ -202,6 +211,10 @@ GOALS = [
     Goal("fit, convolutions: times the floor", "conv", "<=", 1.05, "ours", "floor"),
     Goal("log p(x): as pythae, times as fast", "nll", ">=", 4.0, "pythae", "ours"),
     Goal("log p(x): times the floor", "nll", "<=", 1.8, "ours", "floor"),
+    Goal(
+        "scanned epoch: as the Flax example, times as fast", "jax", ">=", 1.0, "Flax example", "jax_vae, scanned epoch"
+    ),
+    Goal("scanned epoch: as fit, times as fast", "jax", ">=", 1.0, "ours", "jax_vae, scanned epoch"),
 ]
 
 
@@ -229,6 +242,15 @@ def _verdict(text: str, sense: str, goal: float, values: list[float]) -> str:
     return f"  {text:50}{sense} {goal:.2f}: {spread(values):20}{'met' if met else 'MISSED'}"
 
 
+def save_images(images: Path, n: int) -> None:
+    """Store the contestants' images, in a process of its own.
+
+    A child's peak memory counts from what its parent held when it was started.
+    """
+    script = "import sys, contestant; contestant.save_images(sys.argv[1], int(sys.argv[2]))"
+    subprocess.run([sys.executable, "-c", script, str(images), str(n)], cwd=HERE, check=True)
+
+
 def versions() -> dict[str, str]:
     """What the seconds depend on beside the machine; what the ratios depend on less."""
     return {name: importlib.metadata.version(name) for name in ("torch", "numpy", "pythae", "jax", "flax", "pillow")}
@@ -237,18 +259,16 @@ def versions() -> dict[str, str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description="One epoch of training, side by side with public peers.")
     parser.add_argument("--rounds", type=int, default=3, help="turns of every contestant (%(default)s)")
-    parser.add_argument("--tables", nargs="+", choices=TABLES, default=list(TABLES), help="what to measure (all)")
+    parser.add_argument("--tables", nargs="+", choices=TABLES, help="what to measure (all but jax)")
     parser.add_argument("--examples", type=int, default=60_000, help="training examples of an epoch (%(default)s)")
     parser.add_argument("--out", type=Path, help="store every run here, as JSON")
     arguments = parser.parse_args()
+    tables = arguments.tables or [table for table in TABLES if table not in APART]
     with tempfile.TemporaryDirectory() as folder:
         images = Path(folder) / "images.npy"
-        # In a process of its own: a child's peak memory counts from what its parent held when it was started.
-        script = "import sys, contestant; contestant.save_images(sys.argv[1], int(sys.argv[2]))"
-        command = [sys.executable, "-c", script, str(images), str(arguments.examples)]
-        subprocess.run(command, cwd=HERE, check=True)
-        records = bench(arguments.tables, arguments.rounds, images)
-    for table in arguments.tables:
+        save_images(images, arguments.examples)
+        records = bench(tables, arguments.rounds, images)
+    for table in tables:
         for scenario in TABLES[table][1]:
             print(table_text(records, table, scenario), end="\n\n")
     print(goals_text(records))

@@ -9,6 +9,8 @@ cell is tagged ``nbval-ignore-output``. Here is what it does not do:
 - The kernel takes the arithmetic of another set each day (``tools/kernel_sets.py``),
   so that outputs which only one processor gives are found. ``KERNEL_SET="AVX2"``
   chooses one.
+- The notebook on JAX is left out where JAX, Flax or Optax is missing, and that is
+  said at the end.
 - A notebook that loads images runs twice: on MNIST, and on the shipped digits, where
   no output is compared. Where ``VAE_TUTORIAL_DATASET`` has chosen the data, it runs
   once.
@@ -16,6 +18,7 @@ cell is tagged ``nbval-ignore-output``. Here is what it does not do:
 
 import os
 from datetime import date
+from importlib.util import find_spec
 from pathlib import Path
 from unittest.mock import patch
 
@@ -25,6 +28,8 @@ from nbval.plugin import IPyNbFile
 from verdicts import checks_of, flaw
 
 BOOK = Path(__file__).parent
+NO_JAX = [name for name in ("jax", "flax", "optax") if not find_spec(name)]
+collect_ignore = ["jax.ipynb"] if NO_JAX else []
 CHOICE = "VAE_TUTORIAL_DATASET"
 SETS = kernel_sets()
 if (chosen := os.environ.get("KERNEL_SET", "native")) not in SETS:
@@ -104,7 +109,13 @@ def pytest_runtest_call(item):
 
 
 def pytest_terminal_summary(terminalreporter):
-    """How many verdicts were read."""
+    """How many verdicts were read, and what could not be run."""
+    if NO_JAX:
+        terminalreporter.line(
+            f"No {', '.join(NO_JAX)}: book/jax.ipynb was NOT tested; "
+            'pip install "vae_tutorial[jax]"',
+            red=True,
+        )
     counts = {"passed": 0, "planted": 0}
     for report in terminalreporter.getreports("passed"):
         for name, value in getattr(report, "user_properties", []):

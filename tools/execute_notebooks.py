@@ -34,7 +34,7 @@ KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
 def execute(path: Path) -> tuple[str, float]:
     """Execute one notebook and write it; return what is wrong with it, "" when nothing is, and the time it took."""
-    notebook = put_first(nbformat.read(path, as_version=4))
+    notebook = put_first(nbformat.read(path, as_version=4), path.stem)
     notebook.metadata["kernelspec"] = KERNEL
     notebook.cells.append(new_code_cell(PROCESSOR_TIME))
     # The kernel speaks on the loopback only, but would warn each time that this is not encrypted.

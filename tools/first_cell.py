@@ -2,8 +2,9 @@
 
     python tools/first_cell.py [notebook ...]        (all of book/ when none is named)
 
-The cell is the same in every notebook, and this file is where to change it. In the repository it names no address;
-where the book is published, `book/_ext/publishing/hosted.py` fills in that of the book's files at the commit.
+The cell is the same in every notebook but for the extras that it installs, and this file is where to change it. In
+the repository it names no address; where the book is published, `book/_ext/publishing/hosted.py` fills in that of the
+book's files at the commit.
 """
 
 import sys
@@ -41,12 +42,18 @@ if not importlib.util.find_spec("vae_tutorial"):
     importlib.invalidate_caches()
 for folder in BOOK.glob("*/book"):
     os.chdir(folder)"""
+EXTRAS = {"jax": "chapters,jax"}  # by the notebook's name, where it needs more than the others
 METADATA = {"cellView": "form", "tags": ["remove-cell"]}  # Colab shows the title in the code's place
 
 
-def put_first(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """The notebook with the cell at its head, in place of the one that stood there."""
-    cell = nbformat.v4.new_code_cell(SOURCE, id=ID, metadata=METADATA, execution_count=1)
+def source(name: str) -> str:
+    """The cell of the notebook of that name."""
+    return SOURCE.replace("[chapters]", f"[{EXTRAS.get(name, 'chapters')}]")
+
+
+def put_first(notebook: nbformat.NotebookNode, name: str = "") -> nbformat.NotebookNode:
+    """The notebook of that name with the cell at its head, in place of the one that stood there."""
+    cell = nbformat.v4.new_code_cell(source(name), id=ID, metadata=METADATA, execution_count=1)
     notebook.cells = [cell, *(other for other in notebook.cells if other.id != ID)]
     count = 0
     for cell in notebook.cells:
@@ -67,7 +74,7 @@ def renumber(cell: nbformat.NotebookNode, count: int) -> None:
 
 def main() -> None:
     for path in [Path(argument) for argument in sys.argv[1:]] or sorted(BOOK.glob("*.ipynb")):
-        nbformat.write(put_first(nbformat.read(path, as_version=4)), path)
+        nbformat.write(put_first(nbformat.read(path, as_version=4), path.stem), path)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""The package's checks need PyTorch and NumPy only; what else the chapters use comes with the extra ``chapters``."""
+"""The package's checks need PyTorch and NumPy only; what else the chapters use comes with the package's extras."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 
 @contextmanager
-def of_the_chapters() -> Iterator[None]:
+def of_the_extra(extra: str) -> Iterator[None]:
     """Around an import of a library of that extra: where it is missing, the error says how to install it.
 
     Raises:
@@ -14,5 +14,10 @@ def of_the_chapters() -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        remedy = 'it comes with the extra "chapters": pip install "vae_tutorial[chapters]"'
+        remedy = f'it comes with the extra "{extra}": pip install "vae_tutorial[{extra}]"'
         raise ModuleNotFoundError(f"{error.name} is not installed; {remedy}", name=error.name) from None
+
+
+def of_the_chapters() -> AbstractContextManager[None]:
+    """The extra ``chapters``, which most libraries come with."""
+    return of_the_extra("chapters")

@@ -13,7 +13,8 @@ ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT / "tools"))
 
 import chapter_measures  # noqa: E402
-from first_cell import METADATA, SOURCE  # noqa: E402
+from first_cell import METADATA  # noqa: E402
+from first_cell import source as first_cell_of  # noqa: E402
 
 NOTEBOOKS = sorted(ROOT.glob("book/*.ipynb"))
 # An absolute path of at least two folders, or what a kernel calls its own files.
@@ -46,7 +47,7 @@ def folded(path) -> set[int]:
 @each_notebook
 def test_begins_with_the_cell_that_gets_the_package_and_that_the_page_hides(path):
     first = json.loads(path.read_text(encoding="utf-8"))["cells"][0]
-    assert source(first) == SOURCE, "tools/first_cell.py puts it there"
+    assert source(first) == first_cell_of(path.stem), "tools/first_cell.py puts it there"
     assert (first["cell_type"], first["metadata"], first["outputs"]) == ("code", METADATA, [])
     assert "remove-cell" in METADATA["tags"]
 

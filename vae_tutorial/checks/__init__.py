@@ -5,8 +5,9 @@ of an independent route: quadrature, enumeration, quantiles, decimal arithmetic,
 function that computes in float32 passes as well. One that is right there is called with further arguments: of one
 example and of many, far out, and fresh ones, which ``seed`` decides; its arguments are compared before and after, and
 it is called once more without gradients. `check_reduction` and `check_numerics` take any function and need no exact
-answer: they compare it with itself. What comes back is a `Check`; where it failed, its ``mistake`` names the formula
-that gives the same wrong answers on all the arguments, or shows the evidence when no known mistake does.
+answer: they compare it with itself. `from_jax` hands a function written in JAX to any of them. What comes back is a
+`Check`; where it failed, its ``mistake`` names the formula that gives the same wrong answers on all the arguments, or
+shows the evidence when no known mistake does.
 """
 
 from vae_tutorial.checks.any_function import check_numerics, check_reduction, extreme_encodings, extreme_logits
@@ -14,6 +15,7 @@ from vae_tutorial.checks.claims import Check, agree, exceeds
 from vae_tutorial.checks.distribution import check_log_prob
 from vae_tutorial.checks.estimates import check_elbo, check_iwae_bound, check_reparameterize
 from vae_tutorial.checks.formulas import check_kl, check_log_bernoulli, check_log_normal
+from vae_tutorial.checks.jax_functions import from_jax
 from vae_tutorial.checks.spread import log_variance, standard_deviation, variance
 
 __all__ = [
@@ -34,4 +36,5 @@ __all__ = [
     "log_variance",
     "variance",
     "standard_deviation",
+    "from_jax",
 ]
