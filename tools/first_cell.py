@@ -35,14 +35,16 @@ if not importlib.util.find_spec("vae_tutorial"):
         )
     print(f"Installing the book's package: {BOOK_FILES}")
     unpack_archive(urlretrieve(BOOK_FILES)[0], BOOK, "zip")
-    pip = sys.executable, "-m", "pip", "install", f"{next(BOOK.iterdir())}[chapters]"
+    package = f"{next(BOOK.iterdir())}[chapters]"
+    pip = sys.executable, "-m", "pip", "install", package
     done = subprocess.run(pip, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(done.stdout + done.stderr)
     importlib.invalidate_caches()
 for folder in BOOK.glob("*/book"):
     os.chdir(folder)"""
-EXTRAS = {"jax": "chapters,jax"}  # by the notebook's name, where it needs more than the others
+# By the notebook's name, where it needs more than the others.
+EXTRAS = {"jax": "chapters,jax", "own_data": "chapters,export"}
 METADATA = {"cellView": "form", "tags": ["remove-cell"]}  # Colab shows the title in the code's place
 
 

@@ -23,7 +23,7 @@ import yaml
 from bs4 import BeautifulSoup
 from first_cell import EXTRAS, SOURCE, put_first
 from first_cell import source as first_cell_of
-from metadata import JAX, NEEDED
+from metadata import EXPORT, JAX, NEEDED, PROJECT
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, writes
 from publishing.hosted import BRANCH, add_buttons, book_files, fill_in
 from sites import ROOT, build_small
@@ -149,9 +149,9 @@ def test_where_the_package_is_it_does_nothing(tmp_path):
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_chapter_imports_what_is_installed_with_the_package(path):
     named = {re.match(r"[\w-]+", line)[0] for line in NEEDED}
-    also = {"vae_tutorial", "IPython", "PIL", "planted", "blind"}  # PIL by Matplotlib, IPython by the kernel
-    if "jax" in EXTRAS.get(path.stem, ""):
-        named, also = named | {re.match(r"[\w-]+", line)[0] for line in JAX}, also | {"jax_vae"}
+    also = {"vae_tutorial", "IPython", "PIL", "sklearn", "planted", "blind"}  # PIL by Matplotlib, IPython by the kernel
+    for extra in EXTRAS.get(path.stem, "chapters").split(",")[1:]:
+        named |= {re.match(r"[\w-]+", line)[0] for line in PROJECT["optional-dependencies"][extra]} | {"jax_vae"}
     for cell in code(path):
         for node in ast.walk(ast.parse(cell)):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
@@ -178,7 +178,7 @@ def test_binder_installs_what_the_package_and_the_chapters_need():
     environment = yaml.safe_load((ROOT / ".binder" / "environment.yml").read_text(encoding="utf-8"))
     conda_names = {"torch": "pytorch-cpu", "matplotlib": "matplotlib-base"}
     python, *others = environment["dependencies"]
-    named = {re.match(r"[\w-]+", line)[0]: line for line in NEEDED + JAX}
+    named = {re.match(r"[\w-]+", line)[0]: line for line in NEEDED + JAX + EXPORT}
     assert set(others) == {line.replace(name, conda_names.get(name, name), 1) for name, line in named.items()}
     assert python == "python=3.12"
     assert "pip install --no-deps .\n" in (ROOT / ".binder" / "postBuild").read_text(encoding="utf-8")

@@ -20,6 +20,7 @@ from vae_tutorial.bounds import ElboTerms, elbo_terms
 from vae_tutorial.likelihoods import bernoulli, normal
 from vae_tutorial.models import VAE, mlp_vae
 from vae_tutorial.training import distributed, fit
+from vae_tutorial.training.launch import join
 
 pytestmark = pytest.mark.skipif(os.name == "nt" or not dist.is_gloo_available(), reason="no fork, or no gloo")
 N, D, L = 45, 6, 2  # three minibatches of 16, 16 and 13 examples: uneven over 2 and 4 ranks
@@ -214,7 +215,7 @@ def elastic(folder, moments):
         replace(*paths)
         KILLER.kill_at("after the file has its name")
 
-    distributed.join()
+    join()
     KILLER, os.replace = Killer(Path(folder), moments), deadly_replace
     model = small_vae()
     how = dict(epochs=6, average=0.9, checkpoint=Path(folder) / "run", resume=True, lr=lambda step: 0.01 / (1 + step))
@@ -292,7 +293,7 @@ class FailsOnRank1(Dataset):
 
 def stopping(what, folder):
     global KILLER
-    distributed.join()
+    join()
     KILLER = {"steps": 0, "armed": False}
     model, how = small_vae(), {}
     if what == "term":
@@ -340,7 +341,7 @@ def test_what_stops_one_rank_stops_all_at_the_same_step(launch, tmp_path, what):
 
 
 def interrupted(how):
-    distributed.join()
+    join()
     before = signal.getsignal(signal.SIGINT)
 
     def at_fifth_step(model, x, n_samples, *, eps=None, generator=None):
@@ -382,7 +383,7 @@ def with_batch_statistics():
 
 
 def misused(what, folder):
-    distributed.join()
+    join()
     rank = dist.get_rank()
     model, how = small_vae(), {}
     if what == "batch size":
