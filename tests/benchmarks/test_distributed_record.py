@@ -10,7 +10,7 @@ def test_the_record_has_every_measurement_and_says_where_it_comes_from():
     batches = {str(batch) for batch in benchmark.BATCHES}
     for name, hidden in benchmark.HIDDEN.items():
         n_weights = sum(weight.numel() for weight in benchmark.network(hidden).parameters())
-        for processes in ("alone", "two"):
+        for processes in ("alone", "beside", "two"):
             assert RECORD[processes][name]["parameters"] == n_weights
             assert RECORD[processes][name]["step"].keys() == batches
     assert RECORD["two"]["all_reduce"].keys() == {str(n) for n in benchmark.FLOATS}
@@ -18,7 +18,7 @@ def test_the_record_has_every_measurement_and_says_where_it_comes_from():
 
 
 def test_more_work_took_longer():
-    for processes in ("alone", "two"):
+    for processes in ("alone", "beside", "two"):
         for name in benchmark.HIDDEN:
             seconds = RECORD[processes][name]["step"]
             assert 0 < seconds["32"] < seconds["512"]
