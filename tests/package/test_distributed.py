@@ -16,7 +16,7 @@ from ranks import Launcher
 from torch import nn
 from torch.utils.data import Dataset
 
-from vae_tutorial.bounds import ElboTerms, elbo_terms
+from vae_tutorial.bounds import ElboTerms, elbo_terms, iwae_terms
 from vae_tutorial.likelihoods import bernoulli, normal
 from vae_tutorial.models import VAE, mlp_vae
 from vae_tutorial.training import distributed, fit
@@ -94,6 +94,7 @@ HOWS = {
     "everything": dict(average=0.9, max_grad_norm=0.5, patience=1, n_samples=3, epochs=3),
     "compiled": dict(compile=True),
     "a rank without rows": dict(x=X[:34]),  # of the last minibatch, which has two for four ranks
+    "terms that share a graph": dict(objective=iwae_terms, n_samples=3),
 }
 
 
@@ -110,7 +111,16 @@ def partial_eager(function, compile=torch.compile):
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's own parts, when the compiler is loaded
 @pytest.mark.parametrize(
-    "name, n_ranks", [("plain", 2), ("plain", 4), ("everything", 4), ("compiled", 2), ("a rank without rows", 4)]
+    "name, n_ranks",
+    [
+        ("plain", 2),
+        ("plain", 4),
+        ("everything", 4),
+        ("compiled", 2),
+        ("a rank without rows", 4),
+        ("terms that share a graph", 2),
+        ("terms that share a graph", 4),
+    ],
 )
 def test_an_epoch_is_that_of_one_process(launch, monkeypatch, n_ranks, name):
     monkeypatch.setattr(torch, "compile", torch.compile)  # put back afterwards
@@ -400,6 +410,14 @@ def misused(what, folder):
         how = dict(seed=rank)
     if what == "epochs":
         how = dict(epochs=1 + rank)
+    if what == "learning rate":
+        how = dict(lr=lambda step: 0.01 * (1 + rank))
+    if what == "weight of the KL":
+        how = dict(beta=1.0 + rank)
+    if what == "objective":
+        how = dict(objective=iwae_terms if rank else elbo_terms)
+    if what == "bfloat16":
+        how = dict(bfloat16=rank == 2)
     if what == "model":
         model = mlp_vae(D, 16 + rank, L, bernoulli, seed=0)
     if what == "batch statistics":
@@ -421,6 +439,10 @@ MISUSES = {
     "validation set": "ValueError: x_val differs between ranks",
     "seed": "ValueError: seed differs between ranks, 0 on 0 and 1 on 1: give all ranks one",
     "epochs": "ValueError: epochs differs between ranks, 1 on 0 and 2 on 1",
+    "learning rate": "ValueError: epoch 1, batch 1: lr differs between ranks, 0.01 on 0 and 0.02 on 1: call fit",
+    "weight of the KL": "ValueError: epoch 1, batch 1: beta differs between ranks, 1.0 on 0 and 2.0 on 1",
+    "objective": "ValueError: objective differs between ranks, .*elbo_terms.* on 0 and .*iwae_terms.* on 1",
+    "bfloat16": "ValueError: bfloat16 differs between ranks, False on 0 and True on 2",
     "model": "ValueError: .*encoder.* differs between ranks",
     "batch statistics": "ValueError: .*encoder.1 is a BatchNorm1d.*GroupNorm or LayerNorm.*convert_sync_batchnorm",
     "checkpoint of one machine alone": r"CheckpointError: .*read \[3, 3, 0\] steps: put it on a disk that all",

@@ -22,8 +22,13 @@ class Alone:
         """Where this rank trains."""
         return device
 
-    def require_alike(self, model: VAE, data: dict[str, Examples | None], **settings: Any) -> None:
+    def require_alike(
+        self, model: VAE, data: dict[str, Examples | None], device: torch.device, objective: Objective, **settings: Any
+    ) -> None:
         """All ranks were called with the same."""
+
+    def require_equal(self, **mine: Any) -> None:
+        """These values are the same on all ranks."""
 
     def require_same(self, n_steps: int, checkpoint: str | Path | None) -> None:
         """All ranks have read the same checkpoint, or none."""

@@ -27,7 +27,7 @@ from vae_tutorial.models import VAE
 from vae_tutorial.training.alone import Alone
 from vae_tutorial.training.device import best_device, takes_noise
 from vae_tutorial.training.examples import Examples
-from vae_tutorial.training.identity import architecture
+from vae_tutorial.training.identity import architecture, identity
 from vae_tutorial.training.step import Objective, finite_sums
 
 N_COMPARED = 64  # rows that must be the same on all ranks
@@ -57,11 +57,17 @@ class Ranks(Alone):
             )
         return torch.device("cuda", local)
 
-    def require_alike(self, model: VAE, data: dict[str, Examples | None], **settings: Any) -> None:
+    def require_alike(
+        self, model: VAE, data: dict[str, Examples | None], device: torch.device, objective: Objective, **settings: Any
+    ) -> None:
         with self.together():
-            _require_no_batch_statistics(model)
+            _require_no_batch_statistics(model, device)
             self._require_enough(batch_size=settings["batch_size"], x_train=len(data["x_train"] or ()))
             mine = {name: _sample(examples) for name, examples in data.items()} | settings | architecture(model)
+            mine["objective"] = identity(objective, model)
+        self.require_equal(**mine)
+
+    def require_equal(self, **mine: Any) -> None:
         everybody = self._gathered(mine)
         for rank, theirs in enumerate(everybody):
             for name in [*everybody[0], *theirs]:
@@ -104,6 +110,8 @@ class Ranks(Alone):
             self._agree()  # before the gradients are exchanged, where who has left would be waited for
             weight = self.size * (self.mine.stop - self.mine.start) / self.n_rows
             if weight != 1:  # the mean over ranks of means over m rows shall be the mean over all M
+                # Views, since one term may be computed from the other, whose gradient then is more than its own.
+                terms = ElboTerms(*(values.view_as(values) for values in terms))
                 for values in terms:
                     if values.requires_grad:
                         values.register_hook(lambda gradient: weight * gradient)
@@ -202,10 +210,9 @@ class _Called(nn.Module):
         return objective(self.model, *args, **kwargs)
 
 
-def _require_no_batch_statistics(model: nn.Module) -> None:
-    on_gpu = all(weight.is_cuda for weight in model.parameters())
+def _require_no_batch_statistics(model: nn.Module, device: torch.device) -> None:
     for name, module in model.named_modules():
-        if isinstance(module, _BatchNorm) and not (isinstance(module, nn.SyncBatchNorm) and on_gpu):
+        if isinstance(module, _BatchNorm) and not (isinstance(module, nn.SyncBatchNorm) and device.type == "cuda"):
             raise ValueError(
                 f"{name} is a {type(module).__name__}, which would take the statistics of a rank's share for those of "
                 "the minibatch: build it as GroupNorm or LayerNorm; on GPUs nn.SyncBatchNorm.convert_sync_batchnorm "

@@ -175,8 +175,9 @@ def fit(
         raise CheckpointError(f"{checkpoint} exists: go on from it with resume=True, or delete it")
 
     ranks.require_alike(
-        model, {"x_train": train, "x_val": val}, seed=seed, epochs=epochs, batch_size=batch_size,
+        model, {"x_train": train, "x_val": val}, device, objective, seed=seed, epochs=epochs, batch_size=batch_size,
         n_samples=n_samples, average=average, max_grad_norm=max_grad_norm, patience=patience,
+        compile=bool(compile), bfloat16=bool(bfloat16),
     )  # fmt: skip
     n_batches = math.ceil(len(train) / batch_size)
     fixed: dict[str, Any] = {}  # what resuming must not change
@@ -219,6 +220,8 @@ def fit(
                     if epoch == 1 and batch == 1 and ranks.rank == 0:
                         hints.before(x[0])
                     now, weight = rates(run.n_steps)
+                    if batch == 1:
+                        ranks.require_equal(lr=now, beta=weight)
                     for group in run.optimizer.param_groups:
                         group["lr"] = now
                     sums = take_step(
