@@ -8,7 +8,6 @@ transformations are timed in one process a round: the least of some repetitions,
 """
 
 import argparse
-import importlib.metadata
 import json
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from statistics import median
 from typing import Any
 
 import training
+from machine import versions
 from recording import provenance
 
 HERE = Path(__file__).parent
@@ -96,10 +96,6 @@ def transforms_text(rounds: list[dict[str, float]]) -> str:
     return "\n".join(["Transformations, one core: processor time", *lines])
 
 
-def versions() -> dict[str, str]:
-    return {name: importlib.metadata.version(name) for name in ("numpy", "jax", "flax", "optax")}
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description="What JAX's transformations buy, and an epoch beside its peers.")
     parser.add_argument("--rounds", type=int, default=3, help="turns of every contestant (%(default)s)")
@@ -115,7 +111,7 @@ def main() -> None:
             records += [record | dict(round=turn) for record in training.bench(["jax"], 1, images)]
             if arguments.out:  # after each round, so that an interrupted run leaves whole ones
                 kept = dict(examples=arguments.examples, transforms=taken, records=records)
-                kept = dict(machine=provenance() | versions()) | kept
+                kept = dict(machine=provenance() | versions("numpy", "jax", "flax", "optax")) | kept
                 arguments.out.write_text(json.dumps(kept, indent=1) + "\n")
     print(transforms_text(taken), training.table_text(records, "jax", SCENARIO), sep="\n\n", end="\n\n")
     print(training.goals_text(records))

@@ -1,5 +1,6 @@
 """What every recorded measurement depends on."""
 
+import importlib.metadata
 import os
 import platform
 import re
@@ -22,3 +23,8 @@ def processor() -> str:
     cpuinfo = CPUINFO.read_text(encoding="utf-8") if CPUINFO.exists() else ""
     name = re.search("model name\\s*: (.*)", cpuinfo)
     return name[1] if name else platform.processor() or platform.machine()
+
+
+def versions(*libraries: str) -> dict[str, str]:
+    """What the seconds depend on beside the machine; what their ratios depend on less."""
+    return {library: importlib.metadata.version(library) for library in libraries}

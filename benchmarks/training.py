@@ -8,7 +8,6 @@ all of them; ratios are taken within a round. Needs MNIST, and the packages in r
 
 import argparse
 import contextlib
-import importlib.metadata
 import json
 import os
 import statistics
@@ -20,7 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from contestant import N_IMAGES
-from machine import machine
+from machine import machine, versions
 from tqdm import tqdm
 
 HERE = Path(__file__).parent
@@ -50,12 +49,14 @@ SCENARIOS = {
     "two cores": Scenario(cores=2, busy=0, clock="wall"),
     "two cores, one of them busy": Scenario(cores=2, busy=1, clock="wall"),
 }
+FLOOR, OURS = Contestant("floor", "floor", "mlp"), Contestant("ours", "ours", "mlp")
+FLAX = Contestant("Flax example", "flax_example", "mlp")
 MLP = [
-    Contestant("floor", "floor", "mlp"),
-    Contestant("ours", "ours", "mlp"),
+    FLOOR,
+    OURS,
     Contestant("PyTorch example", "pytorch_example", "mlp"),
     Contestant("pythae", "pythae_trainer", "mlp"),
-    Contestant("Flax example", "flax_example", "mlp"),
+    FLAX,
 ]
 CONV = [
     Contestant("floor", "floor", "conv"),
@@ -63,7 +64,7 @@ CONV = [
     Contestant("PyTorch example's loop", "pytorch_example", "conv"),
 ]
 LADDER = [
-    Contestant("floor", "floor", "mlp"),
+    FLOOR,
     Contestant("PyTorch example", "ladder", "rung0"),
     Contestant("+ images in memory", "ladder", "rung1"),
     Contestant("+ logits, no sigmoid", "ladder", "rung2"),
@@ -71,11 +72,11 @@ LADDER = [
     Contestant("+ one layer for both heads", "ladder", "rung4"),
     Contestant("+ loss read once an epoch", "ladder", "rung5"),
     Contestant("+ malloc keeps its memory", "ladder", "rung5", KEEP_MEMORY),
-    Contestant("ours", "ours", "mlp"),
+    OURS,
 ]
 COMPILED = [
-    Contestant("floor", "floor", "mlp"),
-    Contestant("ours", "ours", "mlp"),
+    FLOOR,
+    OURS,
     Contestant("ours, compiled", "ours", "compiled"),
 ]
 NLL = [
@@ -84,9 +85,9 @@ NLL = [
     Contestant("pythae", "pythae_trainer", "nll"),
 ]
 JAX = [
-    Contestant("floor", "floor", "mlp"),
-    Contestant("ours", "ours", "mlp"),
-    Contestant("Flax example", "flax_example", "mlp"),
+    FLOOR,
+    OURS,
+    FLAX,
     Contestant("jax_vae, compiled step", "jax_file", "loop"),
     Contestant("jax_vae, scanned epoch", "jax_file", "scan"),
 ]
@@ -251,11 +252,6 @@ def save_images(images: Path, n: int) -> None:
     subprocess.run([sys.executable, "-c", script, str(images), str(n)], cwd=HERE, check=True)
 
 
-def versions() -> dict[str, str]:
-    """What the seconds depend on beside the machine; what the ratios depend on less."""
-    return {name: importlib.metadata.version(name) for name in ("torch", "numpy", "pythae", "jax", "flax", "pillow")}
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description="One epoch of training, side by side with public peers.")
     parser.add_argument("--rounds", type=int, default=3, help="turns of every contestant (%(default)s)")
@@ -273,7 +269,8 @@ def main() -> None:
             print(table_text(records, table, scenario), end="\n\n")
     print(goals_text(records))
     if arguments.out:
-        arguments.out.write_text(json.dumps(dict(machine=machine() | versions(), records=records), indent=1) + "\n")
+        told = machine() | versions("torch", "numpy", "pythae", "jax", "flax", "pillow")
+        arguments.out.write_text(json.dumps(dict(machine=told, records=records), indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -31,7 +31,6 @@ def loop(images):
     """As one writes it first: Python takes the rows of a batch and calls the compiled step."""
     x, structure, states, loss = _start(images)
     order = jax.jit(jax_vae.order_and_keys, static_argnums=(1, 2)).lower(jax.random.key(1), len(x), 128).compile()
-    list(order(jax.random.key(1))[1])  # compiles how one key is taken out of so many
     [*order(jax.random.key(1))[1]]  # compiles how a key is taken out of so many
 
     def train():

@@ -141,20 +141,10 @@ def test_values_gradients_and_structure_are_those_of_pytorch():
     assert torch.equal(came["pair"][1], expected["pair"][1]) and isinstance(came["pair"], tuple)
     for one, other in [(came["product"], expected["product"]), (came["pair"][0], expected["pair"][0])]:
         assert torch.allclose(one, other, rtol=0, atol=1e-15)
-        for mine, theirs in zip(
-            *(
-                torch.autograd.grad(
-                    (x * torch.tensor([1.0, -3.0])).sum(),
-                    (a, b),
-                    allow_unused=True,
-                    retain_graph=True,
-                    materialize_grads=True,
-                )
-                for x in (one, other)
-            ),
-            strict=True,
-        ):
-            assert torch.allclose(mine, theirs, rtol=0, atol=1e-14)  # fmt: skip
+        v, how = torch.tensor([1.0, -3.0]), dict(allow_unused=True, retain_graph=True, materialize_grads=True)
+        mine, theirs = (torch.autograd.grad((value * v).sum(), (a, b), **how) for value in (one, other))
+        for gradient, expected_gradient in zip(mine, theirs, strict=True):
+            assert torch.allclose(gradient, expected_gradient, rtol=0, atol=1e-14)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
