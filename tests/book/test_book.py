@@ -192,9 +192,8 @@ FETCH_PICTURES = """() => Promise.all([...document.images].map(image => {
 }))"""
 
 
-@pytest.mark.parametrize("theme, width, source", [
-    ("light", 1350, "http"), ("dark", 390, "http"), ("light", 390, "file"), ("dark", 1350, "file"),
-])  # fmt: skip
+# Each scheme, width and source once: no flaw here needs two of them together.
+@pytest.mark.parametrize("theme, width, source", [("light", 1350, "file"), ("dark", 390, "http")])
 def test_pages_open_without_a_flaw(book, pages, server, browser, theme, width, source):
     base = server if source == "http" else book.as_uri() + "/"
     flaws, n_formulas = {}, 0
