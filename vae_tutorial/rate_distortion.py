@@ -23,7 +23,7 @@ from vae_tutorial.models import VAE, require_vae
 from vae_tutorial.objectives import kl_by_unit
 
 ROWS, DRAWS = 100, 100
-"""Examples, and samples of each, that go through the decoder at a time; fixed, since the noise depends on the first."""
+"""Examples, and draws for each, that go through the decoder at a time; fixed, since the noise depends on them."""
 
 __all__ = ["RateDistortion", "rate_distortion", "rates_by_unit", "LinearOptimum", "linear_frontier", "critical_betas"]
 
