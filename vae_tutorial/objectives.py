@@ -24,7 +24,7 @@ __all__ = ["free_bits", "capacity"]
 
 
 def free_bits(minimum: float) -> Callable[..., ElboTerms]:
-    r"""An objective that charges no unit less than a floor, so that nothing is saved by saying less.
+    r"""An objective that charges no unit less than a floor, so that nothing is saved below it.
 
     .. math:: \frac1B \sum_{i=1}^{B} \mathbb{E}_{q_\phi(z \mid x_i)}[\log p_\theta(x_i \mid z)] - \sum_{l=1}^{L}
         \max\Bigl(\rho, \; \frac1B \sum_{i=1}^{B} \mathrm{KL}\bigl(q_\phi(z_l \mid x_i) \,\|\, p(z_l)\bigr)\Bigr)
