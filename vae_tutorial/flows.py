@@ -198,8 +198,8 @@ class Coupling(Flow):
     .. math:: z'_{\le l} = z_{\le l}, \qquad z'_{> l} = z_{> l} \odot e^{s(z_{\le l})} + t(z_{\le l}), \qquad
         \log \det = \textstyle\sum s(z_{\le l})
 
-    with :math:`l = \lceil L / 2 \rceil`. Both ways cost the same, one pass of the network. Between two of them stands a
-    `Permutation`, or half of z would stay as it was.
+    with :math:`l = \lfloor L / 2 \rfloor`. Both ways cost the same, one pass of the network. Between two of them stands
+    a `Permutation`, or half of z would stay as it was.
 
     Args:
         latent_dim: L, at least 2.
@@ -225,7 +225,7 @@ class Coupling(Flow):
         super().__init__(latent_dim, context_dim)
         if latent_dim < 2:
             raise ValueError(f"latent_dim must be at least 2, so that one half can move the other, got {latent_dim!r}")
-        self.n_kept = (self.latent_dim + 1) // 2
+        self.n_kept = self.latent_dim // 2
         self.network = Network(self.n_kept, hidden_dim, 2 * (self.latent_dim - self.n_kept), context_dim, seed=seed)
 
     def push(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
