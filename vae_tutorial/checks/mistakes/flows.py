@@ -59,7 +59,8 @@ def flow_parts(fn: Map, layers: Sequence[Map], z: Tensor) -> FlowParts:
     """The parts at these points."""
 
     def log_det_of(f: Map, z: Tensor) -> Tensor:
-        return torch.linalg.slogdet(full_jacobian(f, z)).logabsdet
+        logarithm: Tensor = torch.linalg.slogdet(full_jacobian(f, z)).logabsdet
+        return logarithm
 
     here, in_place, at_the_start = z, [], []
     for layer in layers:
