@@ -184,9 +184,10 @@ class Planar(Flow):
                 middle = (low + high) / 2
                 too_low = middle + v_u_hat * torch.tanh(middle + b) < image
                 low, high = torch.where(too_low, middle, low), torch.where(too_low, high, middle)
-        h = torch.tanh(middle + b)
-        slope = 1 + v_u_hat * (1 - h**2)
-        a = middle - (middle + v_u_hat * h - image) / slope  # one step of Newton's, through which gradients pass
+        a = middle
+        for _ in range(2):  # of Newton's steps: the first lets gradients pass, the second those of gradients
+            h = torch.tanh(a + b)
+            a = a - (a + v_u_hat * h - image) / (1 + v_u_hat * (1 - h**2))
         h = torch.tanh(a + b)
         return z - u_hat * h, -torch.log1p(v_u_hat * (1 - h**2)).squeeze(-1)
 
