@@ -115,7 +115,7 @@ def test_weights_average_to_the_evidence(build):
     assert monte_carlo(torch.exp(log_w - exact.log_marginal(x))).z_score(1.0).abs().max() < 5
 
 
-@pytest.mark.parametrize("build", [KINDS["planar"], KINDS["autoregressive"]])
+@pytest.mark.parametrize("build", [KINDS["planar"], KINDS["autoregressive"]], ids=["planar", "autoregressive"])
 def test_every_estimate_of_the_evidence_takes_a_flow(build):
     model, x = vae(moved(build(), scale=0.1)), exact.sample(B, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
