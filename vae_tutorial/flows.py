@@ -36,6 +36,13 @@ class Flow(nn.Module):
 
     Raises:
         ValueError: ``latent_dim`` is not an integer of at least 1, or ``context_dim`` not one of at least 0.
+
+    Example:
+        >>> class Moved(Flow):
+        ...     def push(self, z, context):
+        ...         return z + 1, z.new_zeros(z.shape[:-1])
+        >>> Moved(2)(torch.zeros(1, 2))
+        (tensor([[1., 1.]]), tensor([0.]))
     """
 
     def __init__(self, latent_dim: int, context_dim: int = 0) -> None:
