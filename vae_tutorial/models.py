@@ -70,6 +70,7 @@ class VAE(nn.Module):
         self.likelihood = likelihood
         self.prior = prior
         self.posterior = posterior
+        prior.attach(self)
 
     def forward(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Not for a model that has several distributions: the error says which method to call."""

@@ -35,7 +35,9 @@ PARTS: dict[str, dict[str, Any]] = {
         "sigma_normal": likelihoods.sigma_normal,
         "columns": likelihoods.columns,
     },
-    "prior": {prior.__name__: prior for prior in (priors.StandardNormal, priors.Gaussian, priors.Mixture)},
+    "prior": {
+        prior.__name__: prior for prior in (priors.StandardNormal, priors.Gaussian, priors.Mixture, priors.VampPrior)
+    },
     "posterior": {"Diagonal": posteriors.Diagonal},
 }
 # Those that need no argument and say of each number by itself what becomes of it.
@@ -116,7 +118,8 @@ def _require_small(arguments: dict[str, Any], weights: dict[str, Tensor]) -> Non
     """What is described has not more layers, nor a prior more numbers, than there are weights: the rest is free."""
     if any(isinstance(value, list) and len(value) > len(weights) for value in arguments.values()):
         raise ValueError(f"more layers than the {len(weights)} tensors of weights")
-    sizes = [size for name, size in arguments.get("prior", {"arguments": {}})["arguments"].items() if name != "seed"]
+    of_prior = arguments.get("prior", {"arguments": {}})["arguments"]
+    sizes = [size for name, size in of_prior.items() if name not in ("seed", "interval")]
     n_weights = sum(value.numel() for value in weights.values())
     if not all(type(size) is int for size in sizes) or math.prod(sizes) > n_weights:
         raise ValueError(f"a prior larger than all {n_weights} weights")
