@@ -21,7 +21,7 @@ class VampPrior(OfComponents):
     gradient of a bound reaches the encoder on two ways.
 
     A pseudo-input stays where data can be: with ``interval`` (a, b) it is :math:`a + (b - a)\, s(v)`, with v the
-    parameter and s the logistic function. (The authors' code clips v to [0, 1], where a number outside gets no gradient.)
+    parameter and s the logistic function. (The authors' code clips v to [0, 1]; a number outside gets no gradient.)
 
     The encoder stays the model's: it is not registered here, so it is in ``state_dict`` once, and copies and files hold
     each weight once. A prior belongs to the one `VAE` that it was given to. An encoder with batch statistics takes the
@@ -65,8 +65,8 @@ class VampPrior(OfComponents):
         """Take the encoder of this model, and of none after it.
 
         Args:
-            model: the `VAE` that this prior is given to. ``VAE(…, prior=prior)`` calls it; after ``model.prior = prior``
-                you do.
+            model: the `VAE` that this prior is given to. ``VAE(…, prior=prior)`` calls this; after
+                ``model.prior = prior`` you do.
 
         Raises:
             ValueError: the prior belongs to another model.
