@@ -18,6 +18,7 @@ from vae_tutorial.bounds import elbo, iwae_bound
 from vae_tutorial.checks import (
     Check,
     check_elbo,
+    check_flow,
     check_iwae_bound,
     check_kl,
     check_log_bernoulli,
@@ -1069,4 +1070,286 @@ WRONG = [
         "digits are lost",
     ),
     Case("numerics: raises", numerics_of_encodings, lambda m, v: m @ v, "it raised RuntimeError"),
+]
+
+
+# Flows, of their own check: right ones in unusual style, wrong ones as learners write them.
+
+
+class Flowing(torch.nn.Module):
+    """A layer z′ = (z₁, z₂ e^s + t) with s = a tanh z₁, t = c z₁, or what is made of it."""
+
+    a, c = 0.7, -1.2
+
+    def forward(self, z):
+        s, t = self.a * torch.tanh(z[..., :1]), self.c * z[..., :1]
+        return torch.cat([z[..., :1], z[..., 1:] * torch.exp(s) + t], -1), (z.shape[-1] - 1) * s[..., 0]
+
+    def inverse(self, z):
+        s, t = self.a * torch.tanh(z[..., :1]), self.c * z[..., :1]
+        return torch.cat([z[..., :1], (z[..., 1:] - t) * torch.exp(-s)], -1), -(z.shape[-1] - 1) * s[..., 0]
+
+
+class Turned(torch.nn.Module):
+    def forward(self, z):
+        return z.flip(-1), torch.zeros(z.shape[:-1])
+
+    inverse = forward
+
+
+coupled, turned = Flowing(), Turned()
+
+
+def coupling(z, log_det=lambda s: s.sum(-1), scale=torch.exp, shift=True):
+    """A coupling layer of the first dimension and the rest, as one function, with one part exchanged."""
+    kept, moved = z[..., :1], z[..., 1:]
+    s = 0.6 * torch.sin(kept) + 0.3 * torch.arange(1, z.shape[-1]) - 0.2
+    return torch.cat([kept, moved * scale(s) + shift * kept**2], -1), log_det(s)
+
+
+def back_of_coupling(z, undo=lambda moved, s, t: (moved - t) * torch.exp(-s)):
+    kept, moved = z[..., :1], z[..., 1:]
+    s = 0.6 * torch.sin(kept) + 0.3 * torch.arange(1, z.shape[-1]) - 0.2
+    return torch.cat([kept, undo(moved, s, kept**2)], -1)
+
+
+def autoregressive(z, mask="before", log_det=lambda s: s.sum(-1)):
+    """Three dimensions, each scaled and shifted by what its mask shows it."""
+    weights = torch.tensor([[0.3, -0.4, 0.2], [0.5, 0.4, -0.3], [-0.6, 0.7, 0.3]])
+    masks = {
+        "before": weights.tril(-1),
+        "itself": weights.tril(),
+        "all": weights,
+        "others": weights - weights.diag().diag(),
+    }
+    s = torch.tanh(z @ masks[mask].T) + 0.1
+    return z * torch.exp(s) + z @ weights.tril(-1).T, log_det(s)
+
+
+def back_of_autoregressive(z_new):
+    weights = torch.tensor([[0.3, -0.4, 0.2], [0.5, 0.4, -0.3], [-0.6, 0.7, 0.3]]).tril(-1)
+    z = torch.zeros_like(z_new)
+    for _ in range(3):
+        z = (z_new - z @ weights.T) * torch.exp(-torch.tanh(z @ weights.T) - 0.1)
+    return z
+
+
+def back_in_one_pass(z_new):
+    weights = torch.tensor([[0.3, -0.4, 0.2], [0.5, 0.4, -0.3], [-0.6, 0.7, 0.3]]).tril(-1)
+    return (z_new - z_new @ weights.T) * torch.exp(-torch.tanh(z_new @ weights.T) - 0.1)
+
+
+U, W_PLANE = [0.9, -0.4, 0.5], [0.7, 1.1, -0.3]
+
+
+def planar(z, u=U, log_det=lambda inner, slope: torch.log1p(inner * slope).squeeze(-1)):
+    u, w = torch.tensor(u[: z.shape[-1]]), torch.tensor(W_PLANE[: z.shape[-1]])
+    a = (z * w).sum(-1, keepdim=True) + 0.2
+    return z + u * torch.tanh(a), log_det((u * w).sum(), 1 - torch.tanh(a) ** 2)
+
+
+def composed(z, layers=(coupled, turned, coupled), total=sum):
+    log_dets = []
+    for layer in layers:
+        z, log_det = layer(z)
+        log_dets.append(log_det)
+    return z, total(log_dets)
+
+
+def undone(z, layers=(coupled, turned, coupled)):
+    for layer in layers:
+        z = layer.inverse(z)[0]
+    return z
+
+
+def flow_of(latent_dim, **with_):
+    return lambda fn: check_flow(fn, latent_dim, **with_)
+
+
+LAYERS = (coupled, turned, coupled)
+of_layers = flow_of(2, layers=LAYERS, inverse=undone)
+
+CORRECT_FLOWS = [
+    Case("coupling, with its way back", flow_of(3, inverse=back_of_coupling), coupling),
+    Case("coupling in two dimensions", flow_of(2, inverse=back_of_coupling), coupling),
+    Case("coupling as a module", flow_of(4, inverse=coupled.inverse), coupled),
+    Case("a gate by the sigmoid", flow_of(3), lambda z: coupling(z, lambda s: F.logsigmoid(s).sum(-1), torch.sigmoid)),
+    Case("autoregressive, one dimension after the other", flow_of(3, inverse=back_of_autoregressive), autoregressive),
+    Case("planar", flow_of(3), planar),
+    Case("planar in one dimension", flow_of(1), planar),
+    Case("composed", of_layers, composed),
+    Case("turned round, a determinant of −1", flow_of(2, inverse=turned.inverse), turned),
+    Case(
+        "by autograd itself",
+        flow_of(3),
+        lambda z: (
+            coupling(z)[0],
+            torch.func.vmap(
+                lambda row: torch.linalg.slogdet(torch.func.jacrev(lambda r: coupling(r)[0])(row)).logabsdet
+            )(z.reshape(-1, 3)).reshape(z.shape[:-1]),
+        ),
+    ),
+    Case(
+        "in float32",
+        flow_of(3),
+        lambda z: tuple(part.float() for part in coupling(z)),
+    ),
+]
+
+WRONG_FLOWS = [
+    Case("wrong sign", flow_of(3), lambda z: coupling(z, lambda s: -s.sum(-1)), "has the wrong sign"),
+    Case(
+        "once per dimension",
+        flow_of(3),
+        lambda z: coupling(z, lambda s: s.sum(-1, keepdim=True).expand(z.shape).sum(-1)),
+        "once for each dimension: L times",
+    ),
+    Case("one number a dimension", flow_of(3), lambda z: coupling(z, lambda s: F.pad(s, (1, 0))), "over the last axis"),
+    Case(
+        "a mean over dimensions", flow_of(3), lambda z: coupling(z, lambda s: s.sum(-1) / 3), "averaged over the dimen"
+    ),
+    Case("no batch axis", flow_of(3), lambda z: coupling(z, lambda s: s.sum()), "added up over the batch, too"),
+    Case(
+        "summed over the batch",
+        flow_of(3),
+        lambda z: coupling(z, lambda s: s.sum().expand(z.shape[:-1])),
+        "over the batch and given",
+    ),
+    Case("an axis kept", flow_of(3), lambda z: coupling(z, lambda s: s.sum(-1, keepdim=True)), "a table of B × B"),
+    Case("the axis of draws", flow_of(3), lambda z: coupling(z, lambda s: s.sum(1)), "sum over the last axis, −1"),
+    Case("no logarithm", flow_of(3), lambda z: coupling(z, lambda s: s.sum(-1).exp()), "the determinant itself"),
+    Case("forgotten", flow_of(3), lambda z: coupling(z, lambda s: 0 * s.sum(-1)), "is 0 everywhere"),
+    Case(
+        "log-variances",
+        flow_of(3),
+        lambda z: coupling(z, lambda s: 0.5 * s.sum(-1)),
+        "as if the log-scales were log-var",
+    ),
+    Case(
+        "log s for s", flow_of(3), lambda z: coupling(z, lambda s: s.abs().log().sum(-1)), "logarithm of the log-scales"
+    ),
+    Case(
+        "s for log s",
+        flow_of(3),
+        lambda z: coupling(z, lambda s: (1.5 + s**2).sum(-1), lambda s: 1.5 + s**2),
+        "adds up the scales themselves",
+    ),
+    Case("under the sigmoid", flow_of(3), lambda z: coupling(z, scale=torch.sigmoid), "under the sigmoid"),
+    Case("under the softplus", flow_of(3), lambda z: coupling(z, scale=F.softplus), "under the softplus"),
+    Case("multiplied", flow_of(3), lambda z: coupling(z, lambda s: s.prod(-1)), "multiplies the log-scales"),
+    Case("the last alone", flow_of(3), lambda z: coupling(z, lambda s: s[..., -1]), "the last dimension alone"),
+    Case("detached", flow_of(3), lambda z: coupling(z, lambda s: s.detach().sum(-1)), "detached from z"),
+    Case(
+        "the mask shows itself", flow_of(3), lambda z: autoregressive(z, "itself"), "sees the dimension that it moves"
+    ),
+    Case("the mask shows the others", flow_of(3), lambda z: autoregressive(z, "others"), "what comes later"),
+    Case("no mask", flow_of(3), lambda z: autoregressive(z, "all"), "autograd's Jacobian has"),
+    Case(
+        "planar, tanh for its slope",
+        flow_of(3),
+        lambda z: planar(z, log_det=lambda i, s: torch.log((1 + i * (1 - s).sqrt()).abs()).squeeze(-1)),
+        "autograd's Jacobian has",
+    ),
+    Case(
+        "planar without the 1",
+        flow_of(3),
+        lambda z: planar(z, log_det=lambda i, s: (i * s).abs().log().squeeze(-1)),
+        "lacks the 1",
+    ),
+    Case("planar, first order", flow_of(3), lambda z: planar(z, log_det=lambda i, s: (i * s).squeeze(-1)), "det − 1"),
+    Case(
+        "planar, unconstrained",
+        flow_of(3),
+        lambda z: planar(z, [-2.1, -0.4, 0.5], lambda i, s: (1 + i * s).abs().log().squeeze(-1)),
+        "folds",
+    ),
+    Case(
+        "planar, no absolute value",
+        flow_of(2),
+        lambda z: planar(z, [-9.0, -4.0], lambda i, s: (1 + i * s).log().squeeze(-1)),
+        "the absolute value is missing",
+    ),
+    Case(
+        "the last layer alone",
+        of_layers,
+        lambda z: composed(z, total=lambda log_dets: log_dets[-1]),
+        "only layer 3 of 3",
+    ),
+    Case(
+        "a mean over layers",
+        of_layers,
+        lambda z: composed(z, total=lambda log_dets: sum(log_dets) / 3),
+        "averaged over the layers",
+    ),
+    Case(
+        "all at the first z",
+        of_layers,
+        lambda z: (composed(z)[0], sum(layer(z)[1] for layer in LAYERS)),
+        "at the first z",
+    ),
+    Case(
+        "layers in reverse",
+        flow_of(2, layers=(coupled, turned)),
+        lambda z: composed(z, (turned, coupled)),
+        "in reverse order",
+    ),
+    Case(
+        "rows mixed",
+        flow_of(3),
+        lambda z: (z - z.mean(0, keepdim=True).detach(), torch.zeros(z.shape[:-1])),
+        "the rows are mixed",
+    ),
+    Case(
+        "noise inside",
+        flow_of(3),
+        lambda z: (z + torch.randn_like(z), torch.zeros(z.shape[:-1])),
+        "a flow draws nothing",
+    ),
+    Case("the image alone", flow_of(3), lambda z: coupling(z)[0], "the pair z′, log|det| is expected"),
+    Case("another shape", flow_of(3), lambda z: (z[..., :2], torch.zeros(z.shape[:-1])), "it must be the same"),
+    Case("in place", flow_of(3), lambda z: (z.mul_(2), math.log(8) + 0 * z.sum(-1)), "in place"),
+    Case(
+        "layers undone in the same order",
+        flow_of(2, layers=(coupled, turned), inverse=lambda z: undone(z, (coupled, turned))),
+        lambda z: composed(z, (coupled, turned)),
+        "undoes the first layer first",
+    ),
+    Case("the way there once more", flow_of(3, inverse=lambda z: coupling(z)[0]), coupling, "the way there once more"),
+    Case(
+        "shift after scale",
+        flow_of(3, inverse=lambda z: back_of_coupling(z, lambda m, s, t: m * torch.exp(-s) - t)),
+        coupling,
+        "the last done is the first to undo",
+    ),
+    Case(
+        "shift added",
+        flow_of(3, inverse=lambda z: back_of_coupling(z, lambda m, s, t: (m + t) * torch.exp(-s))),
+        coupling,
+        "adds the shift",
+    ),
+    Case(
+        "scale not undone",
+        flow_of(3, inverse=lambda z: back_of_coupling(z, lambda m, s, t: m - t)),
+        coupling,
+        "does not undo the scale",
+    ),
+    Case("back in one pass", flow_of(3, inverse=back_in_one_pass), autoregressive, "one dimension after the other"),
+    Case(
+        "sign of the way back",
+        flow_of(3, inverse=lambda z: (back_of_coupling(z), coupling(back_of_coupling(z))[1])),
+        coupling,
+        "the sign of the way there",
+    ),
+    Case(
+        "wrong near 0, where hardly a point lies",
+        flow_of(2, inverse=back_of_coupling),
+        lambda z: (coupling(z)[0], coupling(z)[1] + (z.square().sum(-1) < 0.1)),
+        "integrates to 0.9",
+    ),
+    Case(
+        "an inverse that is none",
+        flow_of(3, inverse=lambda z: 0.9 * back_of_coupling(z)),
+        coupling,
+        "does not lead back",
+    ),
 ]

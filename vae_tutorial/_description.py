@@ -67,4 +67,7 @@ def _call(value: nn.Module) -> dict[str, Any] | None:
         return None
     parameters = inspect.signature(kind).parameters.values()
     names = [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]  # without __init__
-    return {"name": kind.__name__, "arguments": {name: getattr(value, name) for name in names}}
+    arguments = {name: getattr(value, name) for name in names}
+    if any(isinstance(argument, nn.Module) for argument in arguments.values()):
+        return None
+    return {"name": kind.__name__, "arguments": arguments}

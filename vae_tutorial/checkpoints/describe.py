@@ -36,9 +36,24 @@ PARTS: dict[str, dict[str, Any]] = {
         "columns": likelihoods.columns,
     },
     "prior": {
-        prior.__name__: prior for prior in (priors.StandardNormal, priors.Gaussian, priors.Mixture, priors.VampPrior)
+        prior.__name__: prior
+        for prior in (
+            priors.StandardNormal,
+            priors.Gaussian,
+            priors.Mixture,
+            priors.VampPrior,
+            priors.FlowPrior,
+        )
     },
-    "posterior": {"Diagonal": posteriors.Diagonal},
+    "posterior": {
+        posterior.__name__: posterior
+        for posterior in (
+            posteriors.Diagonal,
+            posteriors.PlanarFlow,
+            posteriors.CouplingFlow,
+            posteriors.AutoregressiveFlow,
+        )
+    },
 }
 # Those that need no argument and say of each number by itself what becomes of it.
 ACTIVATIONS: dict[str, type[nn.Module]] = {
@@ -115,14 +130,17 @@ def _filled(model: VAE, weights: dict[str, Tensor]) -> VAE:
 
 
 def _require_small(arguments: dict[str, Any], weights: dict[str, Tensor]) -> None:
-    """What is described has not more layers, nor a prior more numbers, than there are weights: the rest is free."""
-    if any(isinstance(value, list) and len(value) > len(weights) for value in arguments.values()):
-        raise ValueError(f"more layers than the {len(weights)} tensors of weights")
-    of_prior = arguments.get("prior", {"arguments": {}})["arguments"]
-    sizes = [size for name, size in of_prior.items() if name not in ("seed", "interval")]
+    """What is described has not more layers, nor a prior or posterior more numbers, than there are weights."""
     n_weights = sum(value.numel() for value in weights.values())
-    if not all(type(size) is int for size in sizes) or math.prod(sizes) > n_weights:
-        raise ValueError(f"a prior larger than all {n_weights} weights")
+    n_layers = [len(value) for value in arguments.values() if isinstance(value, list)]
+    for part in ("prior", "posterior"):
+        given = arguments.get(part, {"arguments": {}})["arguments"]
+        sizes = [size for name, size in given.items() if name not in ("seed", "interval")]
+        if not all(type(size) is int for size in sizes) or math.prod(sizes) > n_weights:
+            raise ValueError(f"a {part} larger than all {n_weights} weights")
+        n_layers.append(given.get("n_layers", 0))
+    if any(n > len(weights) for n in n_layers):
+        raise ValueError(f"more layers than the {len(weights)} tensors of weights")
 
 
 def _different_module(model: VAE, again: VAE) -> str:
