@@ -56,7 +56,7 @@ class FlowPrior(Prior):
         return require_finite_result(formulas.log_standard_normal(u) + log_det, z=z)
 
     def sample(self, shape: Sequence[int], *, like: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        z, _ = self.flow(standard_noise(shape, like=like, generator=generator))
+        z: Tensor = self.flow(standard_noise(shape, like=like, generator=generator))[0]
         return z
 
     def extra_repr(self) -> str:

@@ -40,6 +40,10 @@ class Prior(nn.Module):
     def attach(self, model: Encoding) -> None:
         """Called by the `VAE` that is given this prior; `VampPrior` needs its encoder, the others do nothing."""
 
+    def belongs_to(self) -> Encoding | None:
+        """The model that this prior computes with, whose weights are not among its own; None: with none."""
+        return None
+
 
 def require_points(z: Tensor, latent_dim: int) -> None:
     """The points have as many latent dimensions as the prior."""

@@ -71,9 +71,12 @@ class VampPrior(OfComponents):
         Raises:
             ValueError: the prior belongs to another model.
         """
-        if self._model is not None and self._model[0] is not model:
+        if self.belongs_to() not in (None, model):
             raise ValueError("this VampPrior belongs to another model, whose encoder makes it: make one for each model")
         self._model = (model,)
+
+    def belongs_to(self) -> Encoding | None:
+        return None if self._model is None else self._model[0]
 
     def pseudo_inputs(self) -> Tensor:
         """u, shape (C, D), within ``interval``, differentiable in ``raw``."""
@@ -89,11 +92,10 @@ class VampPrior(OfComponents):
             RuntimeError: the prior belongs to no model yet.
             TypeError: the model's posterior is no diagonal Gaussian.
         """
-        if self._model is None:
+        if (model := self.belongs_to()) is None:
             raise RuntimeError(
                 "a VampPrior has no encoder before it belongs to a model: VAE(…, prior=prior), or prior.attach(model)"
             )
-        (model,) = self._model
         gaussian = model.posterior.gaussian(model.encode(self.pseudo_inputs()))
         if gaussian is None:
             raise TypeError(
