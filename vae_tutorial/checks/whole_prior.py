@@ -131,10 +131,10 @@ def _density(check: Check, prior: Prior, owner: nn.Module | None, points: Tensor
 
 
 def _name_density(came: Tensor, z: Tensor, logits: Tensor, mu: Tensor, log_var: Tensor) -> str:
-    for clause, wrong in known.LOG_MIXTURE.items():
+    for clause, wrong in known.LOG_MIXTURE.items():  # the right one first, under "": then it is not the formula
         expected = wrong(z, logits, mu, log_var)
-        if clause and came.shape == expected.shape and torch.allclose(came, expected, rtol=0, atol=TOLERANCE):
-            return f"log_prob {clause}."
+        if came.shape == expected.shape and torch.allclose(came, expected, rtol=0, atol=TOLERANCE):
+            return f"log_prob {clause}." if clause else ""
     return ""
 
 

@@ -8,7 +8,7 @@ import torch
 from planted import CORRECT_PRIORS, LINE, PLANE, WRONG_PRIORS, a_mixture, a_vamp
 
 from vae_tutorial.checks import check_log_mixture, check_prior
-from vae_tutorial.priors import VampPrior
+from vae_tutorial.priors import Mixture, VampPrior
 
 
 @pytest.mark.parametrize("case", CORRECT_PRIORS, ids=lambda case: case.name)
@@ -73,3 +73,8 @@ def test_a_prior_of_no_model_says_what_it_lacks():
 
 def test_a_grid_that_misses_the_prior_is_no_proof():
     assert "the points do not cover the prior" in check_prior(a_mixture(), PLANE[0] + 20, PLANE[1]).mistake
+
+
+def test_one_dimension_is_no_cause_for_a_mixture_of_each_dimension_by_itself():
+    mistake = check_prior(Mixture(1, 3, seed=0), LINE[0] / 3, LINE[1] / 3).mistake
+    assert "the points do not cover the prior" in mistake and "by itself" not in mistake
