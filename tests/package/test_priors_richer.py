@@ -77,6 +77,22 @@ def test_pseudo_inputs_stay_where_data_can_be(interval):
         assert middle.pseudo_inputs().mean().item() == pytest.approx(sum(interval) / 2)
 
 
+@pytest.mark.parametrize("interval", [(0.0, 1.0), (-2.0, 3.0), None], ids=str)
+def test_pseudo_inputs_begin_at_examples(interval):
+    prior = VampPrior(D, C, seed=0, interval=interval).double()
+    x = values(C, D) if interval is None else torch.tensor(interval).double()[(values(C, D) > 0).long()]
+    before = prior.raw.clone()
+    prior.start_at(x)
+    middle = x if interval is None else sum(interval) / 2
+    torch.testing.assert_close(prior.pseudo_inputs().detach(), 0.9 * x + 0.1 * middle, rtol=0, atol=1e-12)
+    assert prior.raw.requires_grad and (prior.raw != before).all()
+    with pytest.raises(ValueError, match=r"x must be C examples, shape \(3, 5\), got \(2, 5\)"):
+        prior.start_at(x[:2])
+    if interval:
+        with pytest.raises(ValueError, match=r"x must lie in interval=.*, got"):
+            prior.start_at(4 * x + 3)
+
+
 def test_a_flow_prior_follows_its_flow_by_the_full_jacobian():
     prior = FlowPrior(3, 3, 8, seed=2).double()
     with torch.no_grad():

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from vae_tutorial._validation import require_count, require_number, require_seed
+from vae_tutorial._validation import require_count, require_number, require_rows, require_seed
 from vae_tutorial.priors.mixtures import OfComponents
 from vae_tutorial.priors.prior import Encoding
 
@@ -30,7 +30,8 @@ class VampPrior(OfComponents):
     Args:
         x_dim: D.
         n_components: C.
-        seed: of the parameters to begin with, draws from :math:`\mathcal{N}(0, 1)`: equal ones would stay equal.
+        seed: of the parameters to begin with, draws from :math:`\mathcal{N}(0, 1)`: equal ones would stay equal. A
+            better start is ``start_at``.
         interval: what a number of x may be; None: anything, and u is the parameter itself.
 
     Attributes:
@@ -84,6 +85,31 @@ class VampPrior(OfComponents):
             return self.raw
         low, high = self.interval
         return low + (high - low) * torch.sigmoid(self.raw)
+
+    def start_at(self, x: Tensor) -> None:
+        r"""Let the pseudo-inputs begin at examples, where the encoder knows its way, in the place of noise.
+
+        Within ``interval`` they begin a tenth of the way from the example to the middle: at its ends the logistic
+        function would be flat. (The authors' code has this start as its option ``use_training_data_init``.)
+
+        Args:
+            x: C examples, shape (C, D).
+
+        Raises:
+            TypeError: ``x`` is not a floating-point tensor.
+            ValueError: ``x`` is not finite, of another shape, or not within ``interval``.
+        """
+        require_rows(x=x)
+        if x.shape != self.raw.shape:
+            raise ValueError(f"x must be C examples, shape {tuple(self.raw.shape)}, got {tuple(x.shape)}")
+        with torch.no_grad():
+            if self.interval is None:
+                self.raw.copy_(x)
+                return
+            low, high = self.interval
+            if x.min() < low or x.max() > high:
+                raise ValueError(f"x must lie in interval={self.interval}, got [{x.min():.3g}, {x.max():.3g}]")
+            self.raw.copy_(torch.logit(0.05 + 0.9 * (x - low) / (high - low)))
 
     def components(self) -> tuple[Tensor, Tensor, Tensor]:
         r""":math:`\log \frac1C`, shape (C,), and the means and log-variances of :math:`q_\phi(z \mid u_c)`, (C, L).
