@@ -2,7 +2,7 @@ r"""Normalizing flows: invertible maps of z whose volume change is known, so tha
 
 .. math:: z' = f(z), \qquad \log q(z') = \log q(z) - \log \left| \det \frac{\partial f}{\partial z} \right|
 
-(Rezende and Mohamed, *Variational Inference with Normalizing Flows*, 2015, equation 5.) A `Flow` is called,
+(Rezende and Mohamed, *Variational Inference with Normalizing Flows*, 2015, section 3.) A `Flow` is called,
 ``flow(z)``, and gives z′ and the logarithm, one number per point; ``flow.inverse`` goes back. A flow with a
 ``context`` is a map of its own for each example: the context is what an encoder says of it.
 
@@ -120,25 +120,25 @@ class Flow(nn.Module):
 
 
 class Planar(Flow):
-    r"""Stretches or squeezes z along one direction, across one plane (Rezende and Mohamed, 2015, equations 10 to 12).
+    r"""Stretches or squeezes z across one plane (Rezende and Mohamed, 2015, section 4.1; their w is our v).
 
-    .. math:: z' = z + \hat u \tanh(w^\top z + b), \qquad
-        \det \frac{\partial z'}{\partial z} = 1 + \hat u^\top w \, (1 - \tanh^2(w^\top z + b))
+    .. math:: z' = z + \hat u \tanh(v^\top z + b), \qquad
+        \det \frac{\partial z'}{\partial z} = 1 + \hat u^\top v \, (1 - \tanh^2(v^\top z + b))
 
-    It is invertible if :math:`w^\top \hat u > -1`, which their Appendix A.1 makes so for every u:
+    It is invertible if :math:`v^\top \hat u > -1`, which their Appendix A.1 makes so for every u:
 
-    .. math:: \hat u = u + \bigl( m(w^\top u) - w^\top u \bigr) \frac{w}{\lVert w \rVert^2}, \qquad
+    .. math:: \hat u = u + \bigl( m(v^\top u) - v^\top u \bigr) \frac{v}{\lVert v \rVert^2}, \qquad
         m(t) = -1 + \log(1 + e^t)
 
-    The way back has no formula, but is one equation with one unknown, :math:`w^\top z`, which bisection solves.
+    The way back has no formula, but is one equation with one unknown, :math:`v^\top z`, which bisection solves.
 
     Args:
         latent_dim: L, at least 1.
-        context_dim: C; u, w and b are then linear functions of the context.
-        seed: of u and w to begin with; b is 0.
+        context_dim: C; u, v and b are then linear functions of the context.
+        seed: of u and v to begin with; b is 0.
 
     Attributes:
-        weight: u, w and b, a parameter of shape (2L + 1,).
+        weight: u, v and b, a parameter of shape (2L + 1,).
 
     Raises:
         TypeError: ``seed`` is not an integer.
@@ -157,43 +157,44 @@ class Planar(Flow):
     def __init__(self, latent_dim: int, context_dim: int = 0, *, seed: int) -> None:
         super().__init__(latent_dim, context_dim)
         with initial_weights(seed):
-            u_and_w = torch.randn(2 * latent_dim) / latent_dim**0.5
-            self.weight = nn.Parameter(torch.cat([u_and_w, torch.zeros(1)]))
+            u_and_v = torch.randn(2 * latent_dim) / latent_dim**0.5
+            self.weight = nn.Parameter(torch.cat([u_and_v, torch.zeros(1)]))
             self.of_context = nn.Linear(context_dim, 2 * latent_dim + 1, bias=False) if context_dim else None
 
     def parameters_at(self, context: Tensor | None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        r""":math:`\hat u` and w, shape (..., L) or (L,), b and :math:`w^\top \hat u`, shape (..., 1) or (1,)."""
+        r""":math:`\hat u` and v, shape (..., L) or (L,), b and :math:`v^\top \hat u`, shape (..., 1) or (1,)."""
         weight = self.weight if self.of_context is None else self.weight + self.of_context(context)
-        u, w, b = weight.split([self.latent_dim, self.latent_dim, 1], -1)
-        w_u = (w * u).sum(-1, keepdim=True)
-        w_u_hat = nn.functional.softplus(w_u) - 1
-        u_hat = u + (w_u_hat - w_u) * w / (w**2).sum(-1, keepdim=True).clamp_min(torch.finfo(w.dtype).tiny)
-        return u_hat, w, b, w_u_hat
+        u, v, b = weight.split([self.latent_dim, self.latent_dim, 1], -1)
+        v_u = (v * u).sum(-1, keepdim=True)
+        v_u_hat = nn.functional.softplus(v_u) - 1
+        u_hat = u + (v_u_hat - v_u) * v / (v**2).sum(-1, keepdim=True).clamp_min(torch.finfo(v.dtype).tiny)
+        return u_hat, v, b, v_u_hat
 
     def push(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        u_hat, w, b, w_u_hat = self.parameters_at(context)
-        h = torch.tanh((w * z).sum(-1, keepdim=True) + b)
-        return z + u_hat * h, torch.log1p(w_u_hat * (1 - h**2)).squeeze(-1)
+        u_hat, v, b, v_u_hat = self.parameters_at(context)
+        h = torch.tanh((v * z).sum(-1, keepdim=True) + b)
+        return z + u_hat * h, torch.log1p(v_u_hat * (1 - h**2)).squeeze(-1)
 
     def pull(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        u_hat, w, b, w_u_hat = self.parameters_at(context)
-        image = (w * z).sum(-1, keepdim=True)  # w'z' = a + w'u_hat tanh(a + b), which rises with a = w'z
+        u_hat, v, b, v_u_hat = self.parameters_at(context)
+        image = (v * z).sum(-1, keepdim=True)  # v'z' = a + v'u_hat tanh(a + b), which rises with a = v'z
         with torch.no_grad():
-            low, high = image - w_u_hat.abs(), image + w_u_hat.abs()
+            low, high = image - v_u_hat.abs(), image + v_u_hat.abs()
             for _ in range(64):
                 middle = (low + high) / 2
-                too_low = middle + w_u_hat * torch.tanh(middle + b) < image
+                too_low = middle + v_u_hat * torch.tanh(middle + b) < image
                 low, high = torch.where(too_low, middle, low), torch.where(too_low, high, middle)
-        h = torch.tanh(middle + b)
-        slope = 1 + w_u_hat * (1 - h**2)
-        a = middle - (middle + w_u_hat * h - image) / slope  # one step of Newton's, through which gradients pass
+        a = middle
+        for _ in range(2):  # of Newton's steps: the first lets gradients pass, the second those of gradients
+            h = torch.tanh(a + b)
+            a = a - (a + v_u_hat * h - image) / (1 + v_u_hat * (1 - h**2))
         h = torch.tanh(a + b)
-        return z - u_hat * h, -torch.log1p(w_u_hat * (1 - h**2)).squeeze(-1)
+        return z - u_hat * h, -torch.log1p(v_u_hat * (1 - h**2)).squeeze(-1)
 
 
 class Coupling(Flow):
     r"""Leaves the first half of z alone, which scales and shifts the second (Dinh et al., *Density Estimation using
-    Real NVP*, 2017, equations 4 to 6).
+    Real NVP*, 2017, section 3.2).
 
     .. math:: z'_{\le l} = z_{\le l}, \qquad z'_{> l} = z_{> l} \odot e^{s(z_{\le l})} + t(z_{\le l}), \qquad
         \log \det = \textstyle\sum s(z_{\le l})
@@ -350,7 +351,7 @@ class Composition(Flow):
     .. math:: f = f_T \circ \dots \circ f_1, \qquad \log \left| \det \frac{\partial f}{\partial z} \right|
         = \sum_{t=1}^{T} \log \left| \det \frac{\partial f_t}{\partial z_{t-1}} \right|
 
-    (Rezende and Mohamed, 2015, equation 7.)
+    (Rezende and Mohamed, 2015, section 3.1.)
 
     Args:
         flows: the first is applied first. Those that take a context are all given the same one.

@@ -16,7 +16,7 @@ __all__ = ["Network", "masks"]
 
 
 def masks(n_in: int, hidden_dim: int, n_out: int) -> tuple[Tensor, Tensor]:
-    r"""Which connections an autoregressive network keeps (Germain et al., 2015, equations 12 and 13).
+    r"""Which connections an autoregressive network keeps (Germain et al., 2015, section 3).
 
     Input d has degree d, hidden unit i the degree :math:`m_i = i \bmod L`, and the outputs, n for each input, the
     degrees 1, …, L, 1, …, L. A hidden unit sees the inputs up to its degree, an output the units *below* its own:

@@ -139,7 +139,7 @@ class Flowed(Posterior):
 
 
 class PlanarFlow(Flowed):
-    r"""`Flowed` by planar layers, whose u, w and b depend on the example (`vae_tutorial.flows.Planar`).
+    r"""`Flowed` by planar layers, whose u, v and b depend on the example (`vae_tutorial.flows.Planar`).
 
     Each layer stretches or squeezes across one plane. In one latent dimension they are the only flow here that makes
     more than a Gaussian.

@@ -4,7 +4,10 @@ import math
 import time
 
 import pytest
-from planted import CORRECT_FLOWS, WRONG_FLOWS
+import torch
+from planted import CORRECT_FLOWS, WRONG_FLOWS, coupling
+
+from vae_tutorial.checks import check_flow
 
 
 @pytest.mark.parametrize("case", CORRECT_FLOWS, ids=lambda case: case.name)
@@ -24,3 +27,38 @@ def test_wrong_flows_are_caught_and_named(case):
     assert not check.passed
     assert case.named in check.mistake
     assert math.isnan(check.gap) or check.gap > check.bound
+
+
+def test_a_stub_is_the_learner_s_to_write():
+    for stub in (lambda z: ..., lambda z: (..., ...)):
+        assert check_flow(stub, 2).unwritten
+    assert check_flow(coupling, 3, inverse=lambda z: ...).unwritten
+
+
+def test_what_it_is_given_must_fit():
+    with pytest.raises(TypeError, match="the first argument must be the flow to check, got NoneType"):
+        check_flow(None, 2)
+    with pytest.raises(ValueError, match="latent_dim must be an integer of at least 1"):
+        check_flow(coupling, 0)
+
+
+def test_an_error_is_told():
+    assert "It raised RuntimeError" in check_flow(lambda z: z @ torch.ones(2, 2), 3).mistake
+
+
+def test_it_leaves_the_random_state_and_the_dtype_alone():
+    before, dtype = torch.get_rng_state(), torch.get_default_dtype()
+    check_flow(lambda z: (z + torch.randn_like(z), z.sum(-1)), 2)
+    assert torch.equal(torch.get_rng_state(), before) and torch.get_default_dtype() is dtype
+
+
+def test_weights_of_a_module_need_their_gradient_too():
+    class Detached(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.s = torch.nn.Parameter(torch.tensor([0.3, -0.2], dtype=torch.float64))
+
+        def forward(self, z):
+            return z * self.s.exp(), self.s.detach().sum() + 0 * z.sum(-1)
+
+    assert "its gradient" in check_flow(Detached(), 2).mistake
