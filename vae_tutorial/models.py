@@ -42,7 +42,7 @@ class VAE(nn.Module):
 
     Raises:
         TypeError: ``likelihood``, ``prior`` or ``posterior`` is none.
-        ValueError: ``latent_dim`` is not an integer of at least 1.
+        ValueError: ``latent_dim`` is not an integer of at least 1, or ``prior`` is the `VampPrior` of another model.
 
     Example:
         >>> from vae_tutorial.likelihoods import bernoulli
