@@ -407,6 +407,13 @@ FLOW_WRONG = {
     "volume once per dimension": lambda s, z: standard(s.flow.inverse(z)[0]) + z.shape[-1] * s.flow.inverse(z)[1],
     "forward for inverse": lambda s, z: standard(s.flow(z)[0]) + s.flow(z)[1],
     "density at z": lambda s, z: standard(z) + s.flow.inverse(z)[1],
+    "half the volume": lambda s, z: standard(s.flow.inverse(z)[0]) + 0.5 * s.flow.inverse(z)[1],
+    "volume for its logarithm": lambda s, z: standard(s.flow.inverse(z)[0]) + s.flow.inverse(z)[1].exp(),
+    "absolute value of the logarithm": lambda s, z: standard(s.flow.inverse(z)[0]) - s.flow.inverse(z)[1].abs(),
+    "mean over the dimensions": lambda s, z: standard(s.flow.inverse(z)[0]) / z.shape[-1] + s.flow.inverse(z)[1],
+    "no constant": lambda s, z: -0.5 * (s.flow.inverse(z)[0] ** 2).sum(-1) + s.flow.inverse(z)[1],
+    "squares not halved": lambda s, z: 2 * standard(s.flow.inverse(z)[0]) + s.flow.inverse(z)[1],
+    "the first layer alone": lambda s, z: standard(s.flow.flows[0].inverse(z)[0]) + s.flow.flows[0].inverse(z)[1],
     "volume of the wrong point": lambda s, z: standard(s.flow.inverse(z)[0]) - s.flow(z)[1],
 }
 
@@ -428,6 +435,14 @@ AGGREGATED_WRONG = {
     "variances halved": lambda q: (q.logits, q.mu, q.log_var - math.log(2)),
     "weights": lambda q: (q.logits + torch.arange(6.0), q.mu, q.log_var),
     "means moved": lambda q: (q.logits, q.mu + 0.01, q.log_var),
+    "means doubled": lambda q: (q.logits, 2 * q.mu, q.log_var),
+    "the sign of the means": lambda q: (q.logits, -q.mu, q.log_var),
+    "variances of another example": lambda q: (q.logits, q.mu, q.log_var.roll(1, 0)),
+    "standard deviations for variances": lambda q: (q.logits, q.mu, 0.5 * q.log_var),
+    "variances for log-variances": lambda q: (q.logits, q.mu, q.log_var.exp()),
+    "no variances": lambda q: (q.logits, q.mu, 0 * q.log_var),
+    "one example left out": lambda q: (q.logits[1:], q.mu[1:], q.log_var[1:]),
+    "one example twice": lambda q: tuple(torch.cat([part, part[:1]]) for part in (q.logits, q.mu, q.log_var)),
 }
 
 
