@@ -124,13 +124,13 @@ def train(
     return model.eval(), not history.interrupted
 
 
-def negative_log_likelihood(model: VAE, x: Tensor, path: Path) -> Tensor:
+def negative_log_likelihood(model: VAE, x: Tensor, path: Path, n_samples: int = N_SAMPLES) -> Tensor:
     """-log p(x) of each image; ``path`` keeps what has been measured when the run is interrupted."""
     done = json.loads(path.read_text()) if path.exists() else []
     with tqdm(total=len(x), initial=len(done), unit="image") as bar:
         while len(done) < len(x):
             rows = x[len(done) : len(done) + PIECE]
-            log_px = marginal_log_likelihood(model, rows, N_SAMPLES, seed=SEED_NOISE + len(done), progress=False)
+            log_px = marginal_log_likelihood(model, rows, n_samples, seed=SEED_NOISE + len(done), progress=False)
             done += (-log_px).tolist()
             path.write_text(json.dumps(done))
             bar.update(len(rows))

@@ -12,7 +12,15 @@ from functools import reduce
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch.distributions import Bernoulli, Independent, MultivariateNormal, Normal, kl_divergence
+from torch.distributions import (
+    Bernoulli,
+    Categorical,
+    Independent,
+    MixtureSameFamily,
+    MultivariateNormal,
+    Normal,
+    kl_divergence,
+)
 
 from vae_tutorial.bounds import elbo, iwae_bound
 from vae_tutorial.checks import (
@@ -22,9 +30,11 @@ from vae_tutorial.checks import (
     check_iwae_bound,
     check_kl,
     check_log_bernoulli,
+    check_log_mixture,
     check_log_normal,
     check_log_prob,
     check_numerics,
+    check_prior,
     check_reduction,
     check_reparameterize,
     extreme_encodings,
@@ -34,6 +44,8 @@ from vae_tutorial.checks import (
 )
 from vae_tutorial.gaussian import kl_standard_normal, log_normal, reparameterize
 from vae_tutorial.likelihoods import bernoulli, normal, normal_diag, normal_diag_above
+from vae_tutorial.models import mlp_vae
+from vae_tutorial.priors import FlowPrior, Gaussian, Mixture, Prior, VampPrior, standard_normal
 from vae_tutorial.reference import grid
 
 LOG_2PI = math.log(2 * math.pi)
@@ -1351,5 +1363,434 @@ WRONG_FLOWS = [
         flow_of(3, inverse=lambda z: 0.9 * back_of_coupling(z)),
         coupling,
         "does not lead back",
+    ),
+]
+
+
+# Mixtures, and whole priors
+
+
+def component(z, mu, log_var):  # (B, L), (C, L) -> (B, C)
+    return -0.5 * (LOG_2PI + log_var + (z[..., None, :] - mu) ** 2 / log_var.exp()).sum(-1)
+
+
+def mixture(z, logits, mu, log_var):
+    return torch.logsumexp(logits.log_softmax(0) + component(z, mu, log_var), -1)
+
+
+def mixture_by_torch(z, logits, mu, log_var):
+    parts = Independent(Normal(mu, (0.5 * log_var).exp()), 1)
+    return MixtureSameFamily(Categorical(logits=logits), parts).log_prob(z)
+
+
+def mixture_by_loops(z, logits, mu, log_var):
+    log_w = logits - logits.logsumexp(0)
+    parts = [
+        log_w[c] + sum(Normal(mu[c, i], (0.5 * log_var[c, i]).exp()).log_prob(z[:, i]) for i in range(z.shape[1]))
+        for c in range(len(mu))
+    ]
+    return reduce(torch.logaddexp, parts)
+
+
+def mixture_by_matrix(z, logits, mu, log_var):
+    """Squares multiplied out: three matrix products."""
+    precision = torch.exp(-log_var)
+    constant = (log_var + mu**2 * precision + LOG_2PI).sum(1)
+    squares = z**2 @ precision.T - 2 * z @ (mu * precision).T
+    return torch.logsumexp(torch.log_softmax(logits, -1) - 0.5 * (squares + constant), 1)
+
+
+PLANE = grid([-12.0] * 2, [12.0] * 2, 241)
+LINE = grid([-9.0], [9.0], 181)
+
+
+def in_the_plane(prior):
+    return check_prior(prior, *PLANE)
+
+
+def moved(prior, seed=3, scale=0.7):
+    """The prior, its parameters away from where they begin."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in prior.parameters():
+            parameter.add_(scale * torch.randn(parameter.shape, generator=generator))
+    return prior
+
+
+class HalfMixture(Mixture):
+    """A mixture of one's own: what is not overwritten is right."""
+
+    def __init__(self, latent_dim=2, n_components=4, *, seed=0):
+        super().__init__(latent_dim, n_components, seed=seed)
+        moved(self)
+
+
+def a_mixture(**methods):
+    return type("MyMixture", (HalfMixture,), methods)()
+
+
+def a_vamp(**methods):
+    prior = type("MyVamp", (VampPrior,), methods)(5, 3, seed=1)
+    return mlp_vae(5, 6, 2, bernoulli, seed=0, prior=prior, activation=torch.nn.Tanh).prior
+
+
+def weighted(self, z):
+    log_w, mu, log_var = self.components()
+    return log_w + component(z, mu, log_var)
+
+
+def drawn(self, shape, like, generator, scale=0.5, component=None):
+    """The sampler, with a factor of log_var and components of one's own."""
+    log_w, mu, log_var = (part.to(like) for part in self.components())
+    eps = torch.randn(shape, generator=generator, dtype=like.dtype)
+    if component is None:
+        component = torch.multinomial(log_w.exp(), math.prod(shape[:-1]), True, generator=generator).view(shape[:-1])
+    return mu[component] + (scale * log_var[component]).exp() * eps
+
+
+class Logistic(Prior):
+    """A prior that is no mixture: independent logistic distributions."""
+
+    def __init__(self, constant=0.0, slope=1.0):
+        super().__init__()
+        self.constant, self.slope = constant, slope
+
+    def log_prob(self, z):
+        return (F.logsigmoid(z) + F.logsigmoid(-self.slope * z) + self.constant).sum(-1)
+
+    def sample(self, shape, *, like, generator=None):
+        u = torch.rand(shape, generator=generator, dtype=like.dtype).clamp(1e-12, 1 - 1e-12)
+        return torch.logit(u)
+
+
+def broad(prior):
+    return check_prior(prior, *grid([-40.0] * 2, [40.0] * 2, 401))
+
+
+CORRECT_PRIORS = [
+    Case("mixture, log-sum-exp", check_log_mixture, mixture),
+    Case("mixture, torch.distributions", check_log_mixture, mixture_by_torch),
+    Case("mixture, loops", check_log_mixture, mixture_by_loops),
+    Case("mixture, matrix products", check_log_mixture, mixture_by_matrix),
+    Case("prior, standard normal", in_the_plane, standard_normal),
+    Case("prior, Gaussian", in_the_plane, moved(Gaussian(2))),
+    Case("prior, mixture", in_the_plane, a_mixture()),
+    Case("prior, VampPrior", in_the_plane, a_vamp()),
+    Case("prior, flow", in_the_plane, moved(FlowPrior(2, 2, 8, seed=0), scale=0.2)),
+    Case("prior, one dimension", lambda prior: check_prior(prior, *LINE), Mixture(1, 3, seed=0)),
+    Case("prior, logistic", broad, Logistic()),
+    Case(
+        "prior, multinomial sampler",
+        in_the_plane,
+        a_mixture(sample=lambda s, n, *, like, generator=None: drawn(s, n, like, generator)),
+    ),
+    Case(
+        "prior, density by torch.distributions",
+        in_the_plane,
+        a_mixture(log_prob=lambda s, z: mixture_by_torch(z, s.logits, s.mu, s.log_var)),
+    ),
+]
+
+WRONG_PRIORS = [
+    Case(
+        "mixture: mean of the logarithms",
+        check_log_mixture,
+        lambda z, p, m, v: (p.softmax(0) * component(z, m, v)).sum(1),
+        "is the mean of the components' logarithms",
+    ),
+    Case(
+        "mixture: weights not normalized",
+        check_log_mixture,
+        lambda z, p, m, v: torch.log((p.exp() * component(z, m, v).exp()).sum(1)),
+        "does not normalize the weights",
+    ),
+    Case(
+        "mixture: over the points",
+        check_log_mixture,
+        lambda z, p, m, v: torch.logsumexp(p.log_softmax(0) + component(z, m, v), 0),
+        "takes the log-sum-exp over the points",
+    ),
+    Case(
+        "mixture: 1/C missing",
+        check_log_mixture,
+        lambda z, p, m, v: torch.logsumexp(component(z, m, v), 1),
+        "1/C is missing",
+    ),
+    Case(
+        "mixture: equal weights",
+        check_log_mixture,
+        lambda z, p, m, v: torch.log(component(z, m, v).exp().mean(1)),
+        "gives every component the weight 1/C",
+    ),
+    Case(
+        "mixture: variance for log-variance",
+        check_log_mixture,
+        lambda z, p, m, v: torch.logsumexp(
+            p.log_softmax(0) - 0.5 * (LOG_2PI + v.log() + (z[:, None] - m) ** 2 / v).sum(2), 1
+        ),
+        "taken for a variance",
+    ),
+    Case(
+        "mixture: exp(log_var) for σ",
+        check_log_mixture,
+        lambda z, p, m, v: mixture(z, p, m, 2 * v),
+        "in each component takes exp(log_var) for the standard deviation",
+    ),
+    Case(
+        "mixture: σ for σ²",
+        check_log_mixture,
+        lambda z, p, m, v: mixture(z, p, m, v / 2),
+        "in each component takes exp(½·log_var), the standard deviation, for the variance",
+    ),
+    Case(
+        "mixture: no 2π",
+        check_log_mixture,
+        lambda z, p, m, v: mixture(z, p, m, v) + z.shape[1] / 2 * LOG_2PI,
+        "in each component lacks −½ log 2π",
+    ),
+    Case(
+        "mixture: the parenthesis of pythae",
+        check_log_mixture,
+        lambda z, p, m, v: torch.logsumexp(p.log_softmax(0) + (-0.5 * (v + (z[:, None] - m) ** 2) / v.exp()).sum(2), 1),
+        "a parenthesis is misplaced",
+    ),
+    Case(
+        "mixture: each dimension by itself",
+        check_log_mixture,
+        lambda z, p, m, v: sum(
+            mixture(z[:, i : i + 1], p, m[:, i : i + 1], v[:, i : i + 1]) for i in range(z.shape[1])
+        ),
+        "mixes each dimension by itself",
+    ),
+    Case(
+        "mixture: max",
+        check_log_mixture,
+        lambda z, p, m, v: (p.log_softmax(0) + component(z, m, v)).max(1).values,
+        "max stands where log-sum-exp belongs",
+    ),
+    Case(
+        "mixture: weights added, not their logarithms",
+        check_log_mixture,
+        lambda z, p, m, v: torch.logsumexp(p.softmax(0) + component(z, m, v), 1),
+        "their logarithms belong there",
+    ),
+    Case(
+        "mixture: log C subtracted as well",
+        check_log_mixture,
+        lambda z, p, m, v: mixture(z, p, m, v) - math.log(len(m)),
+        "integrates to 1/C",
+    ),
+    Case(
+        "mixture: parameters averaged",
+        check_log_mixture,
+        lambda z, p, m, v: component(z, (p.softmax(0) @ m)[None], (p.softmax(0) @ v)[None])[:, 0],
+        "is one Gaussian with the average mean and log-variance",
+    ),
+    Case(
+        "mixture: the density",
+        check_log_mixture,
+        lambda z, p, m, v: mixture(z, p, m, v).exp(),
+        "is the density itself",
+    ),
+    Case("mixture: sign", check_log_mixture, lambda *given: -mixture(*given), "opposite sign"),
+    Case(
+        "mixture: detached means",
+        check_log_mixture,
+        lambda z, p, m, v: mixture(z, p, m.detach(), v),
+        "no gradient reaches mu",
+    ),
+    Case(
+        "mixture: densities that round to 0",
+        check_log_mixture,
+        lambda z, p, m, v: torch.log((p.softmax(0) * component(z, m, v).exp()).sum(1)),
+        "It returned an infinite number",
+    ),
+    Case(
+        "prior: mean of the logarithms",
+        in_the_plane,
+        a_mixture(log_prob=lambda s, z: (s.logits.softmax(0) * component(z, s.mu, s.log_var)).sum(-1)),
+        "is the mean of the components' logarithms",
+    ),
+    Case(
+        "prior: weights not normalized",
+        in_the_plane,
+        a_mixture(log_prob=lambda s, z: torch.logsumexp(s.logits + component(z, s.mu, s.log_var), -1)),
+        "does not normalize the weights",
+    ),
+    Case(
+        "prior: over the points",
+        in_the_plane,
+        a_mixture(log_prob=lambda s, z: torch.logsumexp(weighted(s, z), 0)),
+        "takes the log-sum-exp over the points",
+    ),
+    Case(
+        "prior: VampPrior without 1/C",
+        in_the_plane,
+        a_vamp(log_prob=lambda s, z: torch.logsumexp(weighted(s, z), -1) + math.log(3)),
+        "1/C is missing",
+    ),
+    Case(
+        "prior: exp(log_var) for σ",
+        in_the_plane,
+        a_vamp(log_prob=lambda s, z: mixture(z, torch.zeros(3), s.components()[1], 2 * s.components()[2])),
+        "takes exp(log_var) for the standard deviation",
+    ),
+    Case(
+        "prior: the parenthesis of pythae",
+        in_the_plane,
+        a_vamp(
+            log_prob=lambda s, z: torch.logsumexp(
+                s.components()[0]
+                + (
+                    -0.5 * (s.components()[2] + (z[..., None, :] - s.components()[1]) ** 2) / s.components()[2].exp()
+                ).sum(-1),
+                -1,
+            )
+        ),
+        "a parenthesis is misplaced",
+    ),
+    Case(
+        "prior: each dimension by itself",
+        in_the_plane,
+        a_mixture(
+            log_prob=lambda s, z: (
+                mixture(z[..., :1], s.logits, s.mu[:, :1], s.log_var[:, :1])
+                + mixture(z[..., 1:], s.logits, s.mu[:, 1:], s.log_var[:, 1:])
+            )
+        ),
+        "mixes each dimension by itself",
+    ),
+    Case(
+        "prior: detached pseudo-inputs",
+        in_the_plane,
+        a_vamp(pseudo_inputs=lambda s: VampPrior.pseudo_inputs(s).detach()),
+        "No gradient reaches raw",
+    ),
+    Case(
+        "prior: detached encoder",
+        in_the_plane,
+        a_vamp(components=lambda s: tuple(part.detach() for part in VampPrior.components(s))),
+        "No gradient reaches raw",
+    ),
+    Case(
+        "prior: an encoder that does not learn from it",
+        in_the_plane,
+        a_vamp(
+            components=lambda s: (
+                torch.full((3,), -math.log(3)),
+                *torch.func.functional_call(
+                    s.belongs_to().encoder,
+                    {k: v.detach() for k, v in s.belongs_to().encoder.named_parameters()},
+                    s.pseudo_inputs(),
+                ).chunk(2, -1),
+            )
+        ),
+        "No gradient reaches the model's encoder",
+    ),
+    Case(
+        "prior: no gradient for z",
+        in_the_plane,
+        a_mixture(log_prob=lambda s, z: Mixture.log_prob(s, z.detach())),
+        "No gradient reaches z",
+    ),
+    Case(
+        "prior: rows mixed",
+        in_the_plane,
+        a_mixture(log_prob=lambda s, z: Mixture.log_prob(s, z) + 1e-3 * (z - z.mean(0)).sum(-1)),
+        "the",
+    ),
+    Case(
+        "prior: only (B, L)",
+        in_the_plane,
+        a_mixture(log_prob=lambda s, z: mixture(z.flatten(0, -2), s.logits, s.mu, s.log_var)),
+        "does not give shape (3, 4)",
+    ),
+    Case(
+        "prior: a last axis of length 1",
+        in_the_plane,
+        a_mixture(log_prob=lambda s, z: Mixture.log_prob(s, z)[..., None]),
+        "one number a point is expected",
+    ),
+    Case(
+        "prior: components in order",  # as in the authors' generate_x
+        in_the_plane,
+        a_mixture(
+            sample=lambda s, n, *, like, generator=None: drawn(
+                s, n, like, generator, component=torch.arange(math.prod(n[:-1])).view(n[:-1]) % 4
+            )
+        ),
+        "draw every component as often as the others",
+    ),
+    Case(
+        "prior: σ² for σ in the sampler",
+        in_the_plane,
+        a_mixture(sample=lambda s, n, *, like, generator=None: drawn(s, n, like, generator, scale=1.0)),
+        "scale the noise by σ²",
+    ),
+    Case(
+        "prior: one component for the whole call",
+        in_the_plane,
+        a_mixture(
+            sample=lambda s, n, *, like, generator=None: drawn(
+                s, n, like, generator, component=torch.randint(4, (1,), generator=generator).expand(n[:-1])
+            )
+        ),
+        "The samples of one call share a component",
+    ),
+    Case(
+        "prior: means without noise",
+        in_the_plane,
+        a_mixture(
+            sample=lambda s, n, *, like, generator=None: s.mu[
+                torch.multinomial(s.logits.softmax(0), math.prod(n[:-1]), True, generator=generator).view(n[:-1])
+            ]
+        ),
+        "the noise is missing",
+    ),
+    Case(
+        "prior: a component for each dimension",
+        in_the_plane,
+        a_mixture(
+            sample=lambda s, n, *, like, generator=None: torch.stack(
+                [drawn(s, n, like, generator)[..., 0], drawn(s, n, like, generator)[..., 1]], -1
+            )
+        ),
+        "draw a component for each dimension",
+    ),
+    Case(
+        "prior: the heaviest component alone",
+        in_the_plane,
+        a_mixture(
+            sample=lambda s, n, *, like, generator=None: drawn(
+                s, n, like, generator, component=s.logits.argmax().expand(n[:-1])
+            )
+        ),
+        "come from the heaviest component alone",
+    ),
+    Case(
+        "prior: no generator",
+        in_the_plane,
+        a_mixture(sample=lambda s, n, *, like, generator=None: drawn(s, n, like, None)),
+        "does not draw from the generator",
+    ),
+    Case(
+        "prior: samples of N(0, I)",
+        in_the_plane,
+        a_mixture(sample=lambda s, n, *, like, generator=None: torch.randn(n, generator=generator).to(like)),
+        "do not follow log_prob",
+    ),
+    Case(
+        "prior: the KL of N(0, I)",
+        in_the_plane,
+        a_mixture(kl=lambda s, mu, log_var: kl(mu, log_var)),
+        "it is the KL from N(0, I), whatever the prior",
+    ),
+    Case("prior: no 2π", broad, Logistic(constant=0.5 * LOG_2PI), "−½ log 2π is missing"),
+    Case("prior: not normalized", broad, Logistic(slope=0.5), "is not normalized"),
+    Case(
+        "prior: no sampler",
+        broad,
+        type("NoSampler", (Logistic,), {"sample": Prior.sample})(),
+        "must have a method sample",
     ),
 ]

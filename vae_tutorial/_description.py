@@ -9,6 +9,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from torch import nn
 
+from vae_tutorial import posteriors, priors
 from vae_tutorial.likelihoods import Likelihood
 from vae_tutorial.posteriors import Posterior, diagonal
 from vae_tutorial.priors import Prior, standard_normal
@@ -61,11 +62,12 @@ def _json_value(value: Any) -> Any:
 
 def _call(value: nn.Module) -> dict[str, Any] | None:
     """How a prior or posterior of the package is made: its class, and the arguments it keeps under their names."""
-    if type(value).__module__ not in (Prior.__module__, Posterior.__module__):
+    kind = type(value)
+    if all(getattr(module, kind.__name__, None) is not kind for module in (priors, posteriors)):
         return None
-    parameters = inspect.signature(type(value)).parameters.values()
+    parameters = inspect.signature(kind).parameters.values()
     names = [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]  # without __init__
     arguments = {name: getattr(value, name) for name in names}
     if any(isinstance(argument, nn.Module) for argument in arguments.values()):
         return None
-    return {"name": type(value).__name__, "arguments": arguments}
+    return {"name": kind.__name__, "arguments": arguments}

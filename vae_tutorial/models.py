@@ -42,7 +42,7 @@ class VAE(nn.Module):
 
     Raises:
         TypeError: ``likelihood``, ``prior`` or ``posterior`` is none.
-        ValueError: ``latent_dim`` is not an integer of at least 1.
+        ValueError: ``latent_dim`` is not an integer of at least 1, or ``prior`` is the `VampPrior` of another model.
 
     Example:
         >>> from vae_tutorial.likelihoods import bernoulli
@@ -70,6 +70,7 @@ class VAE(nn.Module):
         self.likelihood = likelihood
         self.prior = prior
         self.posterior = posterior
+        prior.attach(self)
 
     def forward(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Not for a model that has several distributions: the error says which method to call."""

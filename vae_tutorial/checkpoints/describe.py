@@ -35,7 +35,16 @@ PARTS: dict[str, dict[str, Any]] = {
         "sigma_normal": likelihoods.sigma_normal,
         "columns": likelihoods.columns,
     },
-    "prior": {prior.__name__: prior for prior in (priors.StandardNormal, priors.Gaussian, priors.Mixture)},
+    "prior": {
+        prior.__name__: prior
+        for prior in (
+            priors.StandardNormal,
+            priors.Gaussian,
+            priors.Mixture,
+            priors.VampPrior,
+            priors.FlowPrior,
+        )
+    },
     "posterior": {
         posterior.__name__: posterior
         for posterior in (
@@ -126,7 +135,7 @@ def _require_small(arguments: dict[str, Any], weights: dict[str, Tensor]) -> Non
     n_layers = [len(value) for value in arguments.values() if isinstance(value, list)]
     for part in ("prior", "posterior"):
         given = arguments.get(part, {"arguments": {}})["arguments"]
-        sizes = [size for name, size in given.items() if name != "seed"]
+        sizes = [size for name, size in given.items() if name not in ("seed", "interval")]
         if not all(type(size) is int for size in sizes) or math.prod(sizes) > n_weights:
             raise ValueError(f"a {part} larger than all {n_weights} weights")
         n_layers.append(given.get("n_layers", 0))

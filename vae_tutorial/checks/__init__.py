@@ -17,7 +17,9 @@ from vae_tutorial.checks.estimates import check_elbo, check_iwae_bound, check_re
 from vae_tutorial.checks.flow import check_flow
 from vae_tutorial.checks.formulas import check_kl, check_log_bernoulli, check_log_normal
 from vae_tutorial.checks.jax_functions import from_jax
+from vae_tutorial.checks.mixtures import check_log_mixture
 from vae_tutorial.checks.spread import log_variance, standard_deviation, variance
+from vae_tutorial.checks.whole_prior import check_prior
 
 __all__ = [
     "Check",
@@ -26,7 +28,9 @@ __all__ = [
     "check_kl",
     "check_log_normal",
     "check_log_bernoulli",
+    "check_log_mixture",
     "check_log_prob",
+    "check_prior",
     "check_reparameterize",
     "check_elbo",
     "check_iwae_bound",

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Normal
 
-from vae_tutorial.checks.answers import Arguments
+from vae_tutorial.checks.answers import Arguments, Function
 from vae_tutorial.likelihoods import normal
 from vae_tutorial.models import VAE
 from vae_tutorial.reference import LinearGaussian, kl_quadrature, log_marginal_quadrature
@@ -33,6 +33,10 @@ def log_normal_by_quadrature(x: Tensor, mu: Tensor, log_var: Tensor) -> Tensor:
         return shape(x) - log_marginal_quadrature(shape, *box(mean, var.sqrt()), 37)
 
     return torch.stack([one(*row) for row in zip(x, mu, log_var.exp(), strict=True)])
+
+
+def log_mixture_by_quadrature(z: Tensor, logits: Tensor, mu: Tensor, log_var: Tensor) -> Tensor:
+    return _log_mixture(log_normal_by_quadrature, z, logits, mu, log_var)
 
 
 def log_bernoulli_by_enumeration(x: Tensor, logits: Tensor) -> Tensor:
@@ -61,6 +65,19 @@ def log_normal_by_dimension(x: Tensor, mu: Tensor, log_var: Tensor) -> Tensor:
 
     mass = (shape(mu[..., None] + sd[..., None] * NODES).exp() * STEP * sd[..., None]).sum(-1)
     return (shape(x[..., None])[..., 0] - mass.log()).sum(-1)
+
+
+def log_mixture_by_component(z: Tensor, logits: Tensor, mu: Tensor, log_var: Tensor) -> Tensor:
+    return _log_mixture(log_normal_by_dimension, z, logits, mu, log_var)
+
+
+def _log_mixture(log_normal: Function, z: Tensor, logits: Tensor, mu: Tensor, log_var: Tensor) -> Tensor:
+    """One component after the other; their probabilities are added up by pairs, with no exponential that overflows."""
+    log_p = torch.full_like(z[:, 0], -math.inf)
+    for logit, one_mu, one_log_var in zip(logits, mu, log_var, strict=True):
+        log_weight = -(logits - logit).exp().sum().log()
+        log_p = torch.logaddexp(log_p, log_weight + log_normal(z, one_mu.expand_as(z), one_log_var.expand_as(z)))
+    return log_p
 
 
 def log_bernoulli_by_dimension(x: Tensor, logits: Tensor) -> Tensor:
@@ -101,6 +118,19 @@ def encoded_points(*shapes: tuple[int, int]) -> list[dict[str, Tensor]]:
     return [
         {"x": values(*shape, low=-2.0, high=2.5, seed=8).requires_grad_(), **encoding}
         for shape, encoding in zip(shapes, encodings(*shapes), strict=True)
+    ]
+
+
+def mixtures(*shapes: tuple[int, int, int]) -> list[dict[str, Tensor]]:
+    """Points and mixtures of (B, C, L), differentiable, whose components overlap."""
+    return [
+        {
+            "z": values(n, n_dims, low=-2.0, high=2.5, seed=12).requires_grad_(),
+            "logits": values(n_components, low=-1.0, high=1.5, seed=13).requires_grad_(),
+            "mu": values(n_components, n_dims, low=-2.0, high=1.5, seed=14).requires_grad_(),
+            "log_var": values(n_components, n_dims, low=-2.0, high=1.2, seed=15).requires_grad_(),
+        }
+        for n, n_components, n_dims in shapes
     ]
 
 

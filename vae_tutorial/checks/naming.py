@@ -162,7 +162,8 @@ def shapes(arguments: Arguments) -> str:
 
 def row_of(arguments: Arguments, row: int) -> str:
     """One example of the arguments."""
-    tensors = {name: value.flatten(0, -2) for name, value in arguments.items() if isinstance(value, Tensor)}
+    batches = {name: value for name, value in arguments.items() if isinstance(value, Tensor) and value.ndim > 1}
+    tensors = {name: value.flatten(0, -2) for name, value in batches.items()}
     return ", ".join(f"{name} = {numbers(rows[min(row, len(rows) - 1)])}" for name, rows in tensors.items())
 
 

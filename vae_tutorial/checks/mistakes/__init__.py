@@ -7,6 +7,7 @@ from vae_tutorial.checks.mistakes.bounds import ELBO, ELBO_TERMS, ElboParts, elb
 from vae_tutorial.checks.mistakes.densities import LOG_BERNOULLI, LOG_BERNOULLI_TERMS, LOG_NORMAL, LOG_NORMAL_TERMS
 from vae_tutorial.checks.mistakes.divergence import KL, KL_TERMS
 from vae_tutorial.checks.mistakes.importance import IWAE
+from vae_tutorial.checks.mistakes.mixtures import LOG_MIXTURE, SAMPLED_MIXTURE
 from vae_tutorial.checks.mistakes.narrow import KL_FAR, LOG_NORMAL_FAR
 from vae_tutorial.checks.mistakes.samplers import REPARAMETERIZE, REPARAMETERIZE_TERMS
 from vae_tutorial.checks.mistakes.ways import BATCH_REDUCTIONS, BITS, NOT_A_LOGARITHM, REDUCTIONS, SIGNS
@@ -22,6 +23,7 @@ __all__ = [
     "KL_TERMS",
     "LOG_BERNOULLI",
     "LOG_BERNOULLI_TERMS",
+    "LOG_MIXTURE",
     "LOG_NORMAL",
     "LOG_NORMAL_FAR",
     "LOG_NORMAL_TERMS",
@@ -29,6 +31,7 @@ __all__ = [
     "REDUCTIONS",
     "REPARAMETERIZE",
     "REPARAMETERIZE_TERMS",
+    "SAMPLED_MIXTURE",
     "SIGNS",
     "ElboParts",
     "elbo_parts",
