@@ -17,6 +17,8 @@ from vae_tutorial.priors import Prior, standard_normal
 Arguments = ParamSpec("Arguments")
 Model = TypeVar("Model", bound=nn.Module)
 
+DEFAULTS = standard_normal, diagonal, None
+
 
 def described(factory: Callable[Arguments, Model]) -> Callable[Arguments, Model]:
     """Let a function that builds a model leave its own name and arguments in the ``description`` of what it returns."""
@@ -27,7 +29,7 @@ def described(factory: Callable[Arguments, Model]) -> Callable[Arguments, Model]
         model = factory(*args, **kwargs)
         bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
-        given = {n: v for n, v in bound.arguments.items() if v is not standard_normal and v is not diagonal}
+        given = {n: v for n, v in bound.arguments.items() if not any(v is default for default in DEFAULTS)}
         arguments = {name: _json_value(value) for name, value in given.items()}
         object.__setattr__(model, "description", {"factory": factory.__name__, "arguments": arguments})
         return model
@@ -61,7 +63,7 @@ def _json_value(value: Any) -> Any:
 
 def _call(value: nn.Module) -> dict[str, Any] | None:
     """How a prior or posterior of the package is made: its class, and the arguments it keeps under their names."""
-    if type(value).__module__ not in (Prior.__module__, Posterior.__module__):
+    if type(value).__module__.partition(".")[0] != __name__.partition(".")[0]:
         return None
     parameters = inspect.signature(type(value)).parameters.values()
     names = [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]  # without __init__

@@ -9,12 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vae_tutorial import likelihoods, posteriors, priors
+from vae_tutorial import categorical, likelihoods, posteriors, priors
 from vae_tutorial._restoring import in_evaluation_mode
 from vae_tutorial._troubleshooting import see
 from vae_tutorial.architectures import conv1d_vae, conv_vae, resnet_vae
 from vae_tutorial.checkpoints.files import CheckpointError
 from vae_tutorial.models import VAE, mlp_vae
+from vae_tutorial.vq import vq_vae
 
 # All that a description may name. Whatever else its words spell, nothing of it is looked up or called.
 FACTORIES: dict[str, Callable[..., VAE]] = {
@@ -22,6 +23,7 @@ FACTORIES: dict[str, Callable[..., VAE]] = {
     "conv_vae": conv_vae,
     "conv1d_vae": conv1d_vae,
     "resnet_vae": resnet_vae,
+    "vq_vae": vq_vae,
 }
 PARTS: dict[str, dict[str, Any]] = {
     "likelihood": {
@@ -35,8 +37,12 @@ PARTS: dict[str, dict[str, Any]] = {
         "sigma_normal": likelihoods.sigma_normal,
         "columns": likelihoods.columns,
     },
-    "prior": {prior.__name__: prior for prior in (priors.StandardNormal, priors.Gaussian, priors.Mixture)},
-    "posterior": {"Diagonal": posteriors.Diagonal},
+    "prior": {
+        prior.__name__: prior
+        for prior in (priors.StandardNormal, priors.Gaussian, priors.Mixture)
+        + (categorical.UniformCodes, categorical.AutoregressiveCodes)
+    },
+    "posterior": {"Diagonal": posteriors.Diagonal, "OneHot": categorical.OneHot},
 }
 # Those that need no argument and say of each number by itself what becomes of it.
 ACTIVATIONS: dict[str, type[nn.Module]] = {
