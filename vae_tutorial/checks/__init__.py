@@ -16,6 +16,7 @@ from vae_tutorial.checks.distribution import check_log_prob
 from vae_tutorial.checks.estimates import check_elbo, check_iwae_bound, check_reparameterize
 from vae_tutorial.checks.formulas import check_kl, check_log_bernoulli, check_log_normal
 from vae_tutorial.checks.jax_functions import from_jax
+from vae_tutorial.checks.quantizer import check_quantizer
 from vae_tutorial.checks.spread import log_variance, standard_deviation, variance
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "check_reparameterize",
     "check_elbo",
     "check_iwae_bound",
+    "check_quantizer",
     "check_reduction",
     "check_numerics",
     "extreme_encodings",
