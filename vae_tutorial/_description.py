@@ -17,8 +17,6 @@ from vae_tutorial.priors import Prior, standard_normal
 Arguments = ParamSpec("Arguments")
 Model = TypeVar("Model", bound=nn.Module)
 
-DEFAULTS = standard_normal, diagonal, None
-
 
 def described(factory: Callable[Arguments, Model]) -> Callable[Arguments, Model]:
     """Let a function that builds a model leave its own name and arguments in the ``description`` of what it returns."""
@@ -29,7 +27,7 @@ def described(factory: Callable[Arguments, Model]) -> Callable[Arguments, Model]
         model = factory(*args, **kwargs)
         bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
-        given = {n: v for n, v in bound.arguments.items() if not any(v is default for default in DEFAULTS)}
+        given = {n: v for n, v in bound.arguments.items() if not _left_out(n, v)}
         arguments = {name: _json_value(value) for name, value in given.items()}
         object.__setattr__(model, "description", {"factory": factory.__name__, "arguments": arguments})
         return model
@@ -47,6 +45,11 @@ def written(call: str) -> dict[str, Any] | None:
     except (SyntaxError, ValueError):
         return None
     return {"name": call, "arguments": {}}
+
+
+def _left_out(name: str, value: Any) -> bool:
+    """Whether a part is the one that a factory takes where none is given."""
+    return value is standard_normal or value is diagonal or (value is None and name in ("prior", "posterior"))
 
 
 def _json_value(value: Any) -> Any:

@@ -15,7 +15,7 @@ from vae_tutorial._troubleshooting import see
 from vae_tutorial.architectures import conv1d_vae, conv_vae, resnet_vae
 from vae_tutorial.checkpoints.files import CheckpointError
 from vae_tutorial.models import VAE, mlp_vae
-from vae_tutorial.vq import vq_vae
+from vae_tutorial.vq import Nearest, vq_vae
 
 # All that a description may name. Whatever else its words spell, nothing of it is looked up or called.
 FACTORIES: dict[str, Callable[..., VAE]] = {
@@ -42,7 +42,7 @@ PARTS: dict[str, dict[str, Any]] = {
         for prior in (priors.StandardNormal, priors.Gaussian, priors.Mixture)
         + (categorical.UniformCodes, categorical.AutoregressiveCodes)
     },
-    "posterior": {"Diagonal": posteriors.Diagonal, "OneHot": categorical.OneHot},
+    "posterior": {"Diagonal": posteriors.Diagonal, "OneHot": categorical.OneHot, "Nearest": Nearest},
 }
 # Those that need no argument and say of each number by itself what becomes of it.
 ACTIVATIONS: dict[str, type[nn.Module]] = {
