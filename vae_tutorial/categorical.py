@@ -439,7 +439,7 @@ def exact_log_marginal(model: VAE, x: Tensor) -> Tensor:
         TypeError: the prior is not one over codes.
         ValueError: shapes do not fit, or there are too many codes.
 
-    Example: see `exact_terms`.
+    `exact_terms` has an example.
     """
     n_codes = getattr(model.prior, "n_codes", None)
     if n_codes is None:
