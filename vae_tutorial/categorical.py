@@ -25,7 +25,7 @@ from vae_tutorial._validation import (
     require_same_shape,
 )
 from vae_tutorial.bounds import ElboTerms, posterior_samples
-from vae_tutorial.models import VAE
+from vae_tutorial.models import VAE, require_vae
 from vae_tutorial.posteriors import Posterior
 from vae_tutorial.priors import Prior
 
@@ -405,7 +405,7 @@ def exact_terms(model: VAE, x: Tensor, n_samples: int = 1, *, generator: torch.G
         The `ElboTerms`, differentiable in the model's parameters, with the exact gradient.
 
     Raises:
-        TypeError: the model's posterior is not `OneHot`, or ``x`` does not hold floating-point numbers.
+        TypeError: ``model`` is not a `VAE` with the posterior `OneHot`, or ``x`` is not a floating-point tensor.
         ValueError: shapes do not fit, or there are too many codes.
 
     Example:
@@ -436,11 +436,12 @@ def exact_log_marginal(model: VAE, x: Tensor) -> Tensor:
         Values in nats, shape (B,), differentiable in the decoder's and the prior's parameters.
 
     Raises:
-        TypeError: the prior is not one over codes.
+        TypeError: ``model`` is not a `VAE`, or its prior is not one over codes.
         ValueError: shapes do not fit, or there are too many codes.
 
     `exact_terms` has an example.
     """
+    require_vae(model)
     n_codes = getattr(model.prior, "n_codes", None)
     if n_codes is None:
         raise TypeError(f"the prior must be one over codes, such as UniformCodes(8), got {model.prior!r}")
@@ -471,7 +472,7 @@ def leave_one_out_terms(
         The `ElboTerms`, the means over K samples of the log-likelihood and of :math:`\log q - \log p`.
 
     Raises:
-        TypeError: the model's posterior is not `OneHot`; or as `vae_tutorial.bounds.elbo_terms`.
+        TypeError: ``model`` is not a `VAE` with the posterior `OneHot`; or as `vae_tutorial.bounds.elbo_terms`.
         ValueError: ``n_samples`` is 1; or as `vae_tutorial.bounds.elbo_terms`.
 
     Example:
@@ -506,6 +507,7 @@ def largest(scores: Tensor) -> Tensor:
 
 
 def _require_one_hot(model: VAE) -> OneHot:
+    require_vae(model)
     if not isinstance(model.posterior, OneHot):
         raise TypeError(
             f"the posterior must be OneHot, got {model.posterior!r}; build the model with posterior=OneHot(C)"

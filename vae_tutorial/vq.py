@@ -22,12 +22,13 @@ from vae_tutorial._validation import (
     require_float,
     require_generator,
     require_number,
+    require_rows,
     require_same_dtype,
 )
 from vae_tutorial.bounds import ElboTerms
 from vae_tutorial.categorical import UniformCodes, largest, split, straight_through
 from vae_tutorial.likelihoods import Likelihood
-from vae_tutorial.models import VAE, require_parts
+from vae_tutorial.models import VAE, require_parts, require_vae
 from vae_tutorial.posteriors import Posterior
 from vae_tutorial.priors import Prior
 
@@ -466,7 +467,7 @@ def vq_terms(
         The `ElboTerms`.
 
     Raises:
-        TypeError: the model is not built so, or ``commitment`` is not a number.
+        TypeError: ``model`` is no `VAE` or not built so, ``x`` not a floating-point tensor, or ``commitment`` no number.
         ValueError: ``commitment`` is negative, or shapes do not fit.
 
     Example:
@@ -475,6 +476,8 @@ def vq_terms(
         >>> vq_terms(model, torch.zeros(5, 6)).elbo.shape
         torch.Size([5])
     """
+    require_vae(model)
+    require_rows(x=x)
     if require_number(commitment=commitment) < 0:
         raise ValueError(f"commitment must be at least 0, got {commitment!r}")
     encoder, decoder = model.encoder, model.decoder

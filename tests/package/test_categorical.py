@@ -393,6 +393,8 @@ T = torch.zeros
         (lambda: all_codes(40, 8), ValueError, "too many to enumerate"),
         (lambda: exact_terms(mlp_vae(D, 3, 2, bernoulli, seed=0), X.float()), TypeError, "posterior must be OneHot"),
         (lambda: exact_log_marginal(mlp_vae(D, 3, 2, bernoulli, seed=0), X.float()), TypeError, "one over codes"),
+        (lambda: exact_terms(nn.Linear(4, 2), X), TypeError, "model must be a VAE"),
+        (lambda: exact_log_marginal(nn.Linear(4, 2), X), TypeError, "model must be a VAE"),
         (lambda: leave_one_out_terms(model_with(), X, 1), ValueError, "n_samples=2 or more"),
     ],
 )  # fmt: skip

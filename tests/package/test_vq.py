@@ -329,6 +329,8 @@ T = torch.zeros
         (lambda: vq_vae(6, 4, 0, E, C, bernoulli, seed=0), ValueError, "n_latents must be an integer"),
         (lambda: vq_vae(6, 4, L, E, C, bernoulli, seed=0, prior=UniformCodes(3)), ValueError, "over the 5 codes"),
         (lambda: vq_terms(mlp_vae(6, 4, 2, bernoulli, seed=0), T(1, 6)), TypeError, "encoder must end with Distances"),
+        (lambda: vq_terms(nn.Linear(6, 2), T(1, 6)), TypeError, "model must be a VAE"),
+        (lambda: vq_terms(vq_vae(6, 4, L, E, C, bernoulli, seed=0), T(6)), ValueError, "one flat row an example"),
         (lambda: vq_terms(vq_vae(6, 4, L, E, C, bernoulli, seed=0), T(1, 6), commitment=-1), ValueError, "at least 0"),
     ],
 )  # fmt: skip
