@@ -467,7 +467,7 @@ def vq_terms(
         The `ElboTerms`.
 
     Raises:
-        TypeError: ``model`` is no `VAE` or not built so, ``x`` not a floating-point tensor, or ``commitment`` no number.
+        TypeError: ``model`` is no `VAE` or not built so, ``x`` no floating-point tensor, or ``commitment`` no number.
         ValueError: ``commitment`` is negative, or shapes do not fit.
 
     Example:
