@@ -35,6 +35,7 @@ from vae_tutorial.checks import (
     check_log_prob,
     check_numerics,
     check_prior,
+    check_quantizer,
     check_reduction,
     check_reparameterize,
     extreme_encodings,
@@ -1794,3 +1795,154 @@ WRONG_PRIORS = [
         "must have a method sample",
     ),
 ]
+
+
+# Vector quantizers: fn(z, codebook, beta) gives z_q and the loss of each vector.
+
+
+def vq(z, codebook, beta, nearest=lambda d: d.argmin(1), distance=torch.cdist):
+    """As a learner writes it, with one part exchanged."""
+    e = codebook[nearest(distance(z, codebook))]
+    loss = F.mse_loss(e, z.detach(), reduction="none").sum(1) + beta * F.mse_loss(z, e.detach(), reduction="none").sum(
+        1
+    )
+    return z + (e - z).detach(), loss
+
+
+def vq_one_hot(z, codebook, beta):
+    """Of the authors' kind: expanded distances, one-hot times matrix."""
+    d = z.pow(2).sum(1, keepdim=True) - 2 * z @ codebook.t() + codebook.pow(2).sum(1)
+    e = F.one_hot((-d).argmax(1), len(codebook)).to(z.dtype) @ codebook
+    return z + (e - z).detach(), (e - z.detach()).square().sum(1) + beta * (e.detach() - z).square().sum(1)
+
+
+def vq_by_loops(z, codebook, beta):
+    rows, losses = [], []
+    for v in z:
+        e = min(codebook, key=lambda e: ((v - e) ** 2).sum().item())
+        rows.append(v + (e - v).detach())
+        losses.append(sum((v.detach() - e) ** 2) + beta * sum((v - e.detach()) ** 2))
+    return torch.stack(rows), torch.stack(losses)
+
+
+def vq_held(z, codebook, beta):
+    with torch.no_grad():
+        index = (z.unsqueeze(1) - codebook.unsqueeze(0)).norm(dim=2).min(1).indices
+    e = F.embedding(index, codebook)
+    return (e - z).detach() + z, (z.detach() - e).pow(2).sum(-1).add(beta * (z - e.detach()).pow(2).sum(-1))
+
+
+def vq_loss(loss):
+    """Right but for the loss, a function of z, e and β."""
+
+    def quantizer(z, codebook, beta):
+        e = codebook[torch.cdist(z, codebook).argmin(1)]
+        return z + (e - z).detach(), loss(z, e, beta)
+
+    return quantizer
+
+
+def vq_output(output):
+    """Right but for z_q, a function of z and e."""
+    return lambda z, codebook, beta: (
+        output(z, codebook[torch.cdist(z, codebook).argmin(1)]),
+        vq(z, codebook, beta)[1],
+    )
+
+
+def sse(a, b):
+    return ((a - b) ** 2).sum(1)
+
+
+def vq_after(z, codebook, beta):
+    z_q, _ = vq(z, codebook, beta)
+    return z_q, sse(z.detach(), z_q) + beta * sse(z, z_q.detach())
+
+
+def vq_float32(z, codebook, beta):
+    return vq(z.float(), codebook.float(), beta)
+
+
+def quantizer_case(name, fn, named=""):
+    return Case(f"VQ: {name}", check_quantizer, fn, named)
+
+
+QUANTIZERS_RIGHT = [
+    quantizer_case("textbook", vq),
+    quantizer_case("one-hot, expanded distance", vq_one_hot),
+    quantizer_case("by loops", vq_by_loops),
+    quantizer_case("index without a gradient", vq_held),
+    quantizer_case("float32", vq_float32),
+]
+
+QUANTIZERS_WRONG = [
+    quantizer_case(
+        "β on the codebook loss", vq_loss(lambda z, e, b: sse(e.detach(), z) + b * sse(e, z.detach())),
+        "weights the codebook loss ‖sg[z] − e‖² with β and the commitment ‖z − sg[e]‖² with 1",
+    ),
+    quantizer_case("no stop-gradient", vq_loss(lambda z, e, b: (1 + b) * sse(z, e)), "lacks both stop-gradients"),
+    quantizer_case(
+        "no stop-gradient on z", vq_loss(lambda z, e, b: sse(z, e) + b * sse(z, e.detach())),
+        "lacks the stop-gradient of the codebook loss",
+    ),
+    quantizer_case(
+        "no stop-gradient on e", vq_loss(lambda z, e, b: sse(z.detach(), e) + b * sse(z, e)),
+        "lacks the stop-gradient of the commitment",
+    ),
+    quantizer_case(
+        "commitment on the codebook's side", vq_loss(lambda z, e, b: sse(z.detach(), e) + b * sse(e, z.detach())),
+        "has both terms pull the codebook",
+    ),
+    quantizer_case("losses after the straight-through step", vq_after, "the codebook is not trained"),
+    quantizer_case("codebook loss alone", vq_loss(lambda z, e, b: sse(z.detach(), e)), "lacks the commitment"),
+    quantizer_case("commitment alone", vq_loss(lambda z, e, b: b * sse(z, e.detach())), "lacks the codebook loss"),
+    quantizer_case(
+        "β = 0.25 written in", vq_loss(lambda z, e, b: sse(z.detach(), e) + 0.25 * sse(z, e.detach())), "uses β = 0.25"
+    ),
+    quantizer_case(
+        "mse_loss", vq_loss(lambda z, e, b: F.mse_loss(e, z.detach()) + b * F.mse_loss(z, e.detach())), "F.mse_loss"
+    ),
+    quantizer_case(
+        "mean over dimensions",
+        vq_loss(lambda z, e, b: ((e - z.detach()) ** 2).mean(1) + b * ((z - e.detach()) ** 2).mean(1)),
+        "averages the squares over the dimensions of a vector",
+    ),
+    quantizer_case(
+        "batch mean", lambda z, c, b: (vq(z, c, b)[0], vq(z, c, b)[1].mean()), "averages the loss over the batch"
+    ),
+    quantizer_case("no straight-through", vq_output(lambda z, e: e), "lacks the straight-through step"),
+    quantizer_case("gradient cut off", vq_output(lambda z, e: e.detach()), "passes no gradient"),
+    quantizer_case("detached z alone", vq_output(lambda z, e: z + e - z.detach()), "hands the gradient of z_q to both"),
+    quantizer_case(
+        "softmax through", lambda z, c, b: (
+            (s := torch.softmax(-torch.cdist(z, c) ** 2, 1) @ c) + (c[torch.cdist(z, c).argmin(1)] - s).detach(),
+            vq(z, c, b)[1],
+        ),
+        "gradient of a soft assignment",
+    ),
+    quantizer_case("argmax of distances", lambda *given: vq(*given, lambda d: d.argmax(1)), "takes the farthest code"),
+    quantizer_case(
+        "dot product", lambda z, c, b: vq(z, c, b, lambda d: d.argmax(1), lambda z, c: z @ c.T), "largest dot product"
+    ),
+    quantizer_case(
+        "cosine", lambda z, c, b: vq(
+            z, c, b, lambda d: d.argmax(1), lambda z, c: F.cosine_similarity(z[:, None], c[None], dim=2)
+        ),
+        "the largest cosine",
+    ),
+    quantizer_case(
+        "city blocks", lambda z, c, b: vq(z, c, b, distance=lambda z, c: torch.cdist(z, c, p=1)), "absolute differences"
+    ),
+    quantizer_case(
+        "one code for the batch", lambda z, c, b: vq(
+            z, c, b, lambda d: (d**2).sum(0).argmin().repeat(len(d))
+        ),
+        "sums the distances over the batch",
+    ),
+    quantizer_case("distances in the loss", vq_loss(
+        lambda z, e, b: (z.detach() - e).norm(dim=1) + b * (z - e.detach()).norm(dim=1)
+    ), "takes the distances, not their squares"),
+    quantizer_case("nothing quantized", vq_output(lambda z, e: z), "returns z itself"),
+]  # fmt: skip
+CORRECT += QUANTIZERS_RIGHT
+WRONG += QUANTIZERS_WRONG

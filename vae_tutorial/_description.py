@@ -9,7 +9,6 @@ from typing import Any, ParamSpec, TypeVar
 
 from torch import nn
 
-from vae_tutorial import posteriors, priors
 from vae_tutorial.likelihoods import Likelihood
 from vae_tutorial.posteriors import Posterior, diagonal
 from vae_tutorial.priors import Prior, standard_normal
@@ -28,7 +27,7 @@ def described(factory: Callable[Arguments, Model]) -> Callable[Arguments, Model]
         model = factory(*args, **kwargs)
         bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
-        given = {n: v for n, v in bound.arguments.items() if v is not standard_normal and v is not diagonal}
+        given = {n: v for n, v in bound.arguments.items() if not _left_out(n, v)}
         arguments = {name: _json_value(value) for name, value in given.items()}
         object.__setattr__(model, "description", {"factory": factory.__name__, "arguments": arguments})
         return model
@@ -48,6 +47,11 @@ def written(call: str) -> dict[str, Any] | None:
     return {"name": call, "arguments": {}}
 
 
+def _left_out(name: str, value: Any) -> bool:
+    """Whether a part is the one that a factory takes where none is given."""
+    return value is standard_normal or value is diagonal or (value is None and name in ("prior", "posterior"))
+
+
 def _json_value(value: Any) -> Any:
     if isinstance(value, Likelihood):
         return written(value.name)
@@ -63,7 +67,7 @@ def _json_value(value: Any) -> Any:
 def _call(value: nn.Module) -> dict[str, Any] | None:
     """How a prior or posterior of the package is made: its class, and the arguments it keeps under their names."""
     kind = type(value)
-    if all(getattr(module, kind.__name__, None) is not kind for module in (priors, posteriors)):
+    if kind.__module__.partition(".")[0] != __name__.partition(".")[0]:
         return None
     parameters = inspect.signature(kind).parameters.values()
     names = [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]  # without __init__

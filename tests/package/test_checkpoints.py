@@ -694,14 +694,13 @@ def test_every_activation_of_the_list_comes_back(tmp_path, name):
 
 
 def test_every_likelihood_prior_and_posterior_of_the_package_is_on_the_list():
-    from vae_tutorial import likelihoods, posteriors, priors
+    from vae_tutorial import categorical, likelihoods, posteriors, priors, vq
 
     own = {*likelihoods.__all__} - {"Likelihood", "Sampler", "SharedLogVar", "mark_missing"}
     assert PARTS["likelihood"] == {name: getattr(likelihoods, name) for name in own}
     for part, module, base in (("prior", priors, priors.Prior), ("posterior", posteriors, posteriors.Posterior)):
-        classes = {
-            name: kind for name, kind in vars(module).items() if isinstance(kind, type) and issubclass(kind, base)
-        }
+        named = vars(module) | vars(categorical) | vars(vq)
+        classes = {name: kind for name, kind in named.items() if isinstance(kind, type) and issubclass(kind, base)}
         of_ones_own = (base, posteriors.Flowed)  # the latter holds a flow, which may be anybody's
         assert PARTS[part] == {name: kind for name, kind in classes.items() if kind not in of_ones_own}
 

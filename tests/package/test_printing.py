@@ -78,7 +78,7 @@ def test_no_two_symbols_share_a_greek_name_and_all_words_are_ascii():
 def test_every_symbol_of_the_package_has_its_words():
     """Those in letters, marks and formulas; a name such as Sønderby's, and the verdict of a page, are not printed."""
     text = "".join(path.read_text(encoding="utf-8") for path in ROOT.glob("vae_tutorial/**/*.py"))
-    assert set(re.findall(r"[^\x00-\x7f]", text)) - {"á", "ø", "✓", "✗"} <= set(WORDS)
+    assert set(re.findall(r"[^\x00-\x7f]", text)) - {"á", "é", "ø", "✓", "✗"} <= set(WORDS)
 
 
 @pytest.mark.parametrize(

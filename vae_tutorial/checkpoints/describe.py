@@ -9,12 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vae_tutorial import likelihoods, posteriors, priors
+from vae_tutorial import categorical, likelihoods, posteriors, priors
 from vae_tutorial._restoring import in_evaluation_mode
 from vae_tutorial._troubleshooting import see
 from vae_tutorial.architectures import conv1d_vae, conv_vae, resnet_vae
 from vae_tutorial.checkpoints.files import CheckpointError
 from vae_tutorial.models import VAE, mlp_vae
+from vae_tutorial.vq import Nearest, vq_vae
 
 # All that a description may name. Whatever else its words spell, nothing of it is looked up or called.
 FACTORIES: dict[str, Callable[..., VAE]] = {
@@ -22,6 +23,7 @@ FACTORIES: dict[str, Callable[..., VAE]] = {
     "conv_vae": conv_vae,
     "conv1d_vae": conv1d_vae,
     "resnet_vae": resnet_vae,
+    "vq_vae": vq_vae,
 }
 PARTS: dict[str, dict[str, Any]] = {
     "likelihood": {
@@ -37,22 +39,13 @@ PARTS: dict[str, dict[str, Any]] = {
     },
     "prior": {
         prior.__name__: prior
-        for prior in (
-            priors.StandardNormal,
-            priors.Gaussian,
-            priors.Mixture,
-            priors.VampPrior,
-            priors.FlowPrior,
-        )
+        for prior in (priors.StandardNormal, priors.Gaussian, priors.Mixture, priors.VampPrior, priors.FlowPrior)
+        + (categorical.UniformCodes, categorical.AutoregressiveCodes)
     },
     "posterior": {
         posterior.__name__: posterior
-        for posterior in (
-            posteriors.Diagonal,
-            posteriors.PlanarFlow,
-            posteriors.CouplingFlow,
-            posteriors.AutoregressiveFlow,
-        )
+        for posterior in (posteriors.Diagonal, posteriors.PlanarFlow, posteriors.CouplingFlow)
+        + (posteriors.AutoregressiveFlow, categorical.OneHot, Nearest)
     },
 }
 # Those that need no argument and say of each number by itself what becomes of it.

@@ -18,6 +18,7 @@ from vae_tutorial.checks.flow import check_flow
 from vae_tutorial.checks.formulas import check_kl, check_log_bernoulli, check_log_normal
 from vae_tutorial.checks.jax_functions import from_jax
 from vae_tutorial.checks.mixtures import check_log_mixture
+from vae_tutorial.checks.quantizer import check_quantizer
 from vae_tutorial.checks.spread import log_variance, standard_deviation, variance
 from vae_tutorial.checks.whole_prior import check_prior
 
@@ -35,6 +36,7 @@ __all__ = [
     "check_elbo",
     "check_iwae_bound",
     "check_flow",
+    "check_quantizer",
     "check_reduction",
     "check_numerics",
     "extreme_encodings",

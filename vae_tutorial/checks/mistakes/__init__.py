@@ -9,6 +9,7 @@ from vae_tutorial.checks.mistakes.divergence import KL, KL_TERMS
 from vae_tutorial.checks.mistakes.importance import IWAE
 from vae_tutorial.checks.mistakes.mixtures import LOG_MIXTURE, SAMPLED_MIXTURE
 from vae_tutorial.checks.mistakes.narrow import KL_FAR, LOG_NORMAL_FAR
+from vae_tutorial.checks.mistakes.quantizers import QUANTIZER
 from vae_tutorial.checks.mistakes.samplers import REPARAMETERIZE, REPARAMETERIZE_TERMS
 from vae_tutorial.checks.mistakes.ways import BATCH_REDUCTIONS, BITS, NOT_A_LOGARITHM, REDUCTIONS, SIGNS
 
@@ -28,6 +29,7 @@ __all__ = [
     "LOG_NORMAL_FAR",
     "LOG_NORMAL_TERMS",
     "NOT_A_LOGARITHM",
+    "QUANTIZER",
     "REDUCTIONS",
     "REPARAMETERIZE",
     "REPARAMETERIZE_TERMS",
