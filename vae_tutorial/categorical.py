@@ -2,8 +2,8 @@ r"""Latent variables that are categorical: their distributions as a `VAE` is giv
 
 A code z is L choices among C, written as L one-hot vectors side by side, shape (..., L·C): so it is the input of a
 decoder as any z is, and a `VAE` of ``latent_dim`` L·C trains by `fit`, is measured by `marginal_log_likelihood` and
-kept by `save`. An estimator of a gradient is a function whose value is what it estimates, and whose gradient is the
-estimate.
+kept by `vae_tutorial.checkpoints.save`. An estimator of a gradient is a function whose value is what it estimates, and
+whose gradient is the estimate.
 
 Shapes: K samples, B examples, L choices, C codes to choose from.
 """

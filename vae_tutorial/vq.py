@@ -334,6 +334,7 @@ class Codebook(nn.Module):
         self.vectors = nn.Parameter(torch.randn(n_codes, code_dim))
 
     def forward(self, z: Tensor) -> Tensor:
+        """The vectors of the codes, shape (N, L·E), for ``z`` of shape (N, L·C)."""
         return (split(z, len(self.vectors)) @ self.vectors).flatten(-2)
 
 
@@ -349,6 +350,7 @@ class Distances(nn.Module):
         self._codebook = (codebook,)  # in a tuple: not registered a second time
 
     def forward(self, z: Tensor) -> Tensor:
+        """The logits, shape (N, L·C), for ``z`` of shape (N, L·E)."""
         vectors = self._codebook[0].vectors
         return -squared_distances(split(z, vectors.shape[1]), vectors).flatten(-2)
 

@@ -28,7 +28,7 @@ def check_quantizer(fn: Callable[[Tensor, Tensor, float], tuple[Tensor, Tensor]]
     .. math:: z_q = z + \operatorname{sg}[e_c - z], \quad c = \operatorname{argmin}_j \lVert z - e_j \rVert^2, \qquad
         \text{loss} = \lVert \operatorname{sg}[z] - e_c \rVert^2 + \beta \lVert z - \operatorname{sg}[e_c] \rVert^2
 
-    The exact answer measures every distance by `math.dist`, one number after the other, and has its gradients written
+    The exact answer measures every distance by ``math.dist``, one number after the other, and has its gradients written
     down by hand. A function that passes there is also called with one vector and with 33, with one number and with 40,
     with a single code, and with vectors far from all codes.
 

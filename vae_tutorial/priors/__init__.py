@@ -13,11 +13,12 @@ from vae_tutorial.priors.aggregated import aggregated_posterior
 from vae_tutorial.priors.flow import FlowPrior
 from vae_tutorial.priors.gaussians import Gaussian, StandardNormal, standard_normal
 from vae_tutorial.priors.mixtures import Mixture
-from vae_tutorial.priors.prior import Prior
+from vae_tutorial.priors.prior import Encoding, Prior
 from vae_tutorial.priors.vamp import VampPrior
 
 __all__ = [
     "Prior",
+    "Encoding",
     "standard_normal",
     "StandardNormal",
     "Gaussian",
