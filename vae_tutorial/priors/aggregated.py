@@ -24,8 +24,8 @@ def aggregated_posterior(model: Encoding, x: Tensor, *, batch_size: int = 1000) 
         batch_size: how many examples go through the encoder at a time.
 
     Returns:
-        The mixture, with the dtype and on the device of the posteriors' parameters. It is a copy of what they are now, and
-        stays where the encoder goes on learning.
+        The mixture, with the dtype and on the device of the posteriors' parameters. It is a copy of what they are
+        now, and stays where the encoder goes on learning.
 
     Raises:
         TypeError: ``model`` is not a VAE, ``x`` not a floating-point tensor, or the posterior no diagonal Gaussian.
