@@ -380,6 +380,7 @@ T = torch.zeros
         (lambda: gumbel_noise(torch.tensor([math.nan])), ValueError, "eps must be finite"),
         (lambda: gumbel_softmax(T(3), T(3), 0.0), ValueError, "temperature must be above 0"),
         (lambda: gumbel_softmax(T(3), T(3), "cold"), TypeError, "temperature must be one finite number"),
+        (lambda: gumbel_softmax(T(3), T(2, 4), 1.0), ValueError, r"gumbel must have the codes of logits \(3,\)"),
         (lambda: score_function(T(3), T(1, 3)), ValueError, "same shape"),
         (lambda: score_function(T(3), T(3), T(2, 3)), ValueError, "baseline must broadcast to the shape of f"),
         (lambda: leave_one_out(T(1, 3), T(1, 3)), ValueError, "at least 2 draws"),
