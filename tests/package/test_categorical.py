@@ -392,6 +392,7 @@ T = torch.zeros
         (lambda: AutoregressiveCodes(2, 3).log_prob(T(1, 4)), ValueError, "2 x 3 latent dimensions"),
         (lambda: AutoregressiveCodes(2, True), ValueError, "n_codes must be an integer"),
         (lambda: all_codes(40, 8), ValueError, "too many to enumerate"),
+        (lambda: all_codes(21, 2), ValueError, "too many to enumerate, at most 1048576"),
         (lambda: exact_terms(mlp_vae(D, 3, 2, bernoulli, seed=0), X.float()), TypeError, "posterior must be OneHot"),
         (lambda: exact_log_marginal(mlp_vae(D, 3, 2, bernoulli, seed=0), X.float()), TypeError, "one over codes"),
         (lambda: exact_terms(nn.Linear(4, 2), X), TypeError, "model must be a VAE"),

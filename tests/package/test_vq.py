@@ -276,6 +276,24 @@ def test_the_gradient_of_the_objective_is_the_papers():
             assert rows[i].item() == pytest.approx((ends[0] - ends[1]) / 2e-6, abs=1e-5)
 
 
+def test_the_commitment_is_that_of_the_paper_unless_told_and_may_be_zero():
+    model = model_of()
+    weight = model.encoder[0].weight
+
+    def pull(**commitment):
+        return torch.autograd.grad(vq_terms(model, X, **commitment).elbo.sum(), weight)[0]
+
+    assert torch.equal(pull(), pull(commitment=0.25)) and not torch.allclose(pull(), pull(commitment=0))
+    torch.testing.assert_close(pull() - pull(commitment=0), (pull(commitment=1) - pull(commitment=0)) / 4)
+
+
+def test_the_seed_fixes_weights_and_code_vectors():
+    def parameters(seed):
+        return nn.utils.parameters_to_vector(vq_vae(D, 8, L, E, C, bernoulli, seed=seed).parameters())
+
+    assert torch.equal(parameters(1), parameters(1)) and not (parameters(1) == parameters(2)).any()
+
+
 def test_a_learned_prior_gets_a_gradient_and_the_encoder_none_from_it():
     model = model_of()
     kl = vq_terms(model, X).kl.sum()
