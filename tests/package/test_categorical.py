@@ -230,6 +230,19 @@ def test_the_gradient_of_a_draw_is_that_of_the_relaxation():
     assert found.numpy() == pytest.approx(expected, abs=1e-9)
 
 
+def test_the_gradient_of_log_q_at_a_draw_passes_through_the_draw_too():
+    """Of Σ z log π: (z − π) where z is held, and the relaxation's slope of z times log π where it is not."""
+    logits, eps = values(B, L * C, seed=2).requires_grad_(), values(6, B, L * C, seed=9)
+    _, log_q = OneHot(C, 0.7).sample((logits,), eps)
+    (found,) = torch.autograd.grad(log_q.sum(), logits)
+    scores = (logits.detach().numpy() - np.log(-np.log(stats.norm.cdf(eps.numpy())))).reshape(6, B, L, C)
+    soft, z = special.softmax(scores / 0.7, -1), np.eye(C)[scores.argmax(-1)]
+    log_p = special.log_softmax(logits.detach().numpy().reshape(B, L, C), -1)
+    through = soft * (log_p - (log_p * soft).sum(-1, keepdims=True)) / 0.7
+    expected = (z - np.exp(log_p) + through).sum(0).reshape(B, L * C)
+    assert found.numpy() == pytest.approx(expected, abs=1e-9)
+
+
 # Estimators of a gradient: exact means and variances by enumeration
 
 
