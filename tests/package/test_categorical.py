@@ -94,6 +94,17 @@ def test_log_p_and_elbo_equal_loops_over_every_code():
     assert (bound < log_px).all()
 
 
+def test_the_sum_over_codes_stands_probabilities_below_the_smallest_number():
+    """Bernoulli logits of -3000 where x is 1: with a decoder that takes no notice of z, log p(x) is its sum."""
+    model = model_with()
+    with torch.no_grad():
+        for parameter in model.decoder.parameters():
+            parameter.zero_()
+        list(model.decoder.parameters())[-1].fill_(-3000.0)
+        found = exact_log_marginal(model, torch.ones(1, D).double())
+    assert found.item() == pytest.approx(-3000.0 * D)
+
+
 def test_the_gap_is_the_divergence_from_the_posterior():
     model = model_with()
     with torch.no_grad():
@@ -230,6 +241,10 @@ def test_the_gradient_of_a_draw_is_that_of_the_relaxation():
     assert found.numpy() == pytest.approx(expected, abs=1e-9)
 
 
+def test_the_temperature_is_one_unless_told():
+    assert OneHot(3).temperature == 1.0 and OneHot(3, 0.5).temperature == 0.5
+
+
 def test_the_gradient_of_log_q_at_a_draw_passes_through_the_draw_too():
     """Of Σ z log π: (z − π) where z is held, and the relaxation's slope of z times log π where it is not."""
     logits, eps = values(B, L * C, seed=2).requires_grad_(), values(6, B, L * C, seed=9)
@@ -317,6 +332,21 @@ def test_leave_one_out_terms_are_unbiased_for_every_parameter():
         total = [t + q[list(pair)].prod() * f if f is not None else t for t, f in zip(total, found, strict=True)]
     for t, e in zip(total, exact, strict=True):
         torch.testing.assert_close(t, torch.zeros_like(t) if e is None else e, rtol=0, atol=1e-11)
+
+
+def test_leave_one_out_terms_take_no_path_through_the_draws():
+    """The last bias of the encoder moves the logits alone: (f - mean of the others - 1) (z - π), whatever the noise."""
+    model, eps = model_with(), values(4, 1, L * C, seed=4)
+    with torch.no_grad():
+        logits = model.encode(X[:1])[0]
+        z = model.posterior.sample((logits,), eps)[0]
+        f = model.log_likelihood(X[:1], z) - model.posterior.log_prob((logits,), z) + model.log_prior(z)
+        pi = special.softmax(logits.numpy().reshape(L, C), -1).reshape(L * C)
+        f, score = f.numpy(), z[:, 0].numpy() - pi
+    expected = sum((f[k] - np.delete(f, k).mean() - 1) * score[k] for k in range(4)) / 4
+    terms = leave_one_out_terms(model, X[:1], eps=eps)
+    (found,) = torch.autograd.grad(terms.elbo.sum(), list(model.encoder.parameters())[-1])
+    assert found.numpy() == pytest.approx(expected, abs=1e-10)
 
 
 def test_leave_one_out_terms_have_the_values_of_sampled_terms():
