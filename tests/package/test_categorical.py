@@ -158,6 +158,15 @@ def test_a_prior_sums_to_one_and_draws_what_it_says(prior):
     assert stats.chisquare(came, p.numpy() * len(z)).pvalue > 1e-6
 
 
+@pytest.mark.parametrize("prior", [UniformCodes(C), AutoregressiveCodes(L, C)])
+def test_the_draws_of_a_prior_are_those_of_the_generator(prior):
+    def draws(seed):
+        with torch.no_grad():
+            return prior.sample((50, L * C), like=T(1), generator=torch.Generator().manual_seed(seed))
+
+    assert torch.equal(draws(0), draws(0)) and not torch.equal(draws(0), draws(1))
+
+
 def test_the_autoregressive_prior_is_a_product_of_conditionals():
     prior = moved(AutoregressiveCodes(3, 2))
     b, A = prior.bias.detach().numpy(), prior.weight.detach().numpy()
