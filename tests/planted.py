@@ -1897,6 +1897,10 @@ QUANTIZERS_WRONG = [
     quantizer_case("codebook loss alone", vq_loss(lambda z, e, b: sse(z.detach(), e)), "lacks the commitment"),
     quantizer_case("commitment alone", vq_loss(lambda z, e, b: b * sse(z, e.detach())), "lacks the codebook loss"),
     quantizer_case(
+        "a mean of both terms", vq_loss(lambda z, e, b: sse(z.detach(), e).lerp(sse(z, e.detach()), b)),
+        "or has weights that add up to 1",
+    ),
+    quantizer_case(
         "β = 0.25 written in", vq_loss(lambda z, e, b: sse(z.detach(), e) + 0.25 * sse(z, e.detach())), "uses β = 0.25"
     ),
     quantizer_case(

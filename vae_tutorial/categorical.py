@@ -118,7 +118,7 @@ def gumbel_softmax(logits: Tensor, gumbel: Tensor, temperature: float) -> Tensor
 
     Raises:
         TypeError: a tensor does not hold floating-point numbers, or ``temperature`` is not a number.
-        ValueError: ``temperature`` is not above 0, or a value is not finite.
+        ValueError: shapes do not broadcast, ``temperature`` is not above 0, or a value is not finite.
 
     Example:
         >>> gumbel_softmax(torch.tensor([0.0, 1.0]), torch.tensor([0.5, 0.5]), 0.5)
@@ -127,6 +127,8 @@ def gumbel_softmax(logits: Tensor, gumbel: Tensor, temperature: float) -> Tensor
     require_float(logits=logits, gumbel=gumbel)
     require_same_dtype(logits=logits, gumbel=gumbel)
     temperature = require_positive(temperature=temperature)
+    if logits.shape[-1] != gumbel.shape[-1]:
+        raise ValueError(f"gumbel must have the codes of logits {tuple(logits.shape)}, got {tuple(gumbel.shape)}")
     return require_finite_result(torch.softmax((logits + gumbel) / temperature, -1), logits=logits, gumbel=gumbel)
 
 

@@ -22,6 +22,7 @@ from vae_tutorial._validation import (
     require_float,
     require_generator,
     require_number,
+    require_positive,
     require_rows,
     require_same_dtype,
 )
@@ -183,15 +184,15 @@ def averages_of(codebook: Tensor, count: float = 1.0) -> CodeAverages:
 
     Raises:
         TypeError: ``codebook`` is not a floating-point tensor, or ``count`` not a number.
-        ValueError: ``codebook`` does not have two axes, or ``count`` is not above 0.
+        ValueError: ``codebook`` does not have two axes or is not finite, or ``count`` is not above 0.
 
     Example:
         >>> averages_of(torch.tensor([[2.0, 4.0]]), count=0.5).sums
         tensor([[1., 2.]])
     """
     _require_vectors(codebook, codebook)
-    if require_number(count=count) <= 0:
-        raise ValueError(f"count must be above 0, got {count!r}")
+    require_finite(codebook=codebook)
+    count = require_positive(count=count)
     codebook = codebook.detach()
     return CodeAverages(torch.full_like(codebook[:, 0], count), count * codebook)
 
@@ -203,7 +204,8 @@ def ema_update(averages: CodeAverages, z: Tensor, decay: float) -> CodeAverages:
         m_c \leftarrow \gamma m_c + (1 - \gamma) \sum_{i: c(z_i) = c} z_i, \qquad e_c = m_c / N_c
 
     with :math:`n_c` the number of vectors whose nearest code is c (van den Oord et al., 2017, appendix A.1, with γ =
-    0.99). It is k-means: with γ near 0 a step is Lloyd's on these vectors, and a code that none chooses stays.
+    0.99). It is k-means: with γ near 0 a step is Lloyd's on these vectors, and a code that none chooses stays: its N
+    shrinks to a floor, far below one vector, and its m with it.
 
     Args:
         averages: what the steps before left; `averages_of` begins.
@@ -229,7 +231,10 @@ def ema_update(averages: CodeAverages, z: Tensor, decay: float) -> CodeAverages:
     codes = quantize(z.detach(), codebook).codes
     chosen = torch.nn.functional.one_hot(codes.flatten(), len(codebook)).to(z)  # (N, C)
     n, sums = chosen.sum(0), chosen.T @ z.detach().reshape(-1, z.shape[-1])
-    return CodeAverages(decay * averages.counts + (1 - decay) * n, decay * averages.sums + (1 - decay) * sums)
+    counts, sums = decay * averages.counts + (1 - decay) * n, decay * averages.sums + (1 - decay) * sums
+    floor = torch.finfo(counts.dtype).tiny ** 0.5  # below it m / N would lose its digits, and end as 0 / 0
+    sums = torch.where(counts.unsqueeze(-1) < floor, floor * codebook, sums)
+    return CodeAverages(counts.clamp(min=floor), sums)
 
 
 def restart_dead(codebook: Tensor, z: Tensor, *, generator: torch.Generator) -> Tensor:
@@ -286,7 +291,7 @@ def finite_scalar(z: Tensor, levels: Sequence[int]) -> Quantized:
         fastest, and two losses that are 0.
 
     Raises:
-        TypeError: ``z`` is not a floating-point tensor.
+        TypeError: ``z`` is not a floating-point tensor, or ``levels`` is not a sequence.
         ValueError: ``z`` is not finite or has not one dimension for each of ``levels``, or a level is not an integer of
             at least 2.
 
@@ -298,6 +303,8 @@ def finite_scalar(z: Tensor, levels: Sequence[int]) -> Quantized:
     """
     require_float(z=z)
     require_finite(z=z)
+    if not isinstance(levels, Sequence):
+        raise TypeError(f"levels must be a sequence, one number a dimension, got {levels!r}; give [{levels!r}, ...]")
     for n in levels:
         require_count(level=n)
         if n < 2:
@@ -411,14 +418,14 @@ def vq_vae(
         n_codes: C.
         likelihood: the distribution of x given z.
         seed: fixes the initial weights and code vectors.
-        prior: of the codes; `UniformCodes` where it is left out.
+        prior: of the codes, with ``n_codes``; `UniformCodes` where it is left out.
 
     Returns:
         The `VAE`, with ``latent_dim`` L·C, on the CPU, in float32.
 
     Raises:
-        TypeError: ``likelihood`` or ``prior`` is none, or ``seed`` not an integer.
-        ValueError: one of the sizes is not an integer of at least 1.
+        TypeError: ``likelihood`` or ``prior`` is none, ``prior`` is not one over codes, or ``seed`` not an integer.
+        ValueError: one of the sizes is not an integer of at least 1, or ``prior`` has others.
 
     Example:
         >>> from vae_tutorial.bounds import elbo_terms
@@ -430,8 +437,10 @@ def vq_vae(
     require_count(x_dim=x_dim, hidden_dim=hidden_dim, n_latents=n_latents, code_dim=code_dim, n_codes=n_codes)
     prior, posterior = UniformCodes(n_codes) if prior is None else prior, Nearest(n_codes)
     require_parts(likelihood, prior, posterior)
-    if getattr(prior, "n_codes", n_codes) != n_codes:
-        raise ValueError(f"prior must be one over the {n_codes} codes, got {prior!r}")
+    if not hasattr(prior, "n_codes"):
+        raise TypeError(f"the prior must be one over codes, such as UniformCodes({n_codes}), got {prior!r}")
+    if getattr(prior, "n_codes", None) != n_codes or getattr(prior, "n_latents", n_latents) != n_latents:
+        raise ValueError(f"prior must be one over {n_latents} choices among the {n_codes} codes, got {prior!r}")
     with initial_weights(seed):
         codebook = Codebook(n_codes, code_dim)
         encoder = (nn.Linear(x_dim, hidden_dim), nn.ReLU(), nn.Linear(hidden_dim, n_latents * code_dim))

@@ -94,6 +94,17 @@ def test_log_p_and_elbo_equal_loops_over_every_code():
     assert (bound < log_px).all()
 
 
+def test_the_sum_over_codes_stands_probabilities_below_the_smallest_number():
+    """Bernoulli logits of -3000 where x is 1: with a decoder that takes no notice of z, log p(x) is its sum."""
+    model = model_with()
+    with torch.no_grad():
+        for parameter in model.decoder.parameters():
+            parameter.zero_()
+        list(model.decoder.parameters())[-1].fill_(-3000.0)
+        found = exact_log_marginal(model, torch.ones(1, D).double())
+    assert found.item() == pytest.approx(-3000.0 * D)
+
+
 def test_the_gap_is_the_divergence_from_the_posterior():
     model = model_with()
     with torch.no_grad():
@@ -145,6 +156,15 @@ def test_a_prior_sums_to_one_and_draws_what_it_says(prior):
     assert z.reshape(-1, L, C).sum(-1).eq(1).all() and set(z.unique().tolist()) == {0.0, 1.0}
     came = (z[:, None] == states).all(-1).double().sum(0).numpy()
     assert stats.chisquare(came, p.numpy() * len(z)).pvalue > 1e-6
+
+
+@pytest.mark.parametrize("prior", [UniformCodes(C), AutoregressiveCodes(L, C)])
+def test_the_draws_of_a_prior_are_those_of_the_generator(prior):
+    def draws(seed):
+        with torch.no_grad():
+            return prior.sample((50, L * C), like=T(1), generator=torch.Generator().manual_seed(seed))
+
+    assert torch.equal(draws(0), draws(0)) and not torch.equal(draws(0), draws(1))
 
 
 def test_the_autoregressive_prior_is_a_product_of_conditionals():
@@ -230,6 +250,23 @@ def test_the_gradient_of_a_draw_is_that_of_the_relaxation():
     assert found.numpy() == pytest.approx(expected, abs=1e-9)
 
 
+def test_the_temperature_is_one_unless_told():
+    assert OneHot(3).temperature == 1.0 and OneHot(3, 0.5).temperature == 0.5
+
+
+def test_the_gradient_of_log_q_at_a_draw_passes_through_the_draw_too():
+    """Of Σ z log π: (z − π) where z is held, and the relaxation's slope of z times log π where it is not."""
+    logits, eps = values(B, L * C, seed=2).requires_grad_(), values(6, B, L * C, seed=9)
+    _, log_q = OneHot(C, 0.7).sample((logits,), eps)
+    (found,) = torch.autograd.grad(log_q.sum(), logits)
+    scores = (logits.detach().numpy() - np.log(-np.log(stats.norm.cdf(eps.numpy())))).reshape(6, B, L, C)
+    soft, z = special.softmax(scores / 0.7, -1), np.eye(C)[scores.argmax(-1)]
+    log_p = special.log_softmax(logits.detach().numpy().reshape(B, L, C), -1)
+    through = soft * (log_p - (log_p * soft).sum(-1, keepdims=True)) / 0.7
+    expected = (z - np.exp(log_p) + through).sum(0).reshape(B, L * C)
+    assert found.numpy() == pytest.approx(expected, abs=1e-9)
+
+
 # Estimators of a gradient: exact means and variances by enumeration
 
 
@@ -306,6 +343,21 @@ def test_leave_one_out_terms_are_unbiased_for_every_parameter():
         torch.testing.assert_close(t, torch.zeros_like(t) if e is None else e, rtol=0, atol=1e-11)
 
 
+def test_leave_one_out_terms_take_no_path_through_the_draws():
+    """The last bias of the encoder moves the logits alone: (f - mean of the others - 1) (z - π), whatever the noise."""
+    model, eps = model_with(), values(4, 1, L * C, seed=4)
+    with torch.no_grad():
+        logits = model.encode(X[:1])[0]
+        z = model.posterior.sample((logits,), eps)[0]
+        f = model.log_likelihood(X[:1], z) - model.posterior.log_prob((logits,), z) + model.log_prior(z)
+        pi = special.softmax(logits.numpy().reshape(L, C), -1).reshape(L * C)
+        f, score = f.numpy(), z[:, 0].numpy() - pi
+    expected = sum((f[k] - np.delete(f, k).mean() - 1) * score[k] for k in range(4)) / 4
+    terms = leave_one_out_terms(model, X[:1], eps=eps)
+    (found,) = torch.autograd.grad(terms.elbo.sum(), list(model.encoder.parameters())[-1])
+    assert found.numpy() == pytest.approx(expected, abs=1e-10)
+
+
 def test_leave_one_out_terms_have_the_values_of_sampled_terms():
     model, eps = model_with(), values(6, B, L * C, seed=4)
     sampled, found = elbo_terms(model, X, eps=eps), leave_one_out_terms(model, X, eps=eps)
@@ -380,6 +432,7 @@ T = torch.zeros
         (lambda: gumbel_noise(torch.tensor([math.nan])), ValueError, "eps must be finite"),
         (lambda: gumbel_softmax(T(3), T(3), 0.0), ValueError, "temperature must be above 0"),
         (lambda: gumbel_softmax(T(3), T(3), "cold"), TypeError, "temperature must be one finite number"),
+        (lambda: gumbel_softmax(T(3), T(2, 4), 1.0), ValueError, r"gumbel must have the codes of logits \(3,\)"),
         (lambda: score_function(T(3), T(1, 3)), ValueError, "same shape"),
         (lambda: score_function(T(3), T(3), T(2, 3)), ValueError, "baseline must broadcast to the shape of f"),
         (lambda: leave_one_out(T(1, 3), T(1, 3)), ValueError, "at least 2 draws"),
@@ -391,6 +444,7 @@ T = torch.zeros
         (lambda: AutoregressiveCodes(2, 3).log_prob(T(1, 4)), ValueError, "2 x 3 latent dimensions"),
         (lambda: AutoregressiveCodes(2, True), ValueError, "n_codes must be an integer"),
         (lambda: all_codes(40, 8), ValueError, "too many to enumerate"),
+        (lambda: all_codes(21, 2), ValueError, "too many to enumerate, at most 1048576"),
         (lambda: exact_terms(mlp_vae(D, 3, 2, bernoulli, seed=0), X.float()), TypeError, "posterior must be OneHot"),
         (lambda: exact_log_marginal(mlp_vae(D, 3, 2, bernoulli, seed=0), X.float()), TypeError, "one over codes"),
         (lambda: exact_terms(nn.Linear(4, 2), X), TypeError, "model must be a VAE"),

@@ -132,6 +132,18 @@ def test_a_code_that_nobody_chooses_stays():
     assert averages.counts[4].item() == pytest.approx(0.9**30)
 
 
+@pytest.mark.parametrize("dtype, steps", [(torch.float32, 1500), (torch.float64, 8000)])
+def test_a_code_that_nobody_chooses_stays_beyond_the_smallest_number(dtype, steps):
+    """γ to the power of the steps is below what the dtype can hold: N and m alone would end as 0 / 0."""
+    averages, z = averages_of(torch.tensor([[0.0, 0.0], [99.0, -0.03]], dtype=dtype)), torch.ones(1, 2, dtype=dtype)
+    assert 0.9**steps < torch.finfo(dtype).tiny
+    for _ in range(steps):
+        averages = vq.ema_update(averages, z, 0.9)
+    assert averages.codebook.flatten().tolist() == pytest.approx([1.0, 1.0, 99.0, -0.03], rel=1e-6)
+    averages = vq.ema_update(averages, torch.full((1, 2), 90.0, dtype=dtype), 0.9)  # chosen at last, it moves there
+    assert averages.codebook[1].tolist() == pytest.approx([90.0, 90.0], rel=1e-6)
+
+
 def test_the_averages_begin_with_the_codebook_and_hold_no_gradient():
     book = BOOK.clone().requires_grad_()
     torch.testing.assert_close(averages_of(book, 0.3).codebook, BOOK)
@@ -264,6 +276,24 @@ def test_the_gradient_of_the_objective_is_the_papers():
             assert rows[i].item() == pytest.approx((ends[0] - ends[1]) / 2e-6, abs=1e-5)
 
 
+def test_the_commitment_is_that_of_the_paper_unless_told_and_may_be_zero():
+    model = model_of()
+    weight = model.encoder[0].weight
+
+    def pull(**commitment):
+        return torch.autograd.grad(vq_terms(model, X, **commitment).elbo.sum(), weight)[0]
+
+    assert torch.equal(pull(), pull(commitment=0.25)) and not torch.allclose(pull(), pull(commitment=0))
+    torch.testing.assert_close(pull() - pull(commitment=0), (pull(commitment=1) - pull(commitment=0)) / 4)
+
+
+def test_the_seed_fixes_weights_and_code_vectors():
+    def parameters(seed):
+        return nn.utils.parameters_to_vector(vq_vae(D, 8, L, E, C, bernoulli, seed=seed).parameters())
+
+    assert torch.equal(parameters(1), parameters(1)) and not (parameters(1) == parameters(2)).any()
+
+
 def test_a_learned_prior_gets_a_gradient_and_the_encoder_none_from_it():
     model = model_of()
     kl = vq_terms(model, X).kl.sum()
@@ -320,6 +350,10 @@ T = torch.zeros
         (lambda: ema_update(averages_of(T(3, 2)), T(4, 3), 0.5), ValueError, "z must have shape"),
         (lambda: restart_dead(T(3, 2), T(1, 2), generator=seeded(0)), ValueError, "each of the 2 dead codes, got 1"),
         (lambda: restart_dead(T(3, 2), T(4, 2), generator=0), TypeError, "generator must be"),
+        (lambda: averages_of(torch.full((3, 2), math.nan)), ValueError, "codebook must be finite"),
+        (lambda: vq_vae(6, 4, L, E, C, bernoulli, seed=0, prior=standard_normal), TypeError, "one over codes"),
+        (lambda: vq_vae(6, 4, 3, E, C, bernoulli, seed=0, prior=AutoregressiveCodes(2, C)), ValueError, "3 choices"),
+        (lambda: finite_scalar(T(4, 2), 3), TypeError, "levels must be a sequence"),
         (lambda: finite_scalar(T(4, 2), [3]), ValueError, "one dimension for each of the 1 levels"),
         (lambda: finite_scalar(T(4, 1), [1]), ValueError, "levels must be at least 2"),
         (lambda: finite_scalar(T(4, 1), [2.5]), ValueError, "level must be an integer"),
@@ -327,7 +361,7 @@ T = torch.zeros
         (lambda: Nearest(1.5), ValueError, "n_codes must be an integer"),
         (lambda: vq_vae(6, 4, L, E, C, "bernoulli", seed=0), TypeError, "likelihood must be"),
         (lambda: vq_vae(6, 4, 0, E, C, bernoulli, seed=0), ValueError, "n_latents must be an integer"),
-        (lambda: vq_vae(6, 4, L, E, C, bernoulli, seed=0, prior=UniformCodes(3)), ValueError, "over the 5 codes"),
+        (lambda: vq_vae(6, 4, L, E, C, bernoulli, seed=0, prior=UniformCodes(3)), ValueError, "among the 5 codes"),
         (lambda: vq_terms(mlp_vae(6, 4, 2, bernoulli, seed=0), T(1, 6)), TypeError, "encoder must end with Distances"),
         (lambda: vq_terms(nn.Linear(6, 2), T(1, 6)), TypeError, "model must be a VAE"),
         (lambda: vq_terms(vq_vae(6, 4, L, E, C, bernoulli, seed=0), T(6)), ValueError, "one flat row an example"),

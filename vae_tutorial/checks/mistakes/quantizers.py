@@ -98,7 +98,9 @@ QUANTIZER: dict[str, Quantizer] = {
     ),
     "computes the losses after the straight-through step, of z_q in the place of e: the codebook is not trained, and z "
     "is pushed away from its code": _after,
-    "lacks the commitment: it is the codebook loss alone": _loss(lambda z, e, beta: _squares(sg(z), e)),
+    "lacks the commitment, or has weights that add up to 1: it comes to ‖z − e‖², where (1 + β)‖z − e‖² is expected": (
+        _loss(lambda z, e, beta: _squares(sg(z), e))
+    ),
     "lacks the codebook loss: it is β times the commitment, as for a codebook that moving averages learn": (
         _loss(lambda z, e, beta: beta * _squares(z, sg(e)))
     ),
