@@ -16,7 +16,7 @@ from vae_tutorial.evaluation import marginal_log_likelihood
 from vae_tutorial.likelihoods import bernoulli, normal
 from vae_tutorial.models import VAE, mlp_vae
 from vae_tutorial.posteriors import PlanarFlow, Posterior
-from vae_tutorial.priors import FlowPrior, Mixture, Prior, VampPrior, aggregated_posterior, standard_normal
+from vae_tutorial.priors import FlowPrior, Gaussian, Mixture, Prior, VampPrior, aggregated_posterior, standard_normal
 from vae_tutorial.reference import grid, kl_quadrature, monte_carlo
 from vae_tutorial.training import fit
 
@@ -281,11 +281,13 @@ def test_a_vamp_prior_belongs_to_one_model():
     with pytest.raises(ValueError, match="belongs to another model, whose encoder makes it: make one for each model"):
         mlp_vae(D, 7, L, normal(0.0), seed=0, prior=prior)
     other = mlp_vae(D, 7, L, normal(0.0), seed=0)
-    other.prior = VampPrior(D, C, seed=0)
-    with pytest.raises(RuntimeError, match=r"or prior.attach\(model\)"):
-        elbo(other, values(B, D).float())
-    other.prior.attach(other)
-    assert elbo(other, values(B, D).float()).shape == (B,)
+    with pytest.raises(ValueError, match="belongs to another model, .* hands the pseudo-inputs over"):
+        other.prior = prior
+    assert other.prior is standard_normal
+    other.prior = own = VampPrior(D, C, seed=0)
+    assert own.belongs_to() is other and elbo(other, values(B, D).float()).shape == (B,)
+    other.prior = standard_normal
+    other.prior = own  # its own may go and come back
 
 
 class NoDensity(Posterior):
@@ -311,8 +313,9 @@ def test_without_a_gaussian_posterior_there_is_no_mixture():
     flow = mlp_vae(D, 7, L, normal(0.0), seed=0, posterior=PlanarFlow(L, 1, seed=0))
     with pytest.raises(TypeError, match="the posterior must be a Gaussian"):
         aggregated_posterior(flow, torch.zeros(B, D))
-    with pytest.raises(TypeError, match="model must be a VAE, got function"):
-        aggregated_posterior(lambda x: x, torch.zeros(B, D))
+    for wrong, name in ((lambda x: x, "function"), (nn.Linear(D, L), "Linear")):
+        with pytest.raises(TypeError, match=f"model must be a VAE, got {name}"):
+            aggregated_posterior(wrong, torch.zeros(B, D))
     with pytest.raises(NotImplementedError, match=r"OfNone must have a method components\(\)"):
         type("OfNone", (type(Mixture(1, 1, seed=0)).__mro__[1],), {})().log_prob(torch.zeros(B, L))
 
@@ -338,6 +341,10 @@ def test_without_a_gaussian_posterior_there_is_no_mixture():
         (lambda: vamp_model().log_prior(values(B, 3)), ValueError, "z must have the 2 latent dimensions of the prior"),
         (lambda: FlowPrior(2, 2, 8, seed=0).log_prob(torch.zeros(B, 3)), ValueError, "z must have the 2 latent dim"),
         (lambda: vamp_model().log_prior(values(B, L) * math.nan), ValueError, "z must be finite"),
+        (lambda: vamp_model().prior.sample((B, 1), like=values(1)), ValueError, "z must have the 2 latent dim"),
+        (lambda: Mixture(2, 3, seed=0).sample((B, 1), like=values(1)), ValueError, "z must have the 2 latent dim"),
+        (lambda: Gaussian(2).sample((B, 1), like=values(1)), ValueError, "z must have the 2 latent dim"),
+        (lambda: FlowPrior(2, 2, 8, seed=0).sample((B, 1), like=values(1)), ValueError, "the 2 latent dimensions"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_named(build, error, words):
