@@ -108,6 +108,14 @@ def test_a_flow_prior_follows_its_flow_by_the_full_jacobian():
     torch.testing.assert_close(untouched.log_prob(u), standard_normal.log_prob(u))
 
 
+def test_a_flow_prior_has_couplings_of_their_own_with_the_dimensions_turned_in_between():
+    parts = list(FlowPrior(3, 3, 8, seed=2).flow.flows)
+    assert [type(part).__name__ for part in parts] == ["Coupling", "Permutation"] * 2 + ["Coupling"]
+    weights = [torch.cat([p.detach().flatten() for p in part.parameters()]) for part in parts[::2]]
+    assert not any(torch.equal(weights[i], weights[j]) for i, j in ((0, 1), (0, 2), (1, 2)))
+    torch.testing.assert_close(parts[1](torch.tensor([[1.0, 2.0, 3.0]]))[0], torch.tensor([[3.0, 2.0, 1.0]]))
+
+
 def test_samples_of_a_flow_prior_are_what_its_flow_makes_of_noise():
     prior = FlowPrior(2, 2, 8, seed=2).double()
     draw = prior.sample((5, 2), like=values(1), generator=torch.Generator().manual_seed(1))
@@ -327,6 +335,7 @@ def test_without_a_gaussian_posterior_there_is_no_mixture():
         (lambda: VampPrior(D, 1.5, seed=0), ValueError, "n_components must be an integer of at least 1"),
         (lambda: VampPrior(D, C, seed=0.5), TypeError, "seed must be an integer"),
         (lambda: VampPrior(D, C, seed=0, interval=(1.0, 0.0)), ValueError, r"\(a, b\) with a < b"),
+        (lambda: VampPrior(D, C, seed=0, interval=(1.0, 1.0)), ValueError, r"\(a, b\) with a < b"),
         (lambda: VampPrior(D, C, seed=0, interval=(0.0,)), ValueError, "interval must be two numbers"),
         (lambda: VampPrior(D, C, seed=0, interval=1.0), ValueError, "interval must be two numbers"),
         (lambda: VampPrior(D, C, seed=0, interval="ab"), ValueError, "interval must be two numbers"),
