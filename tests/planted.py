@@ -1430,6 +1430,13 @@ def a_mixture(**methods):
     return type("MyMixture", (HalfMixture,), methods)()
 
 
+def equal(mixture):
+    """The mixture, its weights all the same."""
+    with torch.no_grad():
+        mixture.logits.zero_()
+    return mixture
+
+
 def a_vamp(**methods):
     prior = type("MyVamp", (VampPrior,), methods)(5, 3, seed=1)
     return mlp_vae(5, 6, 2, bernoulli, seed=0, prior=prior, activation=torch.nn.Tanh).prior
@@ -1447,6 +1454,12 @@ def drawn(self, shape, like, generator, scale=0.5, component=None):
     if component is None:
         component = torch.multinomial(log_w.exp(), math.prod(shape[:-1]), True, generator=generator).view(shape[:-1])
     return mu[component] + (scale * log_var[component]).exp() * eps
+
+
+def shared(self, shape, like, generator, own):
+    """Components drawn of the shape ``own``, and shared along the axes where it has 1."""
+    component = torch.multinomial(self.components()[0].exp(), math.prod(own), True, generator=generator)
+    return drawn(self, shape, like, generator, component=component.view(own).expand(shape[:-1]))
 
 
 class Logistic(Prior):
@@ -1721,6 +1734,36 @@ WRONG_PRIORS = [
             )
         ),
         "draw every component as often as the others",
+    ),
+    Case(
+        "prior: equal components in order",  # the averages of many draws are right
+        in_the_plane,
+        equal(
+            a_mixture(
+                sample=lambda s, n, *, like, generator=None: drawn(
+                    s, n, like, generator, component=torch.arange(math.prod(n[:-1])).view(n[:-1]) % 4
+                )
+            )
+        ),
+        "The samples of one call are not independent",
+    ),
+    Case(
+        "prior: one component for a whole row of draws",
+        in_the_plane,
+        a_mixture(
+            sample=lambda s, n, *, like, generator=None: shared(s, n, like, generator, (*n[:1], *[1] * (len(n) - 2)))
+        ),
+        "The samples of one call are not independent",
+    ),
+    Case(
+        "prior: one component for a whole column of draws",
+        in_the_plane,
+        a_mixture(
+            sample=lambda s, n, *, like, generator=None: shared(
+                s, n, like, generator, (n[0] if len(n) == 2 else 1, *n[1:-1])
+            )
+        ),
+        "The samples of one call are not independent",
     ),
     Case(
         "prior: σ² for σ in the sampler",

@@ -70,7 +70,11 @@ class VAE(nn.Module):
         self.likelihood = likelihood
         self.prior = prior
         self.posterior = posterior
-        prior.attach(self)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "prior" and isinstance(value, Prior):
+            value.attach(self)
+        super().__setattr__(name, value)
 
     def forward(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Not for a model that has several distributions: the error says which method to call."""

@@ -16,7 +16,7 @@ from vae_tutorial.evaluation import marginal_log_likelihood
 from vae_tutorial.likelihoods import bernoulli, normal
 from vae_tutorial.models import VAE, mlp_vae
 from vae_tutorial.posteriors import PlanarFlow, Posterior
-from vae_tutorial.priors import FlowPrior, Mixture, Prior, VampPrior, aggregated_posterior, standard_normal
+from vae_tutorial.priors import FlowPrior, Gaussian, Mixture, Prior, VampPrior, aggregated_posterior, standard_normal
 from vae_tutorial.reference import grid, kl_quadrature, monte_carlo
 from vae_tutorial.training import fit
 
@@ -106,6 +106,14 @@ def test_a_flow_prior_follows_its_flow_by_the_full_jacobian():
         assert prior.log_prob(z[None]).item() == pytest.approx(expected.item(), abs=1e-10)
     untouched = FlowPrior(3, 2, 8, seed=0).double()
     torch.testing.assert_close(untouched.log_prob(u), standard_normal.log_prob(u))
+
+
+def test_a_flow_prior_has_couplings_of_their_own_with_the_dimensions_turned_in_between():
+    parts = list(FlowPrior(3, 3, 8, seed=2).flow.flows)
+    assert [type(part).__name__ for part in parts] == ["Coupling", "Permutation"] * 2 + ["Coupling"]
+    weights = [torch.cat([p.detach().flatten() for p in part.parameters()]) for part in parts[::2]]
+    assert not any(torch.equal(weights[i], weights[j]) for i, j in ((0, 1), (0, 2), (1, 2)))
+    torch.testing.assert_close(parts[1](torch.tensor([[1.0, 2.0, 3.0]]))[0], torch.tensor([[3.0, 2.0, 1.0]]))
 
 
 def test_samples_of_a_flow_prior_are_what_its_flow_makes_of_noise():
@@ -281,11 +289,13 @@ def test_a_vamp_prior_belongs_to_one_model():
     with pytest.raises(ValueError, match="belongs to another model, whose encoder makes it: make one for each model"):
         mlp_vae(D, 7, L, normal(0.0), seed=0, prior=prior)
     other = mlp_vae(D, 7, L, normal(0.0), seed=0)
-    other.prior = VampPrior(D, C, seed=0)
-    with pytest.raises(RuntimeError, match=r"or prior.attach\(model\)"):
-        elbo(other, values(B, D).float())
-    other.prior.attach(other)
-    assert elbo(other, values(B, D).float()).shape == (B,)
+    with pytest.raises(ValueError, match="belongs to another model, .* hands the pseudo-inputs over"):
+        other.prior = prior
+    assert other.prior is standard_normal
+    other.prior = own = VampPrior(D, C, seed=0)
+    assert own.belongs_to() is other and elbo(other, values(B, D).float()).shape == (B,)
+    other.prior = standard_normal
+    other.prior = own  # its own may go and come back
 
 
 class NoDensity(Posterior):
@@ -311,8 +321,9 @@ def test_without_a_gaussian_posterior_there_is_no_mixture():
     flow = mlp_vae(D, 7, L, normal(0.0), seed=0, posterior=PlanarFlow(L, 1, seed=0))
     with pytest.raises(TypeError, match="the posterior must be a Gaussian"):
         aggregated_posterior(flow, torch.zeros(B, D))
-    with pytest.raises(TypeError, match="model must be a VAE, got function"):
-        aggregated_posterior(lambda x: x, torch.zeros(B, D))
+    for wrong, name in ((lambda x: x, "function"), (nn.Linear(D, L), "Linear")):
+        with pytest.raises(TypeError, match=f"model must be a VAE, got {name}"):
+            aggregated_posterior(wrong, torch.zeros(B, D))
     with pytest.raises(NotImplementedError, match=r"OfNone must have a method components\(\)"):
         type("OfNone", (type(Mixture(1, 1, seed=0)).__mro__[1],), {})().log_prob(torch.zeros(B, L))
 
@@ -324,6 +335,7 @@ def test_without_a_gaussian_posterior_there_is_no_mixture():
         (lambda: VampPrior(D, 1.5, seed=0), ValueError, "n_components must be an integer of at least 1"),
         (lambda: VampPrior(D, C, seed=0.5), TypeError, "seed must be an integer"),
         (lambda: VampPrior(D, C, seed=0, interval=(1.0, 0.0)), ValueError, r"\(a, b\) with a < b"),
+        (lambda: VampPrior(D, C, seed=0, interval=(1.0, 1.0)), ValueError, r"\(a, b\) with a < b"),
         (lambda: VampPrior(D, C, seed=0, interval=(0.0,)), ValueError, "interval must be two numbers"),
         (lambda: VampPrior(D, C, seed=0, interval=1.0), ValueError, "interval must be two numbers"),
         (lambda: VampPrior(D, C, seed=0, interval="ab"), ValueError, "interval must be two numbers"),
@@ -338,6 +350,10 @@ def test_without_a_gaussian_posterior_there_is_no_mixture():
         (lambda: vamp_model().log_prior(values(B, 3)), ValueError, "z must have the 2 latent dimensions of the prior"),
         (lambda: FlowPrior(2, 2, 8, seed=0).log_prob(torch.zeros(B, 3)), ValueError, "z must have the 2 latent dim"),
         (lambda: vamp_model().log_prior(values(B, L) * math.nan), ValueError, "z must be finite"),
+        (lambda: vamp_model().prior.sample((B, 1), like=values(1)), ValueError, "z must have the 2 latent dim"),
+        (lambda: Mixture(2, 3, seed=0).sample((B, 1), like=values(1)), ValueError, "z must have the 2 latent dim"),
+        (lambda: Gaussian(2).sample((B, 1), like=values(1)), ValueError, "z must have the 2 latent dim"),
+        (lambda: FlowPrior(2, 2, 8, seed=0).sample((B, 1), like=values(1)), ValueError, "the 2 latent dimensions"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_named(build, error, words):

@@ -15,11 +15,9 @@ from vae_tutorial.checks.claims import Check, told_apart
 from vae_tutorial.checks.compare import short
 from vae_tutorial.checks.entries import public
 from vae_tutorial.checks.exact import kl_by_quadrature, log_mixture_by_component, values
+from vae_tutorial.checks.prior_samples import log_prob_of, mixture_of, samples_agree
 from vae_tutorial.gaussian import log_normal
 from vae_tutorial.priors import Prior
-from vae_tutorial.reference import monte_carlo
-
-N_DRAWS = 20_000
 
 
 @public
@@ -30,7 +28,7 @@ def check_prior(prior: Prior, points: Tensor, cell: float) -> Check:
     says its ``components()``, as `Mixture` and `VampPrior` do, it must be their mixture. Gradients with respect to z,
     and to every parameter that p(z) depends on, the encoder's of a `VampPrior` among them, are compared with central
     differences. Samples are compared with the density by z-scores of the mean, the square, the product of neighbouring
-    dimensions and the log-density; a closed form of the KL with quadrature.
+    dimensions and the log-density, and must not depend on each other; a closed form of the KL with quadrature.
 
     Args:
         prior: one of the package's, or your own; it is left as it is.
@@ -71,7 +69,7 @@ def check_prior(prior: Prior, points: Tensor, cell: float) -> Check:
     try:
         with quarantine():
             own, owner = _in_float64(prior)
-            for step in (_density, _shapes, _gradients, _samples, _closed_form):
+            for step in (_density, _shapes, _gradients, samples_agree, _closed_form):
                 check = step(check, own, owner, points, cell)
                 if not check.passed:
                     return check
@@ -89,35 +87,17 @@ def _in_float64(prior: Prior) -> tuple[Prior, nn.Module | None]:
     return prior, owner.double() if isinstance(owner, nn.Module) else None
 
 
-def _log_prob(prior: Prior, z: Tensor) -> Tensor:
-    parts = [as_numbers(prior.log_prob(rows)).double() for rows in z.split(4096)]
-    log_p = torch.cat(parts) if parts[0].ndim else parts[0]
-    if log_p.shape != z.shape[:-1]:
-        raise ValueError(f"log_prob gave shape {tuple(log_p.shape)} for z {tuple(z.shape)}")
-    return log_p
-
-
-def _mixture(prior: Prior) -> tuple[Tensor, Tensor, Tensor] | None:
-    """The logits, means and log-variances that a mixture says it is made of."""
-    found = getattr(prior, "components", None)
-    if found is None:
-        return None
-    log_weights, mu, log_var = (part.detach() for part in found())
-    logits = getattr(prior, "logits", log_weights)
-    return logits.detach(), mu, log_var
-
-
 def _density(check: Check, prior: Prior, owner: nn.Module | None, points: Tensor, cell: float) -> Check:
     """The mass and, of a mixture, the density itself, by name where it is wrong."""
     few = values(5, points.shape[1], low=-1.5, high=2.0, seed=31)
-    mixture = _mixture(prior)
+    mixture = mixture_of(prior)
     with torch.no_grad():
         came = as_numbers(prior.log_prob(few)).double()
         named = "" if mixture is None or came.isnan().all() else _name_density(came, few, *mixture)
         if came.shape != few.shape[:1]:
             said = f"log_prob gave shape {tuple(came.shape)} for z {tuple(few.shape)}: one number a point is expected."
             return replace(check, mistake=named or said)
-        mass = (_log_prob(prior, points).exp() * cell).sum().item()
+        mass = (log_prob_of(prior, points).exp() * cell).sum().item()
         check = replace(check, gap=abs(mass - 1))
         if not check.gap <= TOLERANCE:
             why = named or f"{_constant(mass, points.shape[1], prior)}."
@@ -213,67 +193,6 @@ def _around(prior: Prior, z: Tensor, weights: Tensor, leaf: Tensor, step: Tensor
     return sums[0], sums[1]
 
 
-def _samples(check: Check, prior: Prior, owner: nn.Module | None, points: Tensor, cell: float) -> Check:
-    n_dims = points.shape[1]
-
-    def drawn(*shape: int, seed: int = 35) -> Tensor:
-        generator = torch.Generator().manual_seed(seed)
-        with torch.no_grad():
-            return as_numbers(prior.sample((*shape, n_dims), like=points, generator=generator)).double()
-
-    z, again = drawn(N_DRAWS), drawn(N_DRAWS)
-    if z.shape != (N_DRAWS, n_dims):
-        mistake = f"sample(({N_DRAWS}, {n_dims})) gave shape {tuple(z.shape)}."
-        return replace(check, gap=math.nan, mistake=mistake)
-    if not torch.equal(z, again):
-        mistake = "sample does not draw from the generator that it is given."
-        return replace(check, gap=math.nan, mistake=mistake)
-    if drawn(3, 4).shape != (3, 4, n_dims):
-        mistake = f"sample((3, 4, {n_dims})) does not give that shape."
-        return replace(check, gap=math.nan, mistake=mistake)
-    with torch.no_grad():
-        log_p = _log_prob(prior, points)
-        worst = _z_score(z, _log_prob(prior, z), points, log_p, log_p, cell)
-        if worst <= 5:
-            return check
-        mistake = _name_sampler(z, prior, points, cell) or (
-            f"The samples do not follow log_prob: one of their averages lies {worst:.0f} standard errors off."
-        )
-    return replace(check, gap=worst, bound=5.0, unit="standard errors", mistake=mistake)
-
-
-def _z_score(
-    z: Tensor, log_p_of_z: Tensor, points: Tensor, log_p: Tensor, log_drawn_from: Tensor, cell: float
-) -> float:
-    """The largest z-score of averages over draws, beside those of the density that they are thought to come from."""
-
-    def statistics(z: Tensor, log_p: Tensor) -> Tensor:
-        return torch.cat([z, z**2, z[:, 1:] * z[:, :-1], log_p[:, None]], -1)
-
-    weights = log_drawn_from.exp() * cell
-    expected = weights @ statistics(points, log_p)
-    found = monte_carlo(statistics(z, log_p_of_z)).z_score(expected).abs().max().item()
-    return math.inf if math.isnan(found) else found
-
-
-def _name_sampler(z: Tensor, prior: Prior, points: Tensor, cell: float) -> str:
-    if (mixture := _mixture(prior)) is None:
-        return ""
-    logits, mu, log_var = mixture
-    if len(z.unique(dim=0)) <= len(mu):
-        return "The samples are the means of the components: the noise is missing."
-    log_p, log_p_of_z = _log_prob(prior, points), _log_prob(prior, z)
-    for clause, density in known.SAMPLED_MIXTURE.items():
-        other = density(points, logits, mu, log_var)
-        if _z_score(z, log_p_of_z, points, log_p, other, cell) <= 5:
-            return f"The samples {clause}."
-    for one in range(len(mu)):
-        alone = log_normal(points, mu[one].expand_as(points), log_var[one].expand_as(points))
-        if _z_score(z, log_p_of_z, points, log_p, alone, cell) <= 5:
-            return "The samples of one call share a component: each draw is to have one of its own."
-    return ""
-
-
 def _closed_form(check: Check, prior: Prior, owner: nn.Module | None, points: Tensor, cell: float) -> Check:
     """The KL of the prior, where it has one, against its integral."""
     mu = values(3, points.shape[1], low=-1.0, high=1.0, seed=36)
@@ -281,7 +200,7 @@ def _closed_form(check: Check, prior: Prior, owner: nn.Module | None, points: Te
     with torch.no_grad():
         if (kl := prior.kl(mu, log_var)) is None:
             return check
-        log_p = _log_prob(prior, points)
+        log_p = log_prob_of(prior, points)
         log_q = torch.stack(
             [log_normal(points, m.expand_as(points), v.expand_as(points)) for m, v in zip(mu, log_var, strict=True)]
         )

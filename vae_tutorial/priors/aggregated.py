@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from vae_tutorial._restoring import in_evaluation_mode
 from vae_tutorial._validation import require_count, require_rows
+from vae_tutorial.posteriors import Posterior
 from vae_tutorial.priors.mixtures import Mixture
 from vae_tutorial.priors.prior import Encoding
 
@@ -39,7 +40,7 @@ def aggregated_posterior(model: Encoding, x: Tensor, *, batch_size: int = 1000) 
         >>> q, q.log_prob(torch.zeros(4, 2)).shape
         (Mixture(latent_dim=2, n_components=10), torch.Size([4]))
     """
-    if not isinstance(model, nn.Module):
+    if not (isinstance(model, nn.Module) and isinstance(getattr(model, "posterior", None), Posterior)):
         raise TypeError(f"model must be a VAE, got {type(model).__name__}")
     require_rows(x=x)
     require_count(batch_size=batch_size)

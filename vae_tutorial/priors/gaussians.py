@@ -72,6 +72,7 @@ class Gaussian(Prior):
 
     def sample(self, shape: Sequence[int], *, like: Tensor, generator: torch.Generator | None = None) -> Tensor:
         eps = standard_noise(shape, like=like, generator=generator)
+        require_points(eps, self.latent_dim)
         return formulas.reparameterize(self.mu, self.log_var, eps)
 
     def kl(self, mu: Tensor, log_var: Tensor) -> Tensor:

@@ -28,6 +28,7 @@ class OfComponents(Prior):
     def sample(self, shape: Sequence[int], *, like: Tensor, generator: torch.Generator | None = None) -> Tensor:
         log_weights, mu, log_var = self.components()
         eps = standard_noise(shape, like=like, generator=generator)
+        require_points(eps, mu.shape[-1])
         uniform = uniform_noise(shape[:-1], like=like, generator=generator)
         cumulative = log_weights.exp().cumsum(0)[:-1]  # the last is 1
         component = (uniform.unsqueeze(-1) >= cumulative).sum(-1)

@@ -38,7 +38,7 @@ class Prior(nn.Module):
         return None
 
     def attach(self, model: Encoding) -> None:
-        """Called by the `VAE` that is given this prior; `VampPrior` needs its encoder, the others do nothing."""
+        """A `VAE` that is given this prior calls it; `VampPrior` needs the encoder, the others do nothing."""
 
     def belongs_to(self) -> Encoding | None:
         """The model that this prior computes with, whose weights are not among its own; None: with none."""

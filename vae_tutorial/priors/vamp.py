@@ -66,14 +66,17 @@ class VampPrior(OfComponents):
         """Take the encoder of this model, and of none after it.
 
         Args:
-            model: the `VAE` that this prior is given to. ``VAE(…, prior=prior)`` calls this; after
-                ``model.prior = prior`` you do.
+            model: the `VAE` that this prior is given to. Both ``VAE(…, prior=prior)`` and ``model.prior = prior``
+                call this.
 
         Raises:
             ValueError: the prior belongs to another model.
         """
         if self.belongs_to() not in (None, model):
-            raise ValueError("this VampPrior belongs to another model, whose encoder makes it: make one for each model")
+            raise ValueError(
+                "this VampPrior belongs to another model, whose encoder makes it: make one for each model; "
+                "new.load_state_dict(old.state_dict()) hands the pseudo-inputs over"
+            )
         self._model = (model,)
 
     def belongs_to(self) -> Encoding | None:
@@ -120,7 +123,7 @@ class VampPrior(OfComponents):
         """
         if (model := self.belongs_to()) is None:
             raise RuntimeError(
-                "a VampPrior has no encoder before it belongs to a model: VAE(…, prior=prior), or prior.attach(model)"
+                "a VampPrior has no encoder before it belongs to a model: VAE(…, prior=prior), or model.prior = prior"
             )
         gaussian = model.posterior.gaussian(model.encode(self.pseudo_inputs()))
         if gaussian is None:
