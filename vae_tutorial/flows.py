@@ -116,11 +116,7 @@ class Flow(nn.Module):
         require_float(context=context)
         require_same_dtype(z=z, context=context)
         *leading, last = context.shape
-        if (
-            last != self.context_dim
-            or len(leading) >= z.ndim
-            or list(z.shape[z.ndim - 1 - len(leading) : -1]) != leading
-        ):
+        if last != self.context_dim or list(z.shape[-1 - len(leading) : -1]) != leading:
             raise ValueError(
                 f"context must have shape (..., {self.context_dim}) with the leading axes of z {tuple(z.shape)}, or "
                 f"the last of them; got {tuple(context.shape)}"

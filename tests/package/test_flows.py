@@ -144,9 +144,19 @@ def test_a_nearly_folding_plane_keeps_its_digits(dtype, v_u):
     in_the_plane = torch.tensor([[-0.25]], dtype=dtype)
     _, log_det = flow(in_the_plane)
     assert log_det.item() == pytest.approx(math.log(math.log1p(math.exp(v_u))), rel=1e-6)
-    z = torch.linspace(-1, 1, 101, dtype=dtype)[:, None]
+    near = in_the_plane + 10.0 ** torch.arange(-12, 0, dtype=dtype)[:, None]
+    z = torch.cat([in_the_plane, near, torch.linspace(-1, 1, 101, dtype=dtype)[:, None]])
     back = flow.inverse(flow(z)[0])[0]
-    assert (back - z).abs().max() < 10 * torch.finfo(dtype).eps ** (1 / 3)
+    assert (back - z).abs().max() < 4 * torch.finfo(dtype).eps ** (1 / 3)
+
+
+def test_the_way_back_through_a_wide_stretch():
+    """v·û = 100,000, so that the images of neighbours lie far apart."""
+    flow = Planar(1, seed=0).double()
+    with torch.no_grad():
+        flow.weight.copy_(torch.tensor([1e5, 1.0, 0.25]))
+    z = torch.linspace(-6, 6, 101).double()[:, None]
+    torch.testing.assert_close(flow.inverse(flow(z)[0])[0], z, rtol=0, atol=1e-6)
 
 
 def test_planar_is_the_paper_s_formula():
@@ -169,6 +179,24 @@ def test_affine_flows_begin_as_the_identity(flow):
     z = values(7, 5).float()
     z_new, log_det = flow(z)
     assert torch.equal(z_new, z) and torch.equal(log_det, torch.zeros(7))
+
+
+def test_coupling_keeps_the_first_half():
+    z = values(7, 5)
+    same = (moved(Coupling(5, 8, seed=0))(z)[0] == z).all(0)
+    assert same.tolist() == [True, True, False, False, False]
+
+
+def test_planar_begins_with_u_and_v_of_length_about_1():
+    u, v, b = Planar(1000, seed=0).weight.detach().split([1000, 1000, 1])
+    assert u.norm() == pytest.approx(1, abs=0.12) and v.norm() == pytest.approx(1, abs=0.12) and b == 0
+
+
+def test_planar_without_a_direction_is_finite():
+    flow = Planar(2, seed=0)
+    with torch.no_grad():
+        flow.weight[2:4] = 0
+    assert all(part.isfinite().all() for part in flow(torch.ones(3, 2)))
 
 
 def test_each_dimension_is_moved_by_those_before_it_and_by_no_other():
@@ -306,9 +334,9 @@ def judge(module, network=Network):
         back, log_det_back = flow.inverse(z_new, context)
         torch.testing.assert_close(back, z, rtol=0, atol=1e-8)
         torch.testing.assert_close(log_det_back, -log_det, rtol=0, atol=1e-8)
-        weights = tuple(flow.parameters())
-        way = flow.inverse if isinstance(flow, module.Planar) else flow.forward
-        assert torch.autograd.gradcheck(lambda z, *_: way(z, context), (z_new.detach().requires_grad_(), *weights))  # noqa: B023
+    plane, context = moved(module.Planar(3, 2, seed=0), scale=0.7), values(2, 2, seed=1)
+    inputs = (values(2, 3).requires_grad_(), *plane.parameters())
+    assert torch.autograd.gradcheck(lambda z, *_: plane.inverse(z, context), inputs)
     far = moved(module.Coupling(2, 4, seed=0))
     with torch.no_grad():
         far.network.output.bias[0] = 1e4
