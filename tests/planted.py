@@ -1354,6 +1354,18 @@ WRONG_FLOWS = [
         "the sign of the way there",
     ),
     Case(
+        "wrong far out",
+        flow_of(3),
+        lambda z: (coupling(z)[0], coupling(z)[1] + (z.abs().amax(-1) > 2.6)),
+        "autograd's Jacobian has",
+    ),
+    Case(
+        "an axis kept on the way back",
+        flow_of(2, inverse=lambda z: (z / 2, -2 * math.log(2) + 0 * z.sum(-1, keepdim=True))),
+        lambda z: (2 * z, 2 * math.log(2) + 0 * z.sum(-1)),
+        "a table of B × B",
+    ),
+    Case(
         "wrong near 0, where hardly a point lies",
         flow_of(2, inverse=back_of_coupling),
         lambda z: (coupling(z)[0], coupling(z)[1] + (z.square().sum(-1) < 0.1)),

@@ -9,6 +9,7 @@ r"""Normalizing flows: invertible maps of z whose volume change is known, so tha
 Shapes: (...) leading axes such as K samples and B examples, L latent dimensions, C numbers of context.
 """
 
+import operator
 from collections.abc import Sequence
 
 import torch
@@ -115,11 +116,7 @@ class Flow(nn.Module):
         require_float(context=context)
         require_same_dtype(z=z, context=context)
         *leading, last = context.shape
-        if (
-            last != self.context_dim
-            or len(leading) >= z.ndim
-            or list(z.shape[z.ndim - 1 - len(leading) : -1]) != leading
-        ):
+        if last != self.context_dim or list(z.shape[-1 - len(leading) : -1]) != leading:
             raise ValueError(
                 f"context must have shape (..., {self.context_dim}) with the leading axes of z {tuple(z.shape)}, or "
                 f"the last of them; got {tuple(context.shape)}"
@@ -137,7 +134,10 @@ class Planar(Flow):
     .. math:: \hat u = u + \bigl( m(v^\top u) - v^\top u \bigr) \frac{v}{\lVert v \rVert^2}, \qquad
         m(t) = -1 + \log(1 + e^t)
 
-    The way back has no formula, but is one equation with one unknown, :math:`v^\top z`, which bisection solves.
+    At v = 0 their formula has a pole: where a context leads v through 0, as it can where L = 1, z' leaps.
+
+    The way back has no formula, but is one equation with one unknown, :math:`v^\top z`, which bisection solves. Where
+    the determinant is nearly 0, rounding leaves it a part of the digits.
 
     Args:
         latent_dim: L, at least 1.
@@ -169,21 +169,22 @@ class Planar(Flow):
             self.of_context = nn.Linear(context_dim, 2 * latent_dim + 1, bias=False) if context_dim else None
 
     def parameters_at(self, context: Tensor | None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        r""":math:`\hat u` and v, shape (..., L) or (L,), b and :math:`v^\top \hat u`, shape (..., 1) or (1,)."""
+        r""":math:`\hat u` and v, shape (..., L) or (L,), b and :math:`1 + v^\top \hat u`, shape (..., 1) or (1,)."""
         weight = self.weight if self.of_context is None else self.weight + self.of_context(context)
         u, v, b = weight.split([self.latent_dim, self.latent_dim, 1], -1)
         v_u = (v * u).sum(-1, keepdim=True)
-        v_u_hat = nn.functional.softplus(v_u) - 1
-        u_hat = u + (v_u_hat - v_u) * v / (v**2).sum(-1, keepdim=True).clamp_min(torch.finfo(v.dtype).tiny)
-        return u_hat, v, b, v_u_hat
+        slope = nn.functional.softplus(v_u)  # along v, in the plane
+        u_hat = u + (slope - 1 - v_u) * v / (v**2).sum(-1, keepdim=True).clamp_min(torch.finfo(v.dtype).tiny)
+        return u_hat, v, b, slope
 
     def push(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        u_hat, v, b, v_u_hat = self.parameters_at(context)
+        u_hat, v, b, slope = self.parameters_at(context)
         h = torch.tanh((v * z).sum(-1, keepdim=True) + b)
-        return z + u_hat * h, torch.log1p(v_u_hat * (1 - h**2)).squeeze(-1)
+        return z + u_hat * h, _planar_det(slope, h).log().squeeze(-1)
 
     def pull(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        u_hat, v, b, v_u_hat = self.parameters_at(context)
+        u_hat, v, b, slope = self.parameters_at(context)
+        v_u_hat = slope - 1
         image = (v * z).sum(-1, keepdim=True)  # v'z' = a + v'u_hat tanh(a + b), which rises with a = v'z
         with torch.no_grad():
             low, high = image - v_u_hat.abs(), image + v_u_hat.abs()
@@ -194,9 +195,9 @@ class Planar(Flow):
         a = middle
         for _ in range(2):  # of Newton's steps: the first lets gradients pass, the second those of gradients
             h = torch.tanh(a + b)
-            a = a - (a + v_u_hat * h - image) / (1 + v_u_hat * (1 - h**2))
+            a = a - (a + v_u_hat * h - image) / _planar_det(slope, h).clamp_min(torch.finfo(z.dtype).eps ** (2 / 3))
         h = torch.tanh(a + b)
-        return z - u_hat * h, -torch.log1p(v_u_hat * (1 - h**2)).squeeze(-1)
+        return z - u_hat * h, -_planar_det(slope, h).log().squeeze(-1)
 
 
 class Coupling(Flow):
@@ -206,8 +207,9 @@ class Coupling(Flow):
     .. math:: z'_{\le l} = z_{\le l}, \qquad z'_{> l} = z_{> l} \odot e^{s(z_{\le l})} + t(z_{\le l}), \qquad
         \log \det = \textstyle\sum s(z_{\le l})
 
-    with :math:`l = \lfloor L / 2 \rfloor`. Both ways cost the same, one pass of the network. Between two of them stands
-    a `Permutation`, or half of z would stay as it was.
+    with :math:`l = \lfloor L / 2 \rfloor`, and :math:`s = 4 \tanh(\tilde s / 4)` of what the network gives, so that no
+    exponential overflows. Both ways cost the same, one pass of the network. Between two of them stands a `Permutation`,
+    or half of z would stay as it was.
 
     Args:
         latent_dim: L, at least 2.
@@ -253,13 +255,13 @@ class Autoregressive(Flow):
 
     .. math:: z'_l = z_l \, e^{s_l(z_{<l})} + t_l(z_{<l}), \qquad \log \det = \textstyle\sum_l s_l(z_{<l})
 
-    The Jacobian is triangular. One pass of a masked network gives all s and t; the way back takes L passes, one
-    dimension after the other. ``Inverse(Autoregressive(…))`` has the cheap way back, and is what density estimation
-    wants (Papamakarios et al., *Masked Autoregressive Flow*, 2017).
+    The Jacobian is triangular. One pass of a masked network gives all s, bounded as in `Coupling`, and t; the way back
+    takes L passes, one dimension after the other. ``Inverse(Autoregressive(…))`` has the cheap way back, and is what
+    density estimation wants (Papamakarios et al., *Masked Autoregressive Flow*, 2017).
 
     Args:
         latent_dim: L, at least 1.
-        hidden_dim: the width of the network's hidden layer.
+        hidden_dim: the width of the network's hidden layer. With fewer than L units, some dimensions move no other.
         context_dim: C, numbers that all of the network sees.
         seed: of the network's weights to begin with; its last layer is 0, so that the flow begins as the identity.
 
@@ -301,7 +303,8 @@ class Permutation(Flow):
         order: which dimension comes first, which second, and so on, each of 0, …, L - 1 once.
 
     Raises:
-        ValueError: ``order`` is not such an order.
+        TypeError: ``order`` is not a sequence of integers.
+        ValueError: it is not such an order.
 
     Example:
         >>> Permutation([2, 1, 0])(torch.tensor([[1.0, 2.0, 3.0]]))
@@ -309,11 +312,14 @@ class Permutation(Flow):
     """
 
     def __init__(self, order: Sequence[int]) -> None:
-        order = tuple(order)
-        if not order or sorted(order) != list(range(len(order))):
+        try:
+            indices = tuple(operator.index(i) for i in order)
+        except TypeError:
+            raise TypeError(f"order must be a sequence of integers, such as [1, 0], got {order!r}") from None
+        if not indices or sorted(indices) != list(range(len(indices))):
             raise ValueError(f"order must hold each of 0, …, L - 1 once, got {order!r}")
-        super().__init__(len(order))
-        self.order = tuple(int(i) for i in order)
+        super().__init__(len(indices))
+        self.order = indices
 
     def push(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         return z[..., self.order], z.new_zeros(z.shape[:-1])
@@ -399,6 +405,11 @@ class Composition(Flow):
 
     def _in_order(self) -> list[Flow]:
         return [flow for flow in self.flows if isinstance(flow, Flow)]  # all of them: so for the type checker
+
+
+def _planar_det(slope: Tensor, h: Tensor) -> Tensor:
+    """1 + v'u_hat (1 - h²), without the difference that is lost where v'u_hat is nearly -1."""
+    return h**2 + slope * (1 - h**2)
 
 
 def _scale_and_shift(output: Tensor) -> tuple[Tensor, Tensor]:

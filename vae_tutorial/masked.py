@@ -23,7 +23,8 @@ def masks(n_in: int, hidden_dim: int, n_out: int) -> tuple[Tensor, Tensor]:
 
     .. math:: M^{\text{in}}_{i d} = [m_i \ge d], \qquad M^{\text{out}}_{d i} = [d > m_i]
 
-    so that output d sees the inputs before d. Units of degree 0 see only the context.
+    so that output d sees the inputs before d. Units of degree 0 see only the context. With fewer than L units, inputs
+    of degree H and above are seen by none.
 
     Args:
         n_in: L.
@@ -82,6 +83,8 @@ class Network(nn.Module):
     ) -> None:
         super().__init__()
         require_count(n_in=n_in, hidden_dim=hidden_dim, n_out=n_out)
+        if context_dim != 0:
+            require_count(context_dim=context_dim)
         self.sizes, self.masked = (n_in, hidden_dim, n_out), masked
         if masked:
             masks(*self.sizes)  # says what does not fit

@@ -128,9 +128,10 @@ class Flowed(Posterior):
     def mean(self, params: tuple[Tensor, ...]) -> Tensor:
         r"""An estimate of :math:`\mathbb{E}_q[z]`, which has no formula: the average over 256 fixed noise vectors.
 
-        They come in pairs, :math:`\pm \varepsilon`, so that it is exact for a linear flow; otherwise its error is about
-        a sixteenth of q's standard deviation at most. A q of two peaks has its mean between them, where it may have no
-        mass at all: what `VAE.reconstruct` decodes there need not look like any x. Decode draws of z instead.
+        They come in pairs, :math:`\pm \varepsilon`, so that it is exact for a linear flow; otherwise its standard error
+        is at most an eleventh of q's standard deviation, where both of a pair have one image. A q of two peaks has its
+        mean between them, where it may have no mass at all: what `VAE.reconstruct` decodes there need not look like any
+        x. Decode draws of z instead.
         """
         mu, log_var, *_ = params
         noise = torch.randn(128, 1, self.latent_dim, generator=torch.Generator().manual_seed(0), dtype=torch.float32)
@@ -195,8 +196,8 @@ class AutoregressiveFlow(Flowed):
     r"""`Flowed` by inverse autoregressive layers, with the dimensions reversed in between (Kingma et al., 2016;
     `vae_tutorial.flows.Autoregressive`).
 
-    Draws are cheap, one pass of a network for each layer; the density of a given z takes L of them. One layer gives a
-    Gaussian with any covariance, several more than that.
+    Draws are cheap, one pass of a network for each layer; the density of a given z takes L of them. One layer is enough
+    for a Gaussian with any covariance, as far as its network can give the linear t that this needs.
 
     Args:
         latent_dim: L.

@@ -42,8 +42,9 @@ def check_flow(
     r"""Check a flow of yours: its log-determinant against autograd's full Jacobian, and its inverse.
 
     Values are compared, and gradients with respect to z and, of an ``nn.Module``, to its parameters. The determinant
-    must keep its sign, or the map folds. In one and two dimensions, with ``inverse``, the density that follows from a
-    standard Gaussian, :math:`\mathcal{N}(f^{-1}(z')) \, e^{-\log|\det|}`, is added up over a grid and must give 1.
+    must keep its sign, or the map folds. (A map may meet itself without a fold; only ``inverse`` shows that.) In one
+    and two dimensions, with ``inverse``, the density that follows from a standard Gaussian,
+    :math:`\mathcal{N}(f^{-1}(z')) \, e^{-\log|\det|}`, is added up over a grid and must give 1.
 
     Args:
         fn: ``fn(z)`` gives images, of the shape of ``z``, and :math:`\log |\det \partial f / \partial z|`, shape (...),
@@ -59,7 +60,7 @@ def check_flow(
         The `Check`. Its gap is the largest of both errors.
 
     Raises:
-        TypeError: ``fn`` is not callable.
+        TypeError: ``fn`` or ``inverse`` is not callable.
         ValueError: ``latent_dim`` is not an integer of at least 1.
 
     Example:
@@ -73,6 +74,8 @@ def check_flow(
     require_count(latent_dim=latent_dim)
     if not callable(fn):
         raise TypeError(f"the first argument must be the flow to check, got {type(fn).__name__}")
+    if inverse is not None and not callable(inverse):
+        raise TypeError(f"inverse must be the function that leads back, got {type(inverse).__name__}")
     check = Check(
         titled("log|det ∂z′/∂z|" + ", and the way back" * (inverse is not None), fn),
         ("your flow", "autograd's full Jacobian"),
@@ -162,10 +165,15 @@ def _back(
         return replace(check, gap=gap, unit="", mistake=_name_way_back(fn, layers, parts, back))
     if log_det is None:
         return check
-    gap = _distance(as_numbers(log_det).detach(), -parts.log_det)
+    log_det = as_numbers(log_det).detach().double()
+    if log_det.shape != parts.log_det.shape:
+        raise Unusable(
+            f"gave, on the way back, log|det| of shape {tuple(log_det.shape)}{wrong_shape(log_det, parts.z)}"
+        )
+    gap = _distance(log_det, -parts.log_det)
     if gap <= TOLERANCE:
         return replace(check, gap=max(check.gap, gap))
-    same = near(as_numbers(log_det).detach().double(), parts.log_det)
+    same = near(log_det, parts.log_det)
     cause = "has the sign of the way there" if same else "is not minus that of the way there"
     return replace(check, gap=gap, mistake=f"Its inverse leads back, but the log-determinant of the inverse {cause}.")
 
