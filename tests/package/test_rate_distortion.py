@@ -534,3 +534,12 @@ def test_where_every_small_noise_variance_is_best_the_largest_is_given():
         torch.testing.assert_close(at_v.rate + at_v.distortion, entropy)
     larger = linear_frontier(SPECTRUM, 1.0, latent_dim=D, noise_var=0.22)
     assert larger.rate + larger.distortion > entropy + 1e-3
+
+
+def test_the_standard_error_of_two_draws_is_half_their_distance():
+    model, _ = linear_vae()
+    eps = torch.randn((2, B, L), generator=torch.Generator().manual_seed(8)).double()
+    with torch.no_grad():
+        first, second = (elbo_terms(model, X, eps=draw[None]).log_likelihood for draw in eps)
+    place = rate_distortion(model, X, 2, seed=8)
+    torch.testing.assert_close(place.distortion_stderr, (first - second).abs() / 2)
