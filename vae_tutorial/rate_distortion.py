@@ -241,7 +241,7 @@ def critical_betas(eigenvalues: Tensor, *, latent_dim: int, noise_var: float | N
         return lam[:latent_dim] / require_positive(noise_var=noise_var)
     beyond = lam.sum() - lam.cumsum(0)  # of each latent: the variance of what comes after it
     number = torch.arange(1, len(lam) + 1)
-    return (len(lam) * lam / (number * lam + beyond.clamp(min=0)).clamp(min=1e-300))[:latent_dim]
+    return (len(lam) * lam / (number * lam + beyond).clamp(min=1e-300))[:latent_dim]
 
 
 def _spectrum(eigenvalues: Tensor, latent_dim: int) -> Tensor:
