@@ -78,9 +78,9 @@ def capacity(target: float) -> Callable[..., ElboTerms]:
     .. math:: \frac1B \sum_{i=1}^{B} \mathbb{E}_{q_\phi(z \mid x_i)}[\log p_\theta(x_i \mid z)] - \gamma \,
         \Bigl| \frac1B \sum_{i=1}^{B} \mathrm{KL}\bigl(q_\phi(z \mid x_i) \,\|\, p(z)\bigr) - C \Bigr|
 
-    (Burgess et al., *Understanding Disentangling in* :math:`\beta`\ *-VAE*, 2018, equation 8, where C grows during
-    training.) The weight :math:`\gamma` is the argument ``beta`` of ``fit``. Where it is larger than the slope of the
-    frontier at the rate C, the best model has that rate.
+    (Burgess et al., *Understanding Disentangling in* :math:`\beta`\ *-VAE*, 2018, equation 8, which has the KL of one x
+    where this has the mean, and where C grows during training.) The weight :math:`\gamma` is the argument ``beta`` of
+    ``fit``. Where it is larger than the slope of the frontier at the rate C, the best model has that rate.
 
     Args:
         target: C, the rate in nats; 0 gives the ELBO.

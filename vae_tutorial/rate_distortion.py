@@ -181,15 +181,16 @@ def linear_frontier(
         eigenvalues: of the data's covariance, shape (D,), in any order; none negative beyond rounding.
         beta: :math:`\beta`, a positive number.
         latent_dim: L, from 1 to D: more latents than dimensions stay idle.
-        noise_var: :math:`\sigma^2`, a positive number; None: learned, the best one for this :math:`\beta`.
+        noise_var: :math:`\sigma^2`, a positive number; None: learned, the best one for this :math:`\beta` (the largest
+            where several are best: at :math:`\beta = 1` with a latent for each dimension).
 
     Returns:
         The `LinearOptimum`, in float64.
 
     Raises:
         TypeError: ``eigenvalues`` is not a floating-point tensor, or ``beta`` or ``noise_var`` not a number.
-        ValueError: a value is not in its range; or ``noise_var`` is learned and has no optimum, since the latents
-            explain everything: it falls to 0.
+        ValueError: a value is not in its range, or so extreme that a result is not finite; or ``noise_var`` is learned
+            and has no optimum, since the latents explain everything: it falls to 0.
 
     Example:
         >>> best = linear_frontier(torch.tensor([4.0, 1.0, 0.5]), 2.0, latent_dim=2, noise_var=0.5)
@@ -211,7 +212,9 @@ def linear_frontier(
     used, left = lam[:latent_dim], lam[latent_dim:]
     rates = 0.5 * (used.clamp(min=level) / level).log()
     errors = used.clamp(max=level).sum() + left.sum()
-    return LinearOptimum(rates, 0.5 * len(lam) * torch.log(2 * math.pi * v) + errors / (2 * v), v)
+    distortion = 0.5 * len(lam) * torch.log(2 * math.pi * v) + errors / (2 * v)
+    require_finite(rates=rates, distortion=distortion)
+    return LinearOptimum(rates, distortion, v)
 
 
 def critical_betas(eigenvalues: Tensor, *, latent_dim: int, noise_var: float | None = None) -> Tensor:
@@ -238,7 +241,7 @@ def critical_betas(eigenvalues: Tensor, *, latent_dim: int, noise_var: float | N
         return lam[:latent_dim] / require_positive(noise_var=noise_var)
     beyond = lam.sum() - lam.cumsum(0)  # of each latent: the variance of what comes after it
     number = torch.arange(1, len(lam) + 1)
-    return (len(lam) * lam / (number * lam + beyond.clamp(min=0)).clamp(min=1e-300))[:latent_dim]
+    return (len(lam) * lam / (number * lam + beyond).clamp(min=1e-300))[:latent_dim]
 
 
 def _spectrum(eigenvalues: Tensor, latent_dim: int) -> Tensor:

@@ -516,3 +516,30 @@ def test_a_beta_that_is_none_is_refused(beta, error, message):
 def test_learned_noise_that_falls_to_0_is_no_optimum(lam, beta):
     with pytest.raises(ValueError, match=r"noise_var has no optimum: \d latents explain all of the variance at beta="):
         linear_frontier(lam, beta, latent_dim=4 if lam is SPECTRUM else 2)
+
+
+@pytest.mark.parametrize("extreme", [1e300, 1e-300])
+def test_a_level_beyond_floating_point_is_refused(extreme):
+    with pytest.raises(ValueError, match="rates must be finite"):
+        linear_frontier(SPECTRUM, extreme, latent_dim=2, noise_var=extreme)
+
+
+def test_where_every_small_noise_variance_is_best_the_largest_is_given():
+    """At β = 1 with L = D: the least eigenvalue, whose model has the entropy; so has any smaller noise variance."""
+    entropy = MultivariateNormal(torch.zeros(D).double(), S).entropy()
+    best = linear_frontier(SPECTRUM, 1.0, latent_dim=D)
+    torch.testing.assert_close(best.noise_var, SPECTRUM.min())
+    for v in (0.2, 0.1, 0.01):
+        at_v = linear_frontier(SPECTRUM, 1.0, latent_dim=D, noise_var=v)
+        torch.testing.assert_close(at_v.rate + at_v.distortion, entropy)
+    larger = linear_frontier(SPECTRUM, 1.0, latent_dim=D, noise_var=0.22)
+    assert larger.rate + larger.distortion > entropy + 1e-3
+
+
+def test_the_standard_error_of_two_draws_is_half_their_distance():
+    model, _ = linear_vae()
+    eps = torch.randn((2, B, L), generator=torch.Generator().manual_seed(8)).double()
+    with torch.no_grad():
+        first, second = (elbo_terms(model, X, eps=draw[None]).log_likelihood for draw in eps)
+    place = rate_distortion(model, X, 2, seed=8)
+    torch.testing.assert_close(place.distortion_stderr, (first - second).abs() / 2)
