@@ -128,7 +128,7 @@ def _require_small(arguments: dict[str, Any], weights: dict[str, Tensor]) -> Non
     n_layers = [len(value) for value in arguments.values() if isinstance(value, list)]
     for part in ("prior", "posterior"):
         given = arguments.get(part, {"arguments": {}})["arguments"]
-        sizes = [size for name, size in given.items() if name not in ("seed", "interval")]
+        sizes = [size for name, size in given.items() if name not in ("seed", "interval", "temperature")]
         if not all(type(size) is int for size in sizes) or math.prod(sizes) > n_weights:
             raise ValueError(f"a {part} larger than all {n_weights} weights")
         n_layers.append(given.get("n_layers", 0))
