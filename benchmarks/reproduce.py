@@ -124,7 +124,7 @@ def train(
     return model.eval(), not history.interrupted
 
 
-def negative_log_likelihood(model: VAE, x: Tensor, path: Path, n_samples: int = N_SAMPLES) -> Tensor:
+def negative_log_likelihood(model: VAE, x: Tensor, path: Path, n_samples: int) -> Tensor:
     """-log p(x) of each image; ``path`` keeps what has been measured when the run is interrupted."""
     done = json.loads(path.read_text()) if path.exists() else []
     with tqdm(total=len(x), initial=len(done), unit="image") as bar:
@@ -164,7 +164,7 @@ def run(name: str, budget: str, runs: Path, device: torch.device) -> dict[str, A
     x_test = datasets.binarize(data.x_test, torch.Generator().manual_seed(SEED_TEST))
     weights = sha256(model.state_dict())[:12]  # in the name: nothing that was measured of another model is taken over
     with clock(runs / f"{stem}.{weights}.seconds.json") as measuring:
-        nll = negative_log_likelihood(model, x_test, runs / f"{stem}.{weights}.nll.json")
+        nll = negative_log_likelihood(model, x_test, runs / f"{stem}.{weights}.nll.json", N_SAMPLES)
     return dict(
         row=name, budget=budget, objective=row.objective, k=row.k, epochs=row.epochs[budget],
         recipe=str(RECIPE), seed=SEED, device=str(device),

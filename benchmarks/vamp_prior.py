@@ -30,7 +30,6 @@ from reproduce import clock, negative_log_likelihood
 from torch import Tensor, nn
 
 from vae_tutorial import datasets
-from vae_tutorial._random import initial_weights
 from vae_tutorial.checkpoints.files import sha256
 from vae_tutorial.evaluation import active_units
 from vae_tutorial.likelihoods import bernoulli
@@ -73,7 +72,8 @@ class Heads(nn.Module):
 
 def new_model(prior: str, seed: int) -> VAE:
     """The network with one prior or the other; both begin with the same weights."""
-    with initial_weights(seed):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
         encoder = nn.Sequential(Gated(784, HIDDEN_DIM), Gated(HIDDEN_DIM, HIDDEN_DIM), Heads(HIDDEN_DIM, LATENT_DIM))
         decoder = nn.Sequential(
             Gated(LATENT_DIM, HIDDEN_DIM), Gated(HIDDEN_DIM, HIDDEN_DIM), nn.Linear(HIDDEN_DIM, 784)
