@@ -1,6 +1,7 @@
 """Ctrl-C at any line of `fit`, once and twice: what is left is whole, and what was changed for a while is put back."""
 
 import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -43,10 +44,13 @@ def train(model, *, objective=elbo_terms, **how):
 
 
 class Interrupts:
-    """Raises KeyboardInterrupt at chosen lines of `fit`, counted as they are reached, and notes where each stands."""
+    """Raises KeyboardInterrupt at chosen lines of `fit`, and notes where each that is reached stands.
+
+    A line is chosen by how many were reached before it, or as (line, n), the n-th time that it is reached.
+    """
 
     def __init__(self, *at):
-        self.at, self.lines = at, []
+        self.at, self.lines, self.times = at, [], Counter()
 
     def __enter__(self):
         self.before = sys.gettrace(), sys.getprofile()
@@ -61,8 +65,10 @@ class Interrupts:
         if frame.f_code.co_filename not in TRACED or frame.f_code.co_name in UNDER_A_LOCK:
             return None
         if event == "line":
-            self.lines.append((frame.f_code.co_filename, frame.f_lineno))
-            if len(self.lines) - 1 in self.at:
+            line = frame.f_code.co_filename, frame.f_lineno
+            self.lines.append(line)
+            self.times[line] += 1
+            if len(self.lines) - 1 in self.at or (line, self.times[line]) in self.at:
                 raise KeyboardInterrupt
         return self.trace
 
@@ -207,7 +213,9 @@ def test_an_interrupt_while_a_run_is_restored_leaves_the_model_or_the_run(tmp_pa
     assert len(history.elbo) == 2
     for at in [i for i in first_and_last(lines) if lines[i][0].endswith("run.py")]:
         path.write_bytes(content)
-        model, history, _ = run(at, checkpoint=path, resume=True)
+        chosen = lines[at], lines[: at + 1].count(lines[at])  # whatever other lines this run reaches
+        model, history, reached = run(chosen, checkpoint=path, resume=True)
+        assert history is not None, (lines[at], reached[-1])
         assert [len(history.kl), len(history.val_kl)] in ([0, 0], [1, 1], [2, 2]), lines[at]
         assert path.exists()
 
