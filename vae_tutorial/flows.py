@@ -16,7 +16,13 @@ import torch
 from torch import Tensor, nn
 
 from vae_tutorial._random import initial_weights
-from vae_tutorial._validation import require_count, require_finite_result, require_float, require_same_dtype
+from vae_tutorial._validation import (
+    require_count,
+    require_finite_result,
+    require_float,
+    require_same_dtype,
+    require_seed,
+)
 from vae_tutorial.masked import Network
 
 __all__ = ["Flow", "Planar", "Coupling", "Autoregressive", "Permutation", "Inverse", "Composition"]
@@ -405,6 +411,20 @@ class Composition(Flow):
 
     def _in_order(self) -> list[Flow]:
         return [flow for flow in self.flows if isinstance(flow, Flow)]  # all of them: so for the type checker
+
+
+def seeds_of_layers(seed: int, n_layers: int) -> list[int]:
+    """A seed of its own for each layer."""
+    require_count(n_layers=n_layers)
+    generator = torch.Generator().manual_seed(require_seed(seed=seed))
+    return torch.randint(2**62, (int(n_layers),), generator=generator, device="cpu").tolist()
+
+
+def reversing(layers: Sequence[Flow]) -> Composition:
+    """The layers one after the other, and between any two the dimensions in reverse."""
+    turn = range(layers[0].latent_dim)[::-1]
+    between = [part for layer in layers for part in (layer, Permutation(turn))]
+    return Composition(*between[:-1])
 
 
 def _planar_det(slope: Tensor, h: Tensor) -> Tensor:

@@ -6,13 +6,11 @@ r"""What z is once x is seen: the distribution :math:`q_\phi(z \mid x)`, as a va
 Shapes: K samples, B examples, L latent dimensions.
 """
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
 
 from vae_tutorial import flows, formulas
-from vae_tutorial._validation import require_count, require_seed
+from vae_tutorial._validation import require_seed
 
 
 class Posterior(nn.Module):
@@ -161,7 +159,7 @@ class PlanarFlow(Flowed):
     """
 
     def __init__(self, latent_dim: int, n_layers: int, *, seed: int) -> None:
-        seeds = _seeds(seed, n_layers)
+        seeds = flows.seeds_of_layers(seed, n_layers)
         super().__init__(flows.Composition(*(flows.Planar(latent_dim, latent_dim, seed=s) for s in seeds)))
         self.n_layers, self.seed = int(n_layers), require_seed(seed=seed)
 
@@ -187,8 +185,8 @@ class CouplingFlow(Flowed):
     """
 
     def __init__(self, latent_dim: int, n_layers: int, hidden_dim: int, *, seed: int) -> None:
-        seeds = _seeds(seed, n_layers)
-        super().__init__(_reversing([flows.Coupling(latent_dim, hidden_dim, latent_dim, seed=s) for s in seeds]))
+        seeds = flows.seeds_of_layers(seed, n_layers)
+        super().__init__(flows.reversing([flows.Coupling(latent_dim, hidden_dim, latent_dim, seed=s) for s in seeds]))
         self.n_layers, self.hidden_dim, self.seed = int(n_layers), int(hidden_dim), require_seed(seed=seed)
 
 
@@ -215,20 +213,8 @@ class AutoregressiveFlow(Flowed):
     """
 
     def __init__(self, latent_dim: int, n_layers: int, hidden_dim: int, *, seed: int) -> None:
-        seeds = _seeds(seed, n_layers)
-        super().__init__(_reversing([flows.Autoregressive(latent_dim, hidden_dim, latent_dim, seed=s) for s in seeds]))
+        seeds = flows.seeds_of_layers(seed, n_layers)
+        super().__init__(
+            flows.reversing([flows.Autoregressive(latent_dim, hidden_dim, latent_dim, seed=s) for s in seeds])
+        )
         self.n_layers, self.hidden_dim, self.seed = int(n_layers), int(hidden_dim), require_seed(seed=seed)
-
-
-def _seeds(seed: int, n_layers: int) -> list[int]:
-    """A seed of its own for each layer."""
-    require_count(n_layers=n_layers)
-    generator = torch.Generator().manual_seed(require_seed(seed=seed))
-    return torch.randint(2**62, (int(n_layers),), generator=generator, device="cpu").tolist()
-
-
-def _reversing(layers: Sequence[flows.Flow]) -> flows.Composition:
-    """The layers one after the other, and between any two the dimensions in reverse."""
-    turn = range(layers[0].latent_dim)[::-1]
-    between = [part for layer in layers for part in (layer, flows.Permutation(turn))]
-    return flows.Composition(*between[:-1])

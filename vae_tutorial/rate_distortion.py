@@ -21,6 +21,7 @@ from vae_tutorial._validation import require_count, require_finite, require_floa
 from vae_tutorial.bounds import posterior_samples
 from vae_tutorial.models import VAE, require_vae
 from vae_tutorial.objectives import kl_by_unit
+from vae_tutorial.reference import Estimate, monte_carlo
 
 ROWS, DRAWS = 100, 100
 """Examples, and draws for each, that go through the decoder at a time; fixed, since the noise depends on them."""
@@ -101,16 +102,14 @@ def rate_distortion(model: VAE, x: Tensor, n_samples: int = 100, *, seed: int) -
                 eps = torch.randn(shape, generator=generator).to(params[0])  # the same for a model in float64
                 z, log_q = posterior_samples(model, params, eps=eps)
                 distortions.append(-model.log_likelihood(rows, z).double())
-                rates.append((log_q - model.log_prior(z)).double() if kl is None else kl.double().expand(len(z), -1))
-            places.append([*_mean_and_stderr(torch.cat(rates)), *_mean_and_stderr(torch.cat(distortions))])
+                rates.append((log_q - model.log_prior(z)).double())
+            of_rate = (
+                monte_carlo(torch.cat(rates)) if kl is None else Estimate(kl.double(), torch.zeros_like(kl.double()))
+            )
+            places.append([*of_rate, *monte_carlo(torch.cat(distortions))])
     rate, rate_stderr, distortion, distortion_stderr = (torch.cat(parts) for parts in zip(*places, strict=True))
     require_finite(rate=rate, distortion=distortion)
     return RateDistortion(rate, distortion, rate_stderr, distortion_stderr)
-
-
-def _mean_and_stderr(draws: Tensor) -> tuple[Tensor, Tensor]:
-    centered = draws - draws[:1]  # exactly 0 where all draws are the same: a closed form has no error
-    return draws[0] + centered.mean(0), centered.std(0) / math.sqrt(len(draws))
 
 
 def rates_by_unit(model: VAE, x: Tensor, *, batch_size: int = 1000) -> Tensor:

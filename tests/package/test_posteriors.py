@@ -274,12 +274,18 @@ def test_wrong_input_is_named(call, error, said):
 # Planted mistakes: edits of the module's source, judged by what the tests above compare
 
 
-def broken(old, new):
-    name = "vae_tutorial.posteriors"
+def rebuilt(name, old, new):
     source = Path(importlib.import_module(name).__file__).read_text(encoding="utf-8")
-    assert source.count(old) >= 1, old
     module = types.ModuleType(name)
     exec(compile(source.replace(old, new), name, "exec"), module.__dict__)
+    return module, source.count(old)
+
+
+def broken(old, new):
+    """The module with an edit of its source, and with that of flows, which makes its layers, edited alike."""
+    module, n = rebuilt("vae_tutorial.posteriors", old, new)
+    module.flows, n_in_flows = rebuilt("vae_tutorial.flows", old, new)
+    assert n + n_in_flows >= 1, old
     return module
 
 
@@ -302,9 +308,9 @@ def judge(module):
         weights = [w for w in fresh.parameters() if w.ndim > 1 and w.any()]
         assert not any(torch.equal(a, b) for n, a in enumerate(weights) for b in weights[:n] if a.shape == b.shape)
         if i:
-            assert [f.order for f in posterior.flow.flows if isinstance(f, Permutation)] == [(1, 0)] * 2
-            assert not isinstance(posterior.flow.flows[-1], Permutation)
-    linear = module.Flowed(Permutation([1, 0]))
+            assert [f.order for f in posterior.flow.flows if isinstance(f, module.flows.Permutation)] == [(1, 0)] * 2
+            assert not isinstance(posterior.flow.flows[-1], module.flows.Permutation)
+    linear = module.Flowed(module.flows.Permutation([1, 0]))
     assert linear.names == ("mu", "log_var")
     torch.testing.assert_close(linear.mean((values(B, L), values(B, L, seed=1))), values(B, L).flip(-1))
 
@@ -334,8 +340,8 @@ PLANTED = {
     "noise without its mirror image": ("torch.cat([noise, -noise])", "torch.cat([noise, noise])"),
     "all layers with one seed": (SEEDS, "[0] * n_layers"),
     "one layer less": (SEEDS, SEEDS.replace("(int(n_layers),)", "(int(n_layers) - 1,)")),
-    "no reversal": ("flows.Permutation(turn)", "flows.Permutation(range(layers[0].latent_dim))"),
-    "a reversal at the end": ("flows.Composition(*between[:-1])", "flows.Composition(*between)"),
+    "no reversal": ("layer, Permutation(turn)", "layer, Permutation(range(layers[0].latent_dim))"),
+    "a reversal at the end": ("Composition(*between[:-1])", "Composition(*between)"),
     "context of no use": (NAMES, NAMES.replace("flow.context_dim", "False")),
 }
 

@@ -161,16 +161,22 @@ def _mass_mean_samples(likelihood: Likelihood, params: Tensor, points: Tensor, c
             raise ValueError(f"log_prob gave shape {tuple(log_p.shape)}, where {tuple(x.shape[:1])} is expected")
         return log_p.double()
 
-    def statistics(x: Tensor, log_p: Tensor) -> Tensor:
-        return torch.cat([x, x**2, x[:, 1:] * x[:, :-1], log_p[:, None]], -1)
-
     log_p = log_prob(points)
     weights = log_p.exp() * cell
     mean_gap = (likelihood.mean(params) - weights @ points).abs().max()
     drawn = likelihood.sample(params.expand(20_000, -1), generator=torch.Generator().manual_seed(6)).double()
-    estimate = monte_carlo(statistics(drawn, log_prob(drawn)))
-    z_score = estimate.z_score(weights @ statistics(points, log_p)).abs().max()
+    z_score = z_score_of_draws(drawn, log_prob(drawn), points, log_p, weights)
     return torch.stack([weights.sum(), mean_gap, z_score])
+
+
+def z_score_of_draws(drawn: Tensor, log_p_of_drawn: Tensor, points: Tensor, log_p: Tensor, weights: Tensor) -> Tensor:
+    """The largest z-score of averages over draws, beside sums over points: mean, square, neighbours' product, log p."""
+
+    def statistics(x: Tensor, log_p: Tensor) -> Tensor:
+        return torch.cat([x, x**2, x[:, 1:] * x[:, :-1], log_p[:, None]], -1)
+
+    expected = weights @ statistics(points, log_p)
+    return monte_carlo(statistics(drawn, log_p_of_drawn)).z_score(expected).abs().max()
 
 
 def _name_mass(mass: Tensor, x_dim: int, parameters: Tensor) -> str:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from vae_tutorial.checks import mistakes as known
 from vae_tutorial.checks.answers import as_numbers
 from vae_tutorial.checks.claims import Check
+from vae_tutorial.checks.distribution import z_score_of_draws
 from vae_tutorial.gaussian import log_normal
 from vae_tutorial.priors import Prior
 from vae_tutorial.reference import monte_carlo
@@ -77,13 +78,7 @@ def _z_score(
     z: Tensor, log_p_of_z: Tensor, points: Tensor, log_p: Tensor, log_drawn_from: Tensor, cell: float
 ) -> float:
     """The largest z-score of averages over draws, beside those of the density that they are thought to come from."""
-
-    def statistics(z: Tensor, log_p: Tensor) -> Tensor:
-        return torch.cat([z, z**2, z[:, 1:] * z[:, :-1], log_p[:, None]], -1)
-
-    weights = log_drawn_from.exp() * cell
-    expected = weights @ statistics(points, log_p)
-    found = monte_carlo(statistics(z, log_p_of_z)).z_score(expected).abs().max().item()
+    found = z_score_of_draws(z, log_p_of_z, points, log_p, log_drawn_from.exp() * cell).item()
     return math.inf if math.isnan(found) else found
 
 

@@ -44,11 +44,8 @@ class FlowPrior(Prior):
         require_count(latent_dim=latent_dim, n_layers=n_layers, hidden_dim=hidden_dim)
         self.latent_dim, self.n_layers, self.hidden_dim = int(latent_dim), int(n_layers), int(hidden_dim)
         self.seed = require_seed(seed=seed)
-        generator = torch.Generator().manual_seed(self.seed)
-        seeds = torch.randint(2**62, (self.n_layers,), generator=generator, device="cpu").tolist()
-        turned = flows.Permutation(range(self.latent_dim)[::-1])
-        parts = [part for s in seeds for part in (flows.Coupling(self.latent_dim, self.hidden_dim, seed=s), turned)]
-        self.flow = flows.Composition(*parts[:-1])
+        seeds = flows.seeds_of_layers(self.seed, self.n_layers)
+        self.flow = flows.reversing([flows.Coupling(self.latent_dim, self.hidden_dim, seed=s) for s in seeds])
 
     def log_prob(self, z: Tensor) -> Tensor:
         require_points(z, self.latent_dim)
