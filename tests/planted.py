@@ -5,6 +5,7 @@ each is told.
 """
 
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import reduce
@@ -61,6 +62,26 @@ class Case:
     check: Callable[..., Check]
     fn: Callable
     named: str = ""  # the words that must stand in the mistake
+
+
+def passes(case):
+    """The passed check of a right function; how long it took is printed."""
+    start = time.perf_counter()
+    check = case.check(case.fn)
+    print(f"{case.name}: {time.perf_counter() - start:.2f} s, gap {check.gap:.1e}")
+    assert check.passed, check
+    return check
+
+
+def is_caught_and_named(case):
+    """A wrong function fails by a number that says so, and under its name."""
+    start = time.perf_counter()
+    check = case.check(case.fn)
+    print(f"{case.name}: {time.perf_counter() - start:.2f} s, gap {check.gap:.1e}: {check.mistake}")
+    assert not check.passed
+    assert case.named in check.mistake, check.mistake
+    # The verdict does not hang on the diagnosis: the number alone says it, or there is none.
+    assert math.isnan(check.gap) or check.gap > check.bound
 
 
 def loop(fn, *arguments):

@@ -4,10 +4,13 @@ import copy
 import itertools
 import math
 import pickle
+from functools import partial
 
+import fixed
 import numpy as np
 import pytest
 import torch
+from fixed import values
 from scipy import integrate, special, stats
 from torch import nn
 
@@ -35,19 +38,8 @@ from vae_tutorial.models import VAE, mlp_vae
 from vae_tutorial.reference import monte_carlo
 from vae_tutorial.training import fit
 
+moved = partial(fixed.moved, seed=7, scale=0.8)
 L, C, D, B = 2, 3, 4, 5
-
-
-def values(*shape, seed=0, scale=1.0):
-    return scale * torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-def moved(prior, seed=7):
-    prior = copy.deepcopy(prior).double()
-    with torch.no_grad():
-        for i, parameter in enumerate(prior.parameters()):
-            parameter.add_(values(*parameter.shape, seed=seed + i, scale=0.8))
-    return prior
 
 
 def model_with(prior=None, posterior=None, seed=0):

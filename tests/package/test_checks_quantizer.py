@@ -1,8 +1,8 @@
-"""check_quantizer passes right quantizers and names every wrong one; every entry of its catalogue is told apart."""
+"""Every entry of check_quantizer's catalogue is told apart; right and wrong quantizers are judged in test_checks."""
 
 import pytest
 import torch
-from planted import QUANTIZERS_RIGHT, QUANTIZERS_WRONG
+from planted import QUANTIZERS_WRONG
 
 from vae_tutorial.checks import check_quantizer, mistakes
 from vae_tutorial.checks.answers import evaluate
@@ -13,20 +13,6 @@ from vae_tutorial.vq import quantize
 def right(z, codebook, beta):
     q = quantize(z, codebook)
     return q.z, q.codebook_loss + beta * q.commitment_loss
-
-
-@pytest.mark.parametrize("case", QUANTIZERS_RIGHT, ids=lambda case: case.name)
-def test_right_quantizers_pass(case):
-    check = case.check(case.fn)
-    assert check.passed, check
-    assert "float32" in case.name or check.gap < 1e-10
-
-
-@pytest.mark.parametrize("case", QUANTIZERS_WRONG, ids=lambda case: case.name)
-def test_wrong_quantizers_are_named(case):
-    check = case.check(case.fn)
-    assert not check.passed
-    assert case.named in check.mistake, check.mistake
 
 
 def test_at_least_twelve_are_wrong():

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from fixed import moved, values
 from torch import nn
 
 from vae_tutorial import flows
@@ -16,19 +17,6 @@ from vae_tutorial.checks import check_flow
 from vae_tutorial.flows import Autoregressive, Composition, Coupling, Flow, Inverse, Permutation, Planar
 from vae_tutorial.masked import Network
 from vae_tutorial.reference import grid
-
-
-def values(*shape, seed=0, scale=1.0):
-    return scale * torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-def moved(flow, seed=0, scale=0.5):
-    """The flow in float64, its weights away from where they begin."""
-    flow = copy.deepcopy(flow).double()
-    with torch.no_grad():
-        for i, weight in enumerate(flow.parameters()):
-            weight.add_(values(*weight.shape, seed=seed + i, scale=scale))
-    return flow
 
 
 def turned(L):

@@ -2,26 +2,18 @@
 
 import math
 import types
+from functools import partial
 from pathlib import Path
 
+import fixed
 import pytest
 import torch
+from fixed import values
 
 from vae_tutorial import masked
 from vae_tutorial.masked import Network, masks
 
-
-def values(*shape, seed=0):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-def moved(network):
-    """The network in float64, its weights away from where they begin."""
-    network = network.double()
-    with torch.no_grad():
-        for i, weight in enumerate(network.parameters()):
-            weight.add_(0.8 * values(*weight.shape, seed=i))
-    return network
+moved = partial(fixed.moved, seed=0, scale=0.8)
 
 
 def broken(old, new):

@@ -8,8 +8,10 @@ import types
 from functools import partial
 from pathlib import Path
 
+import fixed
 import pytest
 import torch
+from fixed import values
 from torch import nn
 
 from vae_tutorial.ais import ais
@@ -23,19 +25,8 @@ from vae_tutorial.posteriors import AutoregressiveFlow, CouplingFlow, Flowed, Pl
 from vae_tutorial.reference import LinearGaussian, grid, monte_carlo
 from vae_tutorial.training import fit
 
+moved = partial(fixed.moved, seed=0, scale=0.3)
 L, D, B = 2, 3, 4
-
-
-def values(*shape, seed=0, scale=1.0):
-    return scale * torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-def moved(module, scale=0.3):
-    module = copy.deepcopy(module).double()
-    with torch.no_grad():
-        for i, weight in enumerate(module.parameters()):
-            weight.add_(values(*weight.shape, seed=i, scale=scale))
-    return module
 
 
 KINDS = {

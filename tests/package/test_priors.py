@@ -3,9 +3,12 @@
 import copy
 import math
 import pickle
+from functools import partial
 
+import fixed
 import pytest
 import torch
+from fixed import values
 from scipy import integrate, stats
 from torch import nn
 
@@ -21,20 +24,8 @@ from vae_tutorial.priors import Gaussian, Mixture, Prior, StandardNormal, standa
 from vae_tutorial.reference import LinearGaussian, kl_quadrature, monte_carlo
 from vae_tutorial.training import fit
 
+moved = partial(fixed.moved, seed=7, scale=0.7)
 L, D, B, K = 2, 3, 4, 5
-
-
-def values(*shape, seed=0, scale=1.0):
-    return scale * torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-def moved(prior, seed=7):
-    """The prior in float64, with parameters away from where they begin."""
-    prior = copy.deepcopy(prior).double()
-    with torch.no_grad():
-        for i, parameter in enumerate(prior.parameters()):
-            parameter.add_(values(*parameter.shape, seed=seed + i, scale=0.7))
-    return prior
 
 
 PRIORS = {

@@ -6,6 +6,7 @@ import pickle
 
 import pytest
 import torch
+from fixed import values
 from safetensors import safe_open
 from scipy import stats
 from torch import nn
@@ -21,10 +22,6 @@ from vae_tutorial.reference import grid, kl_quadrature, monte_carlo
 from vae_tutorial.training import fit
 
 D, L, C, B, K = 5, 2, 3, 4, 6
-
-
-def values(*shape, seed=0, scale=1.0):
-    return scale * torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def vamp_model(**how):

@@ -7,6 +7,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from fixed import values
 from scipy import stats
 from scipy.cluster.vq import kmeans2
 from sklearn.cluster import MiniBatchKMeans
@@ -39,10 +40,6 @@ from vae_tutorial.vq import (
 )
 
 N, E, C, L, D = 40, 3, 5, 2, 6
-
-
-def values(*shape, seed=0, scale=1.0):
-    return scale * torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 Z, BOOK = values(N, E, seed=1), values(C, E, seed=2, scale=1.4)
