@@ -93,9 +93,13 @@ def clamped(exact: Function, knobs: Mapping[str, tuple[Knob, float]]) -> Clue:
         found = []
         for name, (knob, far) in knobs.items():
             ends = [_clamp(_turned(fn, knob), _turned(exact, knob), sign * far) for sign in (-1, 1)]
-            where = [
-                f"{word} {_short(end)}" for word, end in zip(("below", "above"), ends, strict=True) if end is not None
-            ]
+            where = []
+            for word, sign, end in zip(("below", "above"), (-1, 1), ends, strict=True):
+                if end is None:
+                    continue
+                if (limit := _limit(fn, knob, sign * far)) is not None:
+                    return f"Its result is clamped at {_short(limit)}, whatever the arguments are."
+                where.append(f"{word} {_short(end)}")
             if where:
                 found.append(f"{name} is clamped {' and '.join(where)}")
         return f"Inside it {' and '.join(found)}." if found else ""
@@ -122,6 +126,20 @@ def _clamp(fn: Callable[[float], Tensor], exact: Callable[[float], Tensor], far:
         middle = (inside + outside) / 2
         inside, outside = (inside, middle) if torch.equal(fn(middle), last) else (middle, outside)
     return outside
+
+
+def _limit(fn: Function, knob: Knob, far: float) -> float | None:
+    """The number that the result stays at although the arguments that the knob leaves alone are moved, too."""
+    here, there = knob(far), knob(0.9 * far)
+    moved = {
+        name: torch.where(value == there[name], value + 0.1, value) if value.is_floating_point() else value
+        for name, value in here.items()
+        if isinstance(value, Tensor)
+    }
+    if all(torch.equal(value, here[name]) for name, value in moved.items()):
+        return None
+    came, other = (evaluate(fn, arguments).value for arguments in (here, {**here, **moved}))
+    return came.flatten()[0].item() if torch.equal(came, other) else None
 
 
 def _equal(a: Tensor, b: Tensor) -> bool:
@@ -172,27 +190,42 @@ def _one_by_one(arguments: Arguments, kind: str) -> Iterator[Arguments]:
 
 
 def rounded(exact: Function) -> Clue:
-    """The clue that an argument is rounded on its way: a neighbouring one gives the very same answer."""
+    """The clue that an argument is rounded on its way, a neighbouring one gives the very same answer; or not used."""
 
     def clue(fn: Function, fixtures: Sequence[Arguments], came: Sequence[Answer]) -> str:
         for name, value in fixtures[0].items():
-            if isinstance(value, Tensor) and not _same_bits(exact, fixtures[0], name):
-                if _same_bits(fn, fixtures[0], name):
-                    return (
-                        f"Inside it {name} is rounded: numbers that differ by 4e-6 of their size give the same answer. "
-                        "float16 and bfloat16 are too coarse, and integers all the more."
-                    )
+            if not isinstance(value, Tensor) or _same_bits(exact, fixtures[0], name, NEIGHBOUR):
+                continue
+            if _same_bits(fn, fixtures[0], name, 1.5):
+                return f"It gives the same answers where {name} is multiplied by 1.5: it cancels, or is not used."
+            if _same_bits(fn, fixtures[0], name, NEIGHBOUR):
+                return (
+                    f"Inside it {name} is rounded: numbers that differ by 4e-6 of their size give the same answer. "
+                    "float16 and bfloat16 are too coarse, and integers all the more."
+                )
         return ""
 
     return clue
 
 
-def _same_bits(fn: Function, arguments: Arguments, name: str) -> bool:
-    """Whether most values stay the same when an argument changes by a few millionths of its size."""
-    value, neighbour = (
-        evaluate(fn, {**arguments, name: arguments[name].detach() * factor}).value for factor in (1.0, 1 + 2**-18)
+NEIGHBOUR = 1 + 2**-18
+
+
+def _same_bits(fn: Function, arguments: Arguments, name: str, factor: float) -> bool:
+    """Whether most values stay the same when an argument is multiplied by a factor."""
+    value, other = (
+        evaluate(fn, {**arguments, name: arguments[name].detach() * scale}).value for scale in (1.0, factor)
     )
-    return bool((value == neighbour).double().mean() > 0.5)
+    return bool((value == other).double().mean() > 0.5)
+
+
+def saturated(fn: Function, fixtures: Sequence[Arguments], came: Sequence[Answer]) -> str:
+    """The clue that one number came for several examples: below it, the logarithm of a sum goes no further."""
+    *_, last = came
+    number = last.value.flatten()[0]
+    if len(last.value) < 2 or not number.isfinite() or not _equal(last.value, number.expand_as(last.value)):
+        return ""
+    return f"It saturates at {_short(number.item())} nats: {number.exp():.3g} is added inside the logarithm."
 
 
 def floored(exact: Function) -> Clue:

@@ -31,8 +31,9 @@ def check_log_prob(likelihood: Likelihood, points: Tensor, cell: float = 1.0) ->
 
     A mass function is summed over all the values x can take, a density over the nodes of a grid times their volume:
     :math:`\sum_i p(x_i) \, v = 1` and :math:`\sum_i x_i \, p(x_i) \, v = \mathbb{E}[x]`. Samples are compared by
-    z-scores of the mean, the square, the product of neighbouring dimensions and the log-probability. Gradients are
-    compared with central differences, one draw for each example with several.
+    z-scores of the mean, the square, the product of neighbouring dimensions, the log-probability, and waves: sines and
+    cosines, which tell a uniform distribution from a Gaussian one of the same variance. Gradients are compared with
+    central differences, one draw for each example with several.
 
     Args:
         likelihood: `bernoulli`, `normal(…)`, or your own.
@@ -98,17 +99,19 @@ def _check(likelihood: Likelihood, points: Tensor, cell: float) -> Check:
     if not check.passed:
         return replace(check, mistake="log_prob sums to one, but mean(params) is not the mean of that distribution.")
     if not z_score.max() <= 5:
-        if z_score.isfinite().all():
-            worst = f"one of their averages lies {z_score.max():.0f} standard errors off"
-        else:
-            worst = "they do not vary as they should"
-        mistake = f"The samples do not follow log_prob: {worst}."
-        return replace(check, gap=z_score.max().item(), bound=5.0, unit="standard errors", mistake=mistake)
+        worst = z_score.nan_to_num(nan=math.inf).max().item()
+        return replace(check, gap=worst, bound=5.0, unit="standard errors", mistake=name_samples(worst))
     try:
         with quarantine():
             return _further(check, likelihood, parameters)
     except Exception as error:  # a learner's function may fail in any way
         return replace(check, gap=math.nan, mistake=f"It raised {short(error)}")
+
+
+def name_samples(worst: float) -> str:
+    """The sentence for samples whose worst average lies so many standard errors off."""
+    how = f"one of their averages lies {worst:.0f} standard errors off"
+    return f"The samples do not follow log_prob: {how if math.isfinite(worst) else 'they do not vary as they should'}."
 
 
 def _further(check: Check, likelihood: Likelihood, parameters: Tensor) -> Check:
@@ -170,10 +173,18 @@ def _mass_mean_samples(likelihood: Likelihood, params: Tensor, points: Tensor, c
 
 
 def z_score_of_draws(drawn: Tensor, log_p_of_drawn: Tensor, points: Tensor, log_p: Tensor, weights: Tensor) -> Tensor:
-    """The largest z-score of averages over draws, beside sums over points: mean, square, neighbours' product, log p."""
+    """The largest z-score of averages over draws, beside sums over points.
+
+    Averaged are x, its square, neighbours' products, log p, and waves: sines and cosines of the standardized x and of
+    neighbours' sums and differences, which tell distributions of one mean and one variance apart.
+    """
+    mean = weights @ points
+    sd = (weights @ (points - mean) ** 2).sqrt()
 
     def statistics(x: Tensor, log_p: Tensor) -> Tensor:
-        return torch.cat([x, x**2, x[:, 1:] * x[:, :-1], log_p[:, None]], -1)
+        u = torch.where(sd > 0, (x - mean) / sd, 0.0)
+        angles = torch.cat([u, 2 * u, u[:, 1:] + u[:, :-1], u[:, 1:] - u[:, :-1]], -1)
+        return torch.cat([x, x**2, x[:, 1:] * x[:, :-1], log_p[:, None], angles.sin(), angles.cos()], -1)
 
     expected = weights @ statistics(points, log_p)
     return monte_carlo(statistics(drawn, log_p_of_drawn)).z_score(expected).abs().max()

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from vae_tutorial._validation import require_count
-from vae_tutorial.checks.answers import TOLERANCE, Unusable, Unwritten, as_numbers, quarantine, relative_gap
+from vae_tutorial.checks.answers import RELATIVE, TOLERANCE, Unusable, Unwritten, as_numbers, quarantine, relative_gap
 from vae_tutorial.checks.claims import Check
 from vae_tutorial.checks.compare import short, titled
+from vae_tutorial.checks.differences import name_slope, slope_gap
 from vae_tutorial.checks.entries import public
 from vae_tutorial.checks.exact import values
 from vae_tutorial.checks.mistakes.flows import (
@@ -41,7 +42,8 @@ def check_flow(
 ) -> Check:
     r"""Check a flow of yours: its log-determinant against autograd's full Jacobian, and its inverse.
 
-    Values are compared, and gradients with respect to z and, of an ``nn.Module``, to its parameters. The determinant
+    Values are compared, and gradients with respect to z and, of an ``nn.Module``, to its parameters; those of the map
+    itself, on which that Jacobian rests, with central differences. The determinant
     must keep its sign, or the map folds. (A map may meet itself without a fold; only ``inverse`` shows that.) In one
     and two dimensions, with ``inverse``, the density that follows from a standard Gaussian,
     :math:`\mathcal{N}(f^{-1}(z')) \, e^{-\log|\det|}`, is added up over a grid and must give 1.
@@ -129,10 +131,13 @@ def _at_points(
     singly = [_pair(fn, z[i : i + 1]) for i in range(len(z))]
     if not near(torch.cat([pair[0] for pair in singly]), z_new):
         return replace(check, mistake="A point has another image where it stands beside others: the rows are mixed.")
+    check = _gradients(check, fn, z)
+    if not check.passed:
+        return check
     parts = flow_parts(_image_of(fn), [_image_of(layer) for layer in layers], z)
     check = replace(check, gap=_distance(came.detach(), parts.log_det))
     if not check.passed:
-        return replace(check, mistake=name_log_det(parts, came.detach().double()))
+        return replace(check, mistake=name_log_det(parts, came.detach().double(), _image_of(fn)))
     if layers and not near(parts.z_new, _composed(layers, z)):
         if near(parts.z_new, _composed(layers[::-1], z)):
             return replace(check, gap=math.nan, mistake="It applies the layers in reverse order.")
@@ -144,6 +149,27 @@ def _at_points(
             check, gap=gap, unit="in its gradients", mistake=f"Its log-determinant is right, its gradient {said}."
         )
     return _back(check, fn, inverse, layers, parts) if inverse is not None else check
+
+
+def _gradients(check: Check, fn: FlowFunction, z: Tensor) -> Check:
+    """The check of what autograd says of the map itself: the Jacobian is its, too, and misses what is detached."""
+    at, weights = z.clone().requires_grad_(), torch.linspace(1, 2, len(z))
+
+    def total() -> Tensor:
+        images: Tensor = (weights[:, None] * fn(at.clone())[0]).sum()
+        return images
+
+    learned = fn.named_parameters() if isinstance(fn, nn.Module) else ()
+    for name, leaf in [("z", at), *learned]:
+        if leaf.requires_grad:  # long steps for a map that computes in float32, short ones for one with kinks
+            gap, missing = slope_gap(total, leaf, seed=35, steps=[1e-2, 1e-4, 1e-6])
+            if not gap <= SLOPES:
+                return replace(check, gap=gap, bound=SLOPES, unit=RELATIVE, mistake=name_slope("z′", name, missing))
+    return replace(check, gap=0.0)
+
+
+SLOPES = 1e-2
+"""What central differences leave between right slopes: far below what is lost where something is detached."""
 
 
 def _back(

@@ -37,7 +37,10 @@ def loss_from_parts(fn: Function, fixtures: Sequence[Arguments], came: Sequence[
         weights = torch.linalg.lstsq(matrix, target).solution
         if torch.allclose(matrix @ weights, target, rtol=1e-6, atol=1e-6) and (weights[:2].abs() > 1e-6).all():
             each = _values(fn, [_single(fixtures[0], i, n_draws=None) for i in range(len(fixtures[0]["x"]))])
-            return _sentence(names, weights.tolist(), _total(each, came[0].value))
+            total = _total(each, came[0].value)
+            if names == [LOG_P, KL] and not total and torch.allclose(weights, torch.tensor([1.0, -1.0])):
+                return ""  # right one by one: what is wrong, several examples show
+            return _sentence(names, weights.tolist(), total)
     return ""
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from vae_tutorial.checks import mistakes as known
 from vae_tutorial.checks.arguments import uniform
 from vae_tutorial.checks.claims import Check
-from vae_tutorial.checks.clues import first_of, infinite, rounded
+from vae_tutorial.checks.clues import clamped, first_of, infinite, rounded, saturated
 from vae_tutorial.checks.compare import compare
 from vae_tutorial.checks.entries import public
 from vae_tutorial.checks.exact import log_mixture_by_component, log_mixture_by_quadrature, mixtures
@@ -26,7 +26,7 @@ def check_log_mixture(fn: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor], *,
 
     The exact answer normalizes each component by quadrature and adds their probabilities up in pairs. A function that
     passes is also called with one point and with 33, with one component and with 40, in one dimension and in 20, and
-    far from all components, where every density rounds to 0.
+    far from all components, where every density rounds to 0; and with logits to ±12, log-variances to ±15.
 
     Args:
         fn: ``fn(z, logits, mu, log_var)`` gives log-densities in nats, shape (B,), for points of shape (B, L), logits
@@ -53,7 +53,13 @@ def check_log_mixture(fn: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor], *,
         log_mixture_by_quadrature,
         mixtures((5, 4, 3), (4, 3, 2), (3, 2, 1)),
         catalogue(known.LOG_MIXTURE, known.BATCH_REDUCTIONS, known.SIGNS | known.BITS),
-        clue=first_of(NAN_OF_LOG_VAR, infinite, rounded(log_mixture_by_component)),
+        clue=first_of(
+            NAN_OF_LOG_VAR,
+            infinite,
+            clamped(log_mixture_by_component, KNOBS),
+            saturated,
+            rounded(log_mixture_by_component),
+        ),
         trials=lambda: _trials(torch.Generator().manual_seed(seed)),
     )
 
@@ -68,7 +74,8 @@ def _trials(generator: torch.Generator) -> list[At]:
     drawn = {place: _fresh(shape, generator) for place, shape in sizes.items()}
     far = _fresh((4, 3, 2), generator)
     far["z"] = (60 * torch.sign(far["z"].detach())).requires_grad_()
-    return [At(place, given, log_mixture_by_component) for place, given in {**drawn, "Far out": far}.items()]
+    drawn |= {"Far out": far, "With components of very different weights and widths": _unequal(generator)}
+    return [At(place, given, log_mixture_by_component) for place, given in drawn.items()]
 
 
 def _fresh(shape: tuple[int, int, int], generator: torch.Generator) -> dict[str, Tensor]:
@@ -80,3 +87,33 @@ def _fresh(shape: tuple[int, int, int], generator: torch.Generator) -> dict[str,
         "log_var": ((n_components, n_dims), -2.0, 1.2),
     }
     return {name: uniform(size, low, high, generator).requires_grad_() for name, (size, low, high) in ranges.items()}
+
+
+def _unequal(generator: torch.Generator) -> dict[str, Tensor]:
+    """Beside each of four components a point that it decides: the lightest is the narrowest, another one is wide."""
+    given = {name: tensor.detach() for name, tensor in _fresh((4, 4, 2), generator).items()}
+    given["logits"] = torch.tensor([-12.0, 9.0, 0.0, -5.0], dtype=torch.float64)
+    given["log_var"][[0, 2]] = torch.tensor([[-11.0, -14.0], [12.0, 15.0]], dtype=torch.float64)
+    given["z"] = (given["mu"] + torch.tensor([[0.002], [0.5], [500.0], [0.5]])).float().double()
+    return {name: tensor.requires_grad_() for name, tensor in given.items()}
+
+
+def _turned(**changed: Tensor) -> dict[str, Tensor]:
+    """Two components, of which the first decides at z; some of the numbers are others."""
+    return {
+        "z": _row(0.4, -0.3),
+        "logits": _row(0.3, -0.2)[0],
+        "mu": _row(0.5, -0.4, -0.8, 0.9).view(2, 2),
+        "log_var": _row(-0.3, 0.4, 0.2, -0.1).view(2, 2),
+    } | changed
+
+
+def _row(*numbers: float) -> Tensor:
+    return torch.tensor([numbers], dtype=torch.float64)
+
+
+KNOBS = {
+    "log σ²": (lambda t: _turned(z=_row(0.5, -0.3), log_var=_row(t, 0.4, 0.2, -0.1).view(2, 2)), 15.0),
+    "the logit": (lambda t: _turned(logits=_row(t, -0.2)[0]), 12.0),
+    "μ": (lambda t: _turned(mu=_row(t, -0.4, -0.8, 0.9).view(2, 2)), 8.0),
+}

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from vae_tutorial.checks import mistakes as known
 from vae_tutorial.checks.answers import as_numbers
 from vae_tutorial.checks.claims import Check
-from vae_tutorial.checks.distribution import z_score_of_draws
+from vae_tutorial.checks.distribution import name_samples, z_score_of_draws
 from vae_tutorial.gaussian import log_normal
 from vae_tutorial.priors import Prior
 from vae_tutorial.reference import monte_carlo
@@ -68,9 +68,7 @@ def samples_agree(check: Check, prior: Prior, owner: nn.Module | None, points: T
                 "The samples of one call are not independent: each draw is to have a component and noise of its own."
             )
             return replace(check, gap=worst, bound=5.0, unit="standard errors", mistake=mistake)
-        mistake = _name_sampler(z, prior, points, cell) or (
-            f"The samples do not follow log_prob: one of their averages lies {worst:.0f} standard errors off."
-        )
+        mistake = _name_sampler(z, prior, points, cell) or name_samples(worst)
     return replace(check, gap=worst, bound=5.0, unit="standard errors", mistake=mistake)
 
 

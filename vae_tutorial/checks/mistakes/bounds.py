@@ -76,6 +76,15 @@ ELBO: dict[str, Callable[[VAE, Tensor, Tensor], Tensor]] = (
             "divides the KL by the number of latent dimensions: sum over them, never average": (
                 lambda t, model, x, eps: t.log_likelihood.mean(0) - t.kl / eps.shape[-1]
             ),
+            "divides the KL by the number of dimensions of x, which weights it": (
+                lambda t, model, x, eps: t.log_likelihood.mean(0) - t.kl / x.shape[-1]
+            ),
+            "divides the KL by the number of examples, which weights it": (
+                lambda t, model, x, eps: t.log_likelihood.mean(0) - t.kl / len(x)
+            ),
+            "adds log q(z | x), where it should be subtracted": (
+                lambda t, model, x, eps: (t.log_likelihood + t.log_prior + t.log_q).mean(0)
+            ),
             "sums log p(x | z) over the K samples, where it should average": (
                 lambda t, model, x, eps: t.log_likelihood.sum(0) - t.kl
             ),

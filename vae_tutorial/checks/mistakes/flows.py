@@ -111,6 +111,10 @@ LOG_DET: dict[str, Callable[[FlowParts], Tensor]] = {
     "adds up what stands under the softplus: the scale is the softplus, its logarithm belongs": _over_moved(
         lambda d: torch.expm1(d).log()
     ),
+    "adds up what stands under the tanh: where the map multiplies by exp(tanh s), tanh s belongs": _over_moved(
+        lambda d: d.log().atanh()
+    ),
+    "counts the shifts, which change no volume": lambda p: p.log_det + p.shift.sum(-1),
     "multiplies the log-scales, which add up": lambda p: torch.where(
         p.moved, p.scale.abs().log(), torch.ones_like(p.scale)
     ).prod(-1),
@@ -120,7 +124,9 @@ LOG_DET: dict[str, Callable[[FlowParts], Tensor]] = {
     "is that of the diagonal, but the Jacobian is not triangular: a mask lets an output see what comes later": (
         lambda p: p.scale.abs().log().sum(-1)
     ),
-    "takes every layer's at the first z, where each belongs at the layer's own input": lambda p: p.at_the_start.sum(0),
+    "takes every layer's at the first z, where each belongs at the layer's own input": (
+        lambda p: p.at_the_start.sum(0) if len(p.at_the_start) else torch.full_like(p.log_det, torch.nan)
+    ),
     "is averaged over the layers, where they add up": lambda p: p.log_det / max(1, len(p.layer_log_dets)),
 }  # fmt: skip
 
@@ -157,12 +163,15 @@ def _of_some_layers(parts: FlowParts, came: Tensor) -> str:
     return ""
 
 
-def name_log_det(parts: FlowParts, came: Tensor) -> str:
+def name_log_det(parts: FlowParts, came: Tensor, fn: Map) -> str:
     """The sentence for a log-determinant that is not that of the map."""
     if came.isnan().any():
         negative = torch.linalg.det(parts.jacobian)[came.isnan()] < 0
         cause = ": it is the logarithm of a negative determinant, the absolute value is missing" * bool(negative.all())
         return f"Its log-determinant is NaN{cause}."
+    if (lost := parts.log_det.isneginf()).any():
+        at = numbers(parts.z[int(lost.nonzero()[0])])
+        return f"Its determinant is 0 at z = {at}: the map has no way back, as many points have one image."
     for clause, wrong in LOG_DET.items():
         if near(came, wrong(parts)):
             return f"Its log-determinant {clause}."
@@ -170,18 +179,22 @@ def name_log_det(parts: FlowParts, came: Tensor) -> str:
         return f"Its log-determinant {clause}."
     i = int((came - parts.log_det).abs().argmax())
     one, other = told_apart(came[i].item(), parts.log_det[i].item())
-    return f"{_sees_itself(parts)}At z = {numbers(parts.z[i])} it gave {one}, where autograd's Jacobian has {other}."
+    evidence = f"At z = {numbers(parts.z[i])} it gave {one}, where autograd's Jacobian has {other}."
+    return f"{_triangular(parts, fn, i)}{evidence}"
 
 
-def _sees_itself(parts: FlowParts) -> str:
-    """The clue that an autoregressive flow's scale or shift depends on the dimension that it scales and shifts."""
+def _triangular(parts: FlowParts, fn: Map, i: int) -> str:
+    """What is to be said of an autoregressive flow, whose log-determinant is a sum over the dimensions."""
     depends = (parts.jacobian.abs().amax(0) > 1e-12).double().fill_diagonal_(0)
-    if parts.z.shape[-1] > 1 and not torch.linalg.matrix_power(depends, parts.z.shape[-1]).any() and depends.any():
-        return (
-            "Its Jacobian is triangular, so log|det| is the sum of log|∂z′_l/∂z_l|, and it is not: a scale or a shift "
-            "sees the dimension that it moves (a mask with ≥ where > belongs), or a dimension is left out. "
-        )
-    return ""
+    n_dims = parts.z.shape[-1]
+    if not depends.any() or torch.linalg.matrix_power(depends, n_dims).any():
+        return ""
+    said = "Its Jacobian is triangular, so log|det| is the sum of log|∂z′_l/∂z_l|, and it is not: "
+    for l in range(n_dims):
+        moved = full_jacobian(fn, parts.z + 0.1 * torch.eye(n_dims)[l])[:, l, l]
+        if not near(moved, parts.scale[:, l]):
+            return said + "a scale or a shift sees the dimension that it moves (a mask with ≥ where > belongs). "
+    return f"{said}the map multiplies by {numbers(parts.scale[i])} there, whose logarithms belong. "
 
 
 def wrong_shape(log_det: Tensor, z: Tensor) -> str:

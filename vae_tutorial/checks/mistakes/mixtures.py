@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from vae_tutorial.checks.mistakes.densities import LOG_NORMAL
@@ -46,6 +47,17 @@ LOG_MIXTURE: dict[str, Mixture] = {
     ),
     "adds the weights to the log-densities: their logarithms belong there": (
         lambda z, logits, mu, log_var: torch.logsumexp(torch.softmax(logits, 0) + _components(z, mu, log_var), -1)
+    ),
+    "takes a sigmoid of each logit, where the weights must add up to 1: softmax belongs": (
+        lambda z, logits, mu, log_var: torch.logsumexp(F.logsigmoid(logits) + _components(z, mu, log_var), -1)
+    ),
+    "subtracts the largest term before the exponentials and never adds it back": (
+        lambda *given: torch.logsumexp(_weighted(*given) - _weighted(*given).amax(-1, keepdim=True), -1)
+    ),
+    "in each component averages over the dimensions, where they are summed": (
+        lambda z, logits, mu, log_var: torch.logsumexp(
+            torch.log_softmax(logits, 0) + _components(z, mu, log_var) / z.shape[-1], -1
+        )
     ),
     "weights the log-densities inside the exponential: log π is to be added, not π multiplied": (
         lambda z, logits, mu, log_var: torch.logsumexp(torch.softmax(logits, 0) * _components(z, mu, log_var), -1)
