@@ -20,6 +20,7 @@ from vae_tutorial.checks import (
     check_iwae_bound,
     check_kl,
     check_log_bernoulli,
+    check_log_mixture,
     check_log_normal,
     check_log_prob,
     check_numerics,
@@ -28,6 +29,7 @@ from vae_tutorial.checks import (
     exceeds,
     extreme_encodings,
 )
+from vae_tutorial.formulas import log_normal as normal_rows
 from vae_tutorial.gaussian import kl_standard_normal, log_normal, reparameterize
 from vae_tutorial.likelihoods import bernoulli, normal_diag
 from vae_tutorial.reference import grid
@@ -76,6 +78,22 @@ def linear_expansion(model, x, eps):
     return at_mean + sum(terms) - kl(mu, log_var) + 1e-3 * ((z - mu) / (0.5 * log_var).exp()).mean(0).sum(-1)
 
 
+def other_pixels(model, x, eps):
+    mu, log_var = model.encode(x)
+    return model.log_likelihood(x.flip(0), draw(mu, log_var, eps)).mean(0) - kl(mu, log_var)
+
+
+def log_q_added(model, x, eps):
+    mu, log_var = model.encode(x)
+    z = draw(mu, log_var, eps)
+    log_q = Normal(mu, (0.5 * log_var).exp()).log_prob(z).sum(-1)
+    return (model.log_likelihood(x, z) + model.log_prior(z) + log_q).mean(0)
+
+
+def log_mixture(z, logits, mu, log_var):
+    return (logits.log_softmax(0) + normal_rows(z[:, None], mu, log_var)).logsumexp(-1)
+
+
 def in_eval_mode_only(mu, log_var, eps):
     return draw(mu, log_var, eps) if torch.is_grad_enabled() else mu.expand_as(eps)
 
@@ -90,6 +108,50 @@ FALSE_PASSES = {
         check_reparameterize,
         lambda m, v, e: draw(m, v, e.clamp(-2, 2)),
         "ε is clamped below −2 and above 2",
+    ),
+    "its result clamped": (
+        check_kl,
+        lambda m, v: kl(m, v).clamp(max=100),
+        "Its result is clamped at 100, whatever the",
+    ),
+    "ε of length 1": (
+        check_reparameterize,
+        lambda m, v, e: draw(m, v, e / e.norm(dim=-1, keepdim=True)),
+        "It gives the same answers where eps is multiplied by 1.5",
+    ),
+    "pixels of another example": (check_elbo, other_pixels, "right for one example at a time, but not for several"),
+    "KL over D": (
+        check_elbo,
+        lambda M, x, e: bound(M, x, e, kl=lambda m, v: kl(m, v) / x.shape[1]),
+        "divides the KL by the number of dimensions of x",
+    ),
+    "KL over B": (
+        check_elbo,
+        lambda M, x, e: bound(M, x, e, kl=lambda m, v: kl(m, v) / len(x)),
+        "divides the KL by the number of examples",
+    ),
+    "log q added": (check_elbo, log_q_added, "adds log q(z | x), where it should be subtracted"),
+    "log K twice": (check_iwae_bound, lambda w: iwae_bound(w) - math.log(len(w)), "subtracts log K twice"),
+    "log(K + 1)": (check_iwae_bound, lambda w: w.logsumexp(0) - math.log(len(w) + 1), "subtracts log(K + 1)"),
+    "logits clamped, mixture": (
+        check_log_mixture,
+        lambda z, w, m, v: log_mixture(z, w.clamp(-2, 2), m, v),
+        "the logit is clamped below −2 and above 2",
+    ),
+    "log σ² clamped, mixture": (
+        check_log_mixture,
+        lambda z, w, m, v: log_mixture(z, w, m, v.clamp(min=-3)),
+        "log σ² is clamped below −3",
+    ),
+    "a floor, mixture": (
+        check_log_mixture,
+        lambda z, w, m, v: (log_mixture(z, w, m, v).exp() + 1e-10).log(),
+        "It saturates at −23.0259 nats: 1e-10 is added inside the logarithm",
+    ),
+    "logits that cancel": (
+        check_log_mixture,
+        lambda z, w, m, v: (w + normal_rows(z[:, None], m, v)).log_softmax(0).logsumexp(-1),
+        "the same answers where logits is multiplied by 1.5",
     ),
     "log σ² clamped, ELBO": (check_elbo, clamped_elbo(4), "log σ² is clamped below −4 and above 4"),
     "logits clamped": (check_log_bernoulli, lambda x, u: bce(x, u.clamp(-50, 50)), "the logit is clamped below −50"),
@@ -354,6 +416,31 @@ def losses(recon, divergence):
 def test_losses_of_other_courses_are_named_with_their_weights(fn, said):
     found = check_elbo(fn)
     assert not found.passed and said in found.mistake, found.mistake
+
+
+def gaussian_loss(noise_var, reduce=lambda loss: loss, constant=True):
+    def loss(x_hat, x, mu, log_var):
+        log_2_pi_var = math.log(2 * math.pi * noise_var) if constant else 0.0
+        pixels = 0.5 * ((x - x_hat) ** 2 / noise_var + log_2_pi_var).sum(-1)
+        return reduce(pixels + kl(mu, log_var))
+
+    return loss
+
+
+@pytest.mark.parametrize("noise_var", [0.01, 0.3, 0.5, 1.0, 4.0])
+@pytest.mark.parametrize("reduce", [lambda loss: loss, torch.sum, torch.mean], ids=["rows", "sum", "mean"])
+def test_a_loss_of_four_is_right_with_any_fixed_variance_and_its_constant(noise_var, reduce):
+    found = check_elbo(gaussian_loss(noise_var, reduce))
+    assert found.passed, found
+
+
+def test_a_loss_of_four_with_another_variance_in_its_constant_is_wrong():
+    right = gaussian_loss(1.0)
+    assert not check_elbo(lambda x_hat, x, mu, log_var: right(x_hat, x, mu, log_var) + 0.1 * x.shape[1])
+    assert not check_elbo(lambda x_hat, x, mu, log_var: right(x_hat, x, mu, 0.9 * log_var))
+    assert not check_elbo(gaussian_loss(1.0, constant=False))
+    assert "drops the constant −(D/2) log(2πσ²)" in check_elbo(gaussian_loss(0.3, constant=False)).mistake
+    assert check_elbo(lambda x_hat, x, mu, log_var: ...).unwritten
 
 
 def test_a_loss_of_probabilities_is_told_what_the_model_is():

@@ -1,5 +1,6 @@
 """The checks on functions written without sight of them: wrong ones, and right ones in unusual style."""
 
+import blind_newer
 import pytest
 from blind import RIGHT, WRONG
 
@@ -22,3 +23,21 @@ def test_wrong_functions_fail_and_most_are_named():
     failed = [check for check in judged.values() if not check.passed]
     named = [check for check in failed if not any(words in check.mistake for words in EVIDENCE)]
     assert len(judged) == 100 and len(named) >= 0.9 * len(failed)
+
+
+@pytest.mark.parametrize(
+    "judged", [c[2] for c in blind_newer.RIGHT], ids=[f"{c[0]}, {c[1]}" for c in blind_newer.RIGHT]
+)
+def test_right_flows_priors_mixtures_and_quantizers_pass(judged):
+    check = judged()
+    assert check.passed, check
+
+
+def test_wrong_flows_priors_mixtures_and_quantizers_fail_and_most_are_named():
+    checks = {(judge, name): judged() for judge, name, judged in blind_newer.WRONG}
+    assert not [key for key, check in checks.items() if check.passed]
+    named = [check for check in checks.values() if not any(words in check.mistake for words in (*EVIDENCE, JACOBIAN))]
+    assert len(checks) == 120 and len(named) >= 0.85 * len(checks)
+
+
+JACOBIAN = "where autograd's Jacobian has"

@@ -73,3 +73,67 @@ def test_weights_of_a_module_need_their_gradient_too():
             return z * self.s.exp(), self.s.detach().sum() + 0 * z.sum(-1)
 
     assert "its gradient" in check_flow(Detached(), 2).mistake
+
+
+def constant(z, number):
+    return number + 0 * z.sum(-1)
+
+
+class Learned(torch.nn.Module):
+    """z times exp(s), where s comes from a weight in some way."""
+
+    def __init__(self, of_weight):
+        super().__init__()
+        self.weight, self.of_weight = torch.nn.Parameter(torch.tensor([0.3, -0.2], dtype=torch.float64)), of_weight
+
+    def forward(self, z):
+        s = self.of_weight(self.weight)
+        return z * s.exp(), constant(z, s.sum())
+
+
+def test_what_is_detached_inside_the_map_is_missed_by_autograd_and_found_by_differences():
+    assert check_flow(Learned(lambda w: w), 2).passed
+    assert check_flow(Learned(lambda w: w.detach()), 2).mistake.startswith("No gradient reaches weight: it is detached")
+    halved = Learned(lambda w: 0.5 * w + 0.5 * w.detach())
+    assert check_flow(halved, 2).mistake == "The gradient of z′ with respect to weight is not that of its values."
+    before = halved.weight.detach().clone()
+    check_flow(halved, 2)
+    assert torch.equal(halved.weight, before) and halved.weight.grad is None
+
+    def detached(z):
+        return z + 0.5 * torch.tanh(z).detach(), torch.log1p(0.5 * (1 - torch.tanh(z) ** 2)).sum(-1)
+
+    assert check_flow(detached, 2).mistake == "The gradient of z′ with respect to z is not that of its values."
+
+
+@pytest.mark.parametrize(
+    "flow, said",
+    [
+        (lambda z: (z.relu(), constant(z, 0.0)), "Its determinant is 0 at z = [1.5485, -1.5654]: the map has no"),
+        (lambda z: coupling(z, lambda s: s.sum(-1) / math.log(10)), "in the logarithm of base 10"),
+    ],
+)
+def test_further_names(flow, said):
+    assert said in check_flow(flow, 2).mistake
+
+
+def triangular(scale, log_det):
+    """The second dimension is scaled and shifted by what the first says."""
+
+    def flow(z):
+        s = torch.sin(z[..., :1])
+        moved = z[..., 1:] * scale(s, z[..., 1:]).exp() + 0.3 * z[..., :1]
+        return torch.cat([z[..., :1], moved], -1), log_det(s, z).squeeze(-1)
+
+    return flow
+
+
+def test_a_triangular_jacobian_is_told_by_what_the_map_does():
+    said = check_flow(triangular(lambda s, z: s.tanh(), lambda s, z: s), 2).mistake
+    assert "adds up what stands under the tanh" in said
+    said = check_flow(triangular(lambda s, z: s, lambda s, z: s + 0.3 * z[..., :1]), 2).mistake
+    assert said == "Its log-determinant counts the shifts, which change no volume."
+    said = check_flow(triangular(lambda s, z: s.clamp(-0.5, 0.5), lambda s, z: s), 2).mistake
+    assert "the map multiplies by [1.0000, " in said and "mask" not in said
+    said = check_flow(triangular(lambda s, z: s + 0.1 * z, lambda s, z: s + 0.1 * z[..., 1:]), 2).mistake
+    assert "sees the dimension that it moves (a mask with ≥ where > belongs)" in said and "multiplies by" not in said

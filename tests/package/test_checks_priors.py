@@ -8,6 +8,7 @@ from planted import CORRECT_PRIORS, LINE, PLANE, WRONG_PRIORS, a_mixture, a_vamp
 
 from vae_tutorial.checks import check_log_mixture, check_prior
 from vae_tutorial.priors import Mixture, VampPrior
+from vae_tutorial.priors.gaussians import StandardNormal
 
 
 @pytest.mark.parametrize("case", CORRECT_PRIORS, ids=lambda case: case.name)
@@ -69,3 +70,31 @@ def test_a_grid_that_misses_the_prior_is_no_proof():
 def test_one_dimension_is_no_cause_for_a_mixture_of_each_dimension_by_itself():
     mistake = check_prior(Mixture(1, 3, seed=0), LINE[0] / 3, LINE[1] / 3).mistake
     assert "the points do not cover the prior" in mistake and "by itself" not in mistake
+
+
+class Drawn(StandardNormal):
+    """Said to be standard normal; the draws are made of uniform and of Gaussian noise."""
+
+    def __init__(self, draw):
+        super().__init__()
+        self.draw = draw
+
+    def sample(self, shape, *, like, generator=None):
+        how = dict(dtype=like.dtype, generator=generator)
+        return self.draw(torch.rand(shape, **how), torch.randn(shape, **how))
+
+
+def mirrored_together(uniform, normal):
+    """Uncorrelated, each dimension Gaussian, yet their sizes are one."""
+    return torch.stack([normal[..., 0], normal[..., 0] * (uniform[..., 0] - 0.5).sign()], -1)
+
+
+def test_samples_of_the_right_mean_and_variance_are_told_apart():
+    assert check_prior(Drawn(lambda uniform, normal: normal), *LINE)
+    for draw in (
+        lambda uniform, normal: math.sqrt(12) * (uniform - 0.5),
+        lambda uniform, normal: (uniform - 0.5).sign() * math.sqrt(0.5) + math.sqrt(0.5) * normal,
+        lambda uniform, normal: -1 - torch.log1p(-uniform),
+    ):
+        assert "averages lies" in check_prior(Drawn(draw), *LINE).mistake
+    assert "averages lies" in check_prior(Drawn(mirrored_together), *PLANE).mistake

@@ -1,6 +1,7 @@
 """Functions with the signatures of other courses, as ones that the checks can call."""
 
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any
@@ -98,3 +99,12 @@ def loss_of_four(fn: Function) -> Function:
         return -torch.stack([torch.stack([loss(k, i) for k in range(len(eps))]).mean() for i in rows])
 
     return bound
+
+
+def variance_of_loss(fn: Callable[..., Any]) -> float | None:
+    """The σ² for which (x − x̂)² / 2σ² is what a loss of four arguments adds for a pixel; None where there is none."""
+    x, encoding = torch.zeros(1, 4, dtype=torch.float64), torch.zeros(1, 3, dtype=torch.float64)
+    found = [fn(x_hat, x, encoding, encoding.clone()) for x_hat in (x + 1, x.clone())]
+    far, near = (as_numbers(loss[0] if isinstance(loss, (tuple, list)) else loss) for loss in found)
+    noise_var: float = (x.numel() / (2 * (far - near))).item()
+    return noise_var if 0 < noise_var < math.inf else None

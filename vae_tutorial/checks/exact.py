@@ -180,10 +180,12 @@ def box(mean: Tensor, sd: Tensor) -> tuple[list[float], list[float]]:
 NOISE_VAR = 0.3  # neither 1 nor ½, at which a plain squared error would be right but for a constant
 
 
-def linear_gaussian(n_examples: int, x_dim: int, latent_dim: int, eps: Tensor | None = None) -> Arguments:
+def linear_gaussian(
+    n_examples: int, x_dim: int, latent_dim: int, eps: Tensor | None = None, noise_var: float = NOISE_VAR
+) -> Arguments:
     """Fixed model and examples, and noise whose average is exact for every quadratic."""
     decoder = LinearGaussian(
-        values(x_dim, latent_dim, low=-0.8, high=1.0, seed=9), NOISE_VAR, values(x_dim, low=-0.5, high=1.0, seed=10)
+        values(x_dim, latent_dim, low=-0.8, high=1.0, seed=9), noise_var, values(x_dim, low=-0.5, high=1.0, seed=10)
     ).decoder()
     encoder = nn.Linear(x_dim, 2 * latent_dim, dtype=torch.float64)
     weight, bias = (
@@ -193,7 +195,7 @@ def linear_gaussian(n_examples: int, x_dim: int, latent_dim: int, eps: Tensor | 
     if eps is None:
         eps = sigma_points(latent_dim)[:, None].expand(-1, n_examples, -1).contiguous()  # (2L, B, L)
     return {
-        "model": VAE(encoder, decoder, latent_dim, normal(math.log(NOISE_VAR))),
+        "model": VAE(encoder, decoder, latent_dim, normal(math.log(noise_var))),
         "x": values(n_examples, x_dim, low=-1.5, high=2.0, seed=13),
         "eps": eps,
     }
@@ -235,7 +237,9 @@ def fixed_layer(n_in: int, n_out: int, *, seed: int, size: float = 0.5) -> nn.Li
 
 def linear_gaussian_elbo(model: VAE, x: Tensor, eps: Tensor) -> Tensor:
     weight, bias = (model.decoder.get_parameter(name) for name in ("weight", "bias"))
-    return LinearGaussian(weight, NOISE_VAR, bias).elbo(x, *model.encode(x))
+    at_its_mode = model.likelihood.log_prob(*torch.zeros(2, 1, 1, dtype=x.dtype)).item()
+    noise_var = math.exp(-2 * at_its_mode) / (2 * math.pi)
+    return LinearGaussian(weight, noise_var, bias).elbo(x, *model.encode(x))
 
 
 def log_weights() -> list[dict[str, Tensor]]:

@@ -140,19 +140,25 @@ def evidence(came: Sequence[Answer], expected: Sequence[Answer], fixtures: Seque
     different = [not same_value(a, b) for a, b in zip(came, expected, strict=True)]
     i = different.index(True) if any(different) else 0
     a, b = came[i].value, expected[i].value
-    row = _first_difference(a, b)
-    shown, right = told_apart(*((t[row : row + 1] if row else t) for t in (a, b)), show=numbers)
+    row, number = _first_difference(a, b)
+    pair = (t[row] if t.ndim > 1 else t[row : row + 1] if row else t for t in (a, b))
+    shown, right = told_apart(*(t[..., number:] for t in pair), show=numbers)
     begin = row_of(fixtures[i], row) if row else f"arguments that begin {row_of(fixtures[i], 0)}"
-    return f"For {begin} it gave {shown}, where {right} is expected."
+    return f"For {begin} it gave {shown}{f' from number {number + 1} on' * bool(number)}, where {right} is expected."
 
 
-def _first_difference(a: Tensor, b: Tensor) -> int:
-    """The index of the first example whose values differ; 0 where the first axis is not that of the examples."""
-    if a.ndim != 1:
-        return 0
+def _first_difference(a: Tensor, b: Tensor) -> tuple[int, int]:
+    """The example whose values differ first, and from which of its numbers on, where the first four hide it.
+
+    Of more than two axes, or where the first is not that of the examples, 0 and 0.
+    """
+    if a.ndim not in (1, 2):
+        return 0, 0
     wrong = ~torch.isclose(a, b, rtol=0.0, atol=TOLERANCE, equal_nan=True)
-    first = int(wrong.nonzero()[0]) if wrong.any() else 0
-    return 0 if first < 4 else first  # the first four are shown anyway
+    first = wrong.nonzero()[0].tolist() if wrong.any() else [0, 0]
+    if a.ndim == 1:
+        return first[0] if first[0] >= 4 else 0, 0  # the first four are shown anyway
+    return first[0], first[1] if first[1] >= 4 else 0
 
 
 def shapes(arguments: Arguments) -> str:

@@ -1,11 +1,13 @@
 """What an estimate of the ELBO must do with its noise: average over draws, each with its own, to the exact bound."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from numpy.polynomial.hermite_e import hermegauss
 from torch import Tensor, nn
+from torch.distributions import Distribution
 
 from vae_tutorial.checks.answers import RELATIVE, TOLERANCE, Function, as_numbers, relative_gap
 from vae_tutorial.checks.claims import told_apart
@@ -13,7 +15,7 @@ from vae_tutorial.checks.clues import Clue
 from vae_tutorial.checks.exact import fixed_layer, sigma_points, values
 from vae_tutorial.checks.further import Failure
 from vae_tutorial.checks.naming import wrong_shape
-from vae_tutorial.likelihoods import bernoulli
+from vae_tutorial.likelihoods import bernoulli, normal
 from vae_tutorial.models import VAE
 from vae_tutorial.reference import kl_quadrature
 
@@ -68,17 +70,21 @@ class OwnNoise:
 
 @dataclass(frozen=True)
 class Nodes:
-    """Where the decoder is not linear, the mean over the noise is the bound, too: both by quadrature."""
+    """Where the decoder is not linear, the mean over the noise is the bound, too: both by quadrature.
 
+    Its pixels are binary or, where their variance is given, Gaussian.
+    """
+
+    noise_var: float | None = None
     place: str = "With a decoder that is not linear"
 
     def __call__(self, fn: Function, clue: Clue) -> Failure | None:
-        model, x = nonlinear(), torch.tensor([[1.0, 0.0, 1.0]], dtype=torch.float64)
+        model, x = nonlinear(self.noise_var), torch.tensor([[1.0, 0.0, 1.0]], dtype=torch.float64)
         nodes, weights = (torch.from_numpy(part) for part in hermegauss(80))
         each = as_numbers(fn(model, x.repeat(len(nodes), 1), nodes[None, :, None].clone())).detach().double()
         if each.shape != nodes.shape:
             return Failure(math.nan, RELATIVE, f"{self.place}, it {wrong_shape(each, nodes)}")
-        mean, exact = (weights / weights.sum()) @ each, _bound(model, x)
+        mean, exact = (weights / weights.sum()) @ each, _bound(model, x, self._pixels)
         off = _distance(mean, exact)
         if off <= TOLERANCE:
             return None
@@ -86,24 +92,29 @@ class Nodes:
         said = f"It is right for a linear decoder. {self.place}, its mean over the noise is {one}, the bound {other}."
         return Failure(off, RELATIVE, said)
 
+    def _pixels(self, decoded: Tensor) -> Distribution:
+        """The distribution of the pixels, by another route than the likelihood's."""
+        if self.noise_var is None:
+            return torch.distributions.Bernoulli(logits=decoded)
+        return torch.distributions.Normal(decoded, math.sqrt(self.noise_var))
 
-def nonlinear() -> VAE:
-    """A model of three binary pixels and one latent dimension."""
+
+def nonlinear(noise_var: float | None = None) -> VAE:
+    """A model of three pixels, binary or with Gaussian noise, and one latent dimension."""
     encoder = fixed_layer(3, 2, seed=31)
     decoder = nn.Sequential(fixed_layer(1, 4, seed=32, size=1.5), nn.Tanh(), fixed_layer(4, 3, seed=33, size=1.5))
-    return VAE(encoder, decoder, 1, bernoulli)
+    return VAE(encoder, decoder, 1, bernoulli if noise_var is None else normal(math.log(noise_var)))
 
 
 @torch.no_grad()
-def _bound(model: VAE, x: Tensor) -> Tensor:
+def _bound(model: VAE, x: Tensor, pixels: Callable[[Tensor], Distribution]) -> Tensor:
     """The ELBO of one example, as minus an integral: KL(q ‖ p(x, z))."""
     mu, log_var = model.encode(x)
     q = torch.distributions.Normal(mu[0], log_var[0].exp().sqrt())
     prior = torch.distributions.Normal(torch.zeros(1, dtype=x.dtype), torch.ones(1, dtype=x.dtype))
 
     def log_joint(z: Tensor) -> Tensor:
-        pixels = torch.distributions.Bernoulli(logits=model.decode(z))
-        joint: Tensor = prior.log_prob(z).sum(-1) + pixels.log_prob(x).sum(-1)
+        joint: Tensor = prior.log_prob(z).sum(-1) + pixels(model.decode(z)).log_prob(x).sum(-1)
         return joint
 
     mean, sd = q.mean.item(), q.stddev.item()

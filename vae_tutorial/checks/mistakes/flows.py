@@ -115,6 +115,7 @@ LOG_DET: dict[str, Callable[[FlowParts], Tensor]] = {
         lambda d: d.log().atanh()
     ),
     "counts the shifts, which change no volume": lambda p: p.log_det + p.shift.sum(-1),
+    "is in the logarithm of base 10, where the natural one is expected": lambda p: p.log_det / math.log(10),
     "multiplies the log-scales, which add up": lambda p: torch.where(
         p.moved, p.scale.abs().log(), torch.ones_like(p.scale)
     ).prod(-1),

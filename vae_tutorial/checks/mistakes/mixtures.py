@@ -48,6 +48,9 @@ LOG_MIXTURE: dict[str, Mixture] = {
     "adds the weights to the log-densities: their logarithms belong there": (
         lambda z, logits, mu, log_var: torch.logsumexp(torch.softmax(logits, 0) + _components(z, mu, log_var), -1)
     ),
+    "gives the weights in reverse order to the components": (
+        lambda z, logits, mu, log_var: LOG_MIXTURE[""](z, logits.flip(0), mu, log_var)
+    ),
     "takes a sigmoid of each logit, where the weights must add up to 1: softmax belongs": (
         lambda z, logits, mu, log_var: torch.logsumexp(F.logsigmoid(logits) + _components(z, mu, log_var), -1)
     ),
