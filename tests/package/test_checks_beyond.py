@@ -112,7 +112,7 @@ FALSE_PASSES = {
     "its result clamped": (
         check_kl,
         lambda m, v: kl(m, v).clamp(max=100),
-        "Its result is clamped at 100, whatever the",
+        "Its result is clamped at 100, whatever",
     ),
     "ε of length 1": (
         check_reparameterize,

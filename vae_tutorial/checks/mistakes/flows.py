@@ -181,7 +181,20 @@ def name_log_det(parts: FlowParts, came: Tensor, fn: Map) -> str:
     i = int((came - parts.log_det).abs().argmax())
     one, other = told_apart(came[i].item(), parts.log_det[i].item())
     evidence = f"At z = {numbers(parts.z[i])} it gave {one}, where autograd's Jacobian has {other}."
-    return f"{_triangular(parts, fn, i)}{evidence}"
+    return f"{_of_det(parts, came) or _triangular(parts, fn, i)}{evidence}"
+
+
+def _of_det(parts: FlowParts, came: Tensor) -> str:
+    """What the determinants that it reports have to do with the right ones, where it is simple."""
+    det, reported = parts.log_det.exp(), came.exp()
+    if len(came) > 1 and near(came, came[0].expand_as(came)):
+        return "It is the same at every z, where it depends on z: is a derivative left out? "
+    if near(added := reported - det, added[0].expand_as(det)):
+        return f"It adds {added[0]:.3g} to |det| inside the logarithm. "
+    slope = torch.linalg.det(parts.jacobian) - 1
+    if near(factor := (reported - 1) / slope, factor[0].expand_as(det)):
+        return f"Where the map has det = 1 + s, it has 1 + {factor[0]:.4g} s: a factor of s is wrong. "
+    return ""
 
 
 def _triangular(parts: FlowParts, fn: Map, i: int) -> str:
@@ -191,9 +204,9 @@ def _triangular(parts: FlowParts, fn: Map, i: int) -> str:
     if not depends.any() or torch.linalg.matrix_power(depends, n_dims).any():
         return ""
     said = "Its Jacobian is triangular, so log|det| is the sum of log|∂z′_l/∂z_l|, and it is not: "
-    for l in range(n_dims):
-        moved = full_jacobian(fn, parts.z + 0.1 * torch.eye(n_dims)[l])[:, l, l]
-        if not near(moved, parts.scale[:, l]):
+    for dim in range(n_dims):
+        moved = full_jacobian(fn, parts.z + 0.1 * torch.eye(n_dims)[dim])[:, dim, dim]
+        if not near(moved, parts.scale[:, dim]):
             return said + "a scale or a shift sees the dimension that it moves (a mask with ≥ where > belongs). "
     return f"{said}the map multiplies by {numbers(parts.scale[i])} there, whose logarithms belong. "
 

@@ -59,9 +59,7 @@ IWAE: dict[str, Callable[[Tensor], Tensor]] = {
         lambda log_w: 0.5 * ((2 * log_w).logsumexp(0) - math.log(len(log_w)))
     ),
     "adds log K, where it should subtract it": lambda log_w: log_w.logsumexp(0) + math.log(len(log_w)),
-    "subtracts log K twice: the mean has been taken already": lambda log_w: (
-        log_w.logsumexp(0) - 2 * math.log(len(log_w))
-    ),
+    "subtracts log K twice: once makes a mean of the sum": lambda log_w: log_w.logsumexp(0) - 2 * math.log(len(log_w)),
     "subtracts log(K + 1), where log K belongs": lambda log_w: log_w.logsumexp(0) - math.log(len(log_w) + 1),
     "subtracts K, where log K belongs": lambda log_w: log_w.logsumexp(0) - len(log_w),
     "subtracts log(K − 1), where log K belongs": lambda log_w: log_w.logsumexp(0) - math.log(max(1, len(log_w) - 1)),

@@ -112,6 +112,9 @@ QUANTIZER: dict[str, Quantizer] = {
     "subtracts the commitment: z is pushed away from its code": (
         _loss(lambda z, e, beta: _squares(sg(z), e) - beta * _squares(z, sg(e)))
     ),
+    "takes absolute differences, not squares, for the loss": (
+        _loss(lambda z, e, beta: (sg(z) - e).abs().sum(-1) + beta * (z - sg(e)).abs().sum(-1))
+    ),
     "takes the distances, not their squares, for the loss": (
         _loss(lambda z, e, beta: _squares(sg(z), e).sqrt() + beta * _squares(z, sg(e)).sqrt())
     ),
@@ -150,6 +153,13 @@ QUANTIZER: dict[str, Quantizer] = {
     "takes the code of the most similar direction, the largest cosine: the nearest is meant": _right(
         lambda z, codebook: codebook[(F.normalize(z, dim=-1) @ F.normalize(codebook, dim=-1).T).argmax(-1)]
     ),
+    "measures by the largest absolute difference: the nearest by ‖z − e‖² is meant": _right(
+        lambda z, codebook: codebook[(z[:, None] - codebook).abs().amax(-1).argmin(-1)]
+    ),
+    "scales the code vectors to length 1: they are to be taken as they are": _right(
+        lambda z, codebook: _nearest(z, F.normalize(codebook, dim=-1))
+    ),
+    "gives every vector the code of the first": _right(lambda z, codebook: _nearest(z[:1], codebook).expand_as(z)),
     "takes the farthest code: argmax of the distances stands where argmin belongs": _right(
         lambda z, codebook: codebook[distances(z, codebook).argmax(-1)]
     ),
