@@ -198,7 +198,7 @@ OTHER_FLOWS = {
 
 # Priors
 LINE, PLANE = grid([-12.0], [12.0], 481), grid([-9.0, -9.0], [9.0, 9.0], 91)
-FINE = grid([-40.0], [40.0], 8001)  # of densities with a kink
+FINE = grid([-40.0], [40.0], 16001)  # of densities with a kink
 
 
 class Two(Prior):

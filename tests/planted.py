@@ -997,7 +997,7 @@ WRONG = [
         "likelihood: rounded for samples",
         lambda p: check_log_prob(p._replace(sample=lambda p, generator=None: p.sigmoid().round()), BINARY),
         bernoulli,
-        "do not follow log_prob",
+        "do not follow log_prob: they do not vary as they should",
     ),
     Case(
         "likelihood: samples without noise in one dimension",

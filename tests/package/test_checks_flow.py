@@ -106,15 +106,27 @@ def test_what_is_detached_inside_the_map_is_missed_by_autograd_and_found_by_diff
     assert check_flow(detached, 2).mistake == "The gradient of z′ with respect to z is not that of its values."
 
 
+U = torch.tensor([0.4, 0.2], dtype=torch.float64)
+
+
+def det(z):
+    return 1 + 0.2 * (1 - torch.tanh(z[..., 1]) ** 2)
+
+
 @pytest.mark.parametrize(
     "flow, said",
     [
         (lambda z: (z.relu(), constant(z, 0.0)), "Its determinant is 0 at z = [1.5485, -1.5654]: the map has no"),
         (lambda z: coupling(z, lambda s: s.sum(-1) / math.log(10)), "in the logarithm of base 10"),
+        (lambda z: (z, constant(z, -math.inf)), "Its log-determinant is infinite at z = [1.5485, -1.5654]"),
+        (lambda z: (z + torch.tanh(z.sum(-1, True)) * U, constant(z, 0.3)), "It is the same at every z"),
+        (lambda z: (z + torch.tanh(z[..., 1:]) * U, (det(z) + 0.001).log()), "It adds 0.001 to |det| inside"),
+        (lambda z: (z + torch.tanh(z[..., 1:]) * U, (3 * det(z) - 2).log()), "1 + s, it has 1 + 3 s: a factor of s"),
     ],
 )
 def test_further_names(flow, said):
-    assert said in check_flow(flow, 2).mistake
+    check = check_flow(flow, 2)
+    assert said in check.mistake and not 1e300 < check.gap < math.inf
 
 
 def triangular(scale, log_det):

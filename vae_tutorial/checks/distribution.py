@@ -99,7 +99,7 @@ def _check(likelihood: Likelihood, points: Tensor, cell: float) -> Check:
     if not check.passed:
         return replace(check, mistake="log_prob sums to one, but mean(params) is not the mean of that distribution.")
     if not z_score.max() <= 5:
-        worst = z_score.nan_to_num(nan=math.inf).max().item()
+        worst = z_score.nan_to_num(nan=math.inf, posinf=math.inf).max().item()
         return replace(check, gap=worst, bound=5.0, unit="standard errors", mistake=name_samples(worst))
     try:
         with quarantine():

@@ -291,5 +291,5 @@ def _composed(layers: Sequence[FlowFunction], z: Tensor) -> Tensor:
 
 def _distance(a: Tensor, b: Tensor) -> float:
     """The largest error, of 1 + |exact|; infinite where a number is none."""
-    off = relative_gap(a.double(), b).nan_to_num(nan=math.inf)
+    off = relative_gap(a.double(), b).nan_to_num(nan=math.inf, posinf=math.inf)
     return off.max().item() if off.numel() else 0.0

@@ -137,4 +137,4 @@ def own_noise(model: VAE, n_examples: int, x_dim: int, generator: torch.Generato
 
 
 def _distance(a: Tensor, b: Tensor) -> float:
-    return relative_gap(a, b).nan_to_num(nan=math.inf).max().item()
+    return relative_gap(a, b).nan_to_num(nan=math.inf, posinf=math.inf).max().item()

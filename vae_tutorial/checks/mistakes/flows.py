@@ -173,6 +173,9 @@ def name_log_det(parts: FlowParts, came: Tensor, fn: Map) -> str:
     if (lost := parts.log_det.isneginf()).any():
         at = numbers(parts.z[int(lost.nonzero()[0])])
         return f"Its determinant is 0 at z = {at}: the map has no way back, as many points have one image."
+    if (infinite := came.isinf()).any():
+        at = numbers(parts.z[int(infinite.nonzero()[0])])
+        return f"Its log-determinant is infinite at z = {at}: the logarithm of 0 is taken, or an exponential overflows."
     for clause, wrong in LOG_DET.items():
         if near(came, wrong(parts)):
             return f"Its log-determinant {clause}."
