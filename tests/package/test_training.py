@@ -614,6 +614,9 @@ def test_resuming_with_another_model_or_file_is_refused(tmp_path):
     with pytest.raises(CheckpointError, match="run is not a whole safetensors file"):
         train(small_vae(), checkpoint=path, resume=True)
     model = small_vae()
+    for resume in (False, True):
+        with pytest.raises(CheckpointError, match="checkpoint must be a file, got the folder .*; name a file in it"):
+            train(small_vae(), checkpoint=tmp_path, resume=resume)
     with pytest.raises(CheckpointError, match="nowhere/run cannot be written: there is no folder .*nowhere"):
         train(model, checkpoint=tmp_path / "nowhere" / "run")
     assert same_bits(state(model), state(small_vae()))
