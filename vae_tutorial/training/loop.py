@@ -172,7 +172,8 @@ def fit(
     if checkpoint is not None and not Path(checkpoint).parent.is_dir():
         raise CheckpointError(f"{checkpoint} cannot be written: there is no folder {Path(checkpoint).parent}")
     if checkpoint is not None and Path(checkpoint).is_dir():
-        raise CheckpointError(f"checkpoint must be a file, got the folder {Path(checkpoint).absolute()}; name a file in it")
+        folder = Path(checkpoint).absolute()
+        raise CheckpointError(f"checkpoint must be a file, got the folder {folder}; name a file in it")
     if checkpoint is not None and Path(checkpoint).exists() and not resume:
         raise CheckpointError(f"{checkpoint} exists: go on from it with resume=True, or delete it")
 
