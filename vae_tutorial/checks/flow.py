@@ -1,34 +1,31 @@
 """The check of a normalizing flow: its log-determinant, its way back, and that its density integrates to one."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from vae_tutorial._validation import require_count
-from vae_tutorial.checks.answers import RELATIVE, TOLERANCE, Unusable, Unwritten, as_numbers, quarantine, relative_gap
+from vae_tutorial.checks.answers import RELATIVE, TOLERANCE, Unusable, Unwritten, as_numbers, quarantine
 from vae_tutorial.checks.claims import Check
 from vae_tutorial.checks.compare import short, titled
 from vae_tutorial.checks.differences import name_slope, slope_gap
 from vae_tutorial.checks.entries import public
 from vae_tutorial.checks.exact import values
 from vae_tutorial.checks.mistakes.flows import (
-    WAY_BACK,
-    FlowParts,
-    Map,
+    FlowFunction,
+    distance,
     flow_parts,
     full_jacobian,
+    image_of,
     name_log_det,
     near,
     wrong_shape,
 )
-from vae_tutorial.checks.naming import numbers
+from vae_tutorial.checks.way_back import back_from_images
 from vae_tutorial.reference import grid
-
-FlowFunction = Callable[[Tensor], Any]
 
 
 @public
@@ -134,10 +131,10 @@ def _at_points(
     check = _gradients(check, fn, z)
     if not check.passed:
         return check
-    parts = flow_parts(_image_of(fn), [_image_of(layer) for layer in layers], z)
-    check = replace(check, gap=_distance(came.detach(), parts.log_det))
+    parts = flow_parts(image_of(fn), [image_of(layer) for layer in layers], z)
+    check = replace(check, gap=distance(came.detach(), parts.log_det))
     if not check.passed:
-        return replace(check, mistake=name_log_det(parts, came.detach().double(), _image_of(fn)))
+        return replace(check, mistake=name_log_det(parts, came.detach().double(), image_of(fn)))
     if layers and not near(parts.z_new, _composed(layers, z)):
         if near(parts.z_new, _composed(layers[::-1], z)):
             return replace(check, gap=math.nan, mistake="It applies the layers in reverse order.")
@@ -148,7 +145,7 @@ def _at_points(
         return replace(
             check, gap=gap, unit="in its gradients", mistake=f"Its log-determinant is right, its gradient {said}."
         )
-    return _back(check, fn, inverse, layers, parts) if inverse is not None else check
+    return back_from_images(check, fn, inverse, layers, parts) if inverse is not None else check
 
 
 def _gradients(check: Check, fn: FlowFunction, z: Tensor) -> Check:
@@ -172,53 +169,6 @@ SLOPES = 1e-2
 """What central differences leave between right slopes: far below what is lost where something is detached."""
 
 
-def _back(
-    check: Check, fn: FlowFunction, inverse: FlowFunction, layers: Sequence[FlowFunction], parts: FlowParts
-) -> Check:
-    """The check of the way back from the images."""
-    found = inverse(parts.z_new.clone())
-    if found is ...:
-        raise Unwritten
-    back, log_det = (found[0], found[1]) if isinstance(found, (tuple, list)) else (found, None)
-    back = as_numbers(back).detach()
-    if back.shape != parts.z.shape:
-        return replace(
-            check, gap=math.nan, mistake=f"Its inverse gave shape {tuple(back.shape)}: that of z is expected."
-        )
-    gap = _distance(back, parts.z)
-    check = replace(check, gap=max(check.gap, gap))
-    if not gap <= TOLERANCE:
-        return replace(check, gap=gap, unit="", mistake=_name_way_back(fn, layers, parts, back))
-    if log_det is None:
-        return check
-    log_det = as_numbers(log_det).detach().double()
-    if log_det.shape != parts.log_det.shape:
-        raise Unusable(
-            f"gave, on the way back, log|det| of shape {tuple(log_det.shape)}{wrong_shape(log_det, parts.z)}"
-        )
-    gap = _distance(log_det, -parts.log_det)
-    if gap <= TOLERANCE:
-        return replace(check, gap=max(check.gap, gap))
-    same = near(log_det, parts.log_det)
-    cause = "has the sign of the way there" if same else "is not minus that of the way there"
-    return replace(check, gap=gap, mistake=f"Its inverse leads back, but the log-determinant of the inverse {cause}.")
-
-
-def _name_way_back(fn: FlowFunction, layers: Sequence[FlowFunction], parts: FlowParts, back: Tensor) -> str:
-    again = flow_parts(_image_of(fn), [], parts.z_new)
-    for clause, wrong in WAY_BACK.items():
-        if near(back, wrong(parts, again)):
-            return f"Its inverse {clause}."
-    if layers and all(isinstance(getattr(layer, "inverse", None), Callable) for layer in layers):  # type: ignore[arg-type]
-        here = parts.z_new
-        for layer in layers:
-            here = layer.inverse(here)[0]  # type: ignore[attr-defined]
-        if near(back, here.detach()):
-            return "Its inverse undoes the first layer first; the last done is the first to undo."
-    i = int((back - parts.z).abs().amax(-1).nan_to_num(nan=math.inf).argmax())
-    return f"Its inverse does not lead back: from the image of {numbers(parts.z[i])} it came to {numbers(back[i])}."
-
-
 def _further(check: Check, fn: FlowFunction, inverse: FlowFunction | None, fresh: Tensor) -> Check:
     """The check, once leading axes, folds and total mass have been looked at."""
     latent_dim = fresh.shape[-1]
@@ -228,7 +178,7 @@ def _further(check: Check, fn: FlowFunction, inverse: FlowFunction | None, fresh
     if not (near(z_new.reshape(30, latent_dim), flat_new) and near(log_det.reshape(30), flat)):
         return replace(check, gap=math.nan, mistake="With draws before the batch, z of shape (K, B, L), it differs.")
     wide = 3 * torch.randn(2000, latent_dim, generator=torch.Generator().manual_seed(0))
-    signs = torch.linalg.slogdet(full_jacobian(_image_of(fn), wide)).sign
+    signs = torch.linalg.slogdet(full_jacobian(image_of(fn), wide)).sign
     if not (signs == signs[0]).all():
         share = (signs != signs.median()).double().mean().item()
         mistake = "folds: two points have one image, and the formula for the density fails. Constrain its parameters"
@@ -264,7 +214,7 @@ def _gradient_gap(fn: FlowFunction, came: Tensor, z: Tensor) -> float:
     at = z.clone().requires_grad_()
     inputs = [at, *(p for p in fn.parameters() if p.requires_grad)] if isinstance(fn, nn.Module) else [at]
     weights = torch.linspace(1, 2, len(z))
-    exact = torch.linalg.slogdet(full_jacobian(_image_of(fn), at, create_graph=True)).logabsdet
+    exact = torch.linalg.slogdet(full_jacobian(image_of(fn), at, create_graph=True)).logabsdet
     sides = [(weights * side).sum() for side in (fn(at)[1], exact)]
     of_came, of_exact = (
         torch.autograd.grad(side, inputs, materialize_grads=True)
@@ -272,24 +222,10 @@ def _gradient_gap(fn: FlowFunction, came: Tensor, z: Tensor) -> float:
         else [torch.zeros_like(i) for i in inputs]
         for side in sides
     )
-    return max(_distance(a, b) for a, b in zip(of_came, of_exact, strict=True))
-
-
-def _image_of(fn: FlowFunction) -> Map:
-    def image(z: Tensor) -> Tensor:
-        z_new: Tensor = fn(z)[0]
-        return z_new
-
-    return image
+    return max(distance(a, b) for a, b in zip(of_came, of_exact, strict=True))
 
 
 def _composed(layers: Sequence[FlowFunction], z: Tensor) -> Tensor:
     for layer in layers:
         z = layer(z)[0]
     return z.detach()
-
-
-def _distance(a: Tensor, b: Tensor) -> float:
-    """The largest error, of 1 + |exact|; infinite where a number is none."""
-    off = relative_gap(a.double(), b).nan_to_num(nan=math.inf, posinf=math.inf)
-    return off.max().item() if off.numel() else 0.0

@@ -3,15 +3,17 @@
 import math
 from collections.abc import Callable, Sequence
 from itertools import combinations
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from vae_tutorial.checks.answers import relative_gap
 from vae_tutorial.checks.claims import told_apart
 from vae_tutorial.checks.naming import numbers
 
 Map = Callable[[Tensor], Tensor]
+FlowFunction = Callable[[Tensor], Any]
 
 
 class FlowParts(NamedTuple):
@@ -46,6 +48,16 @@ class FlowParts(NamedTuple):
     def moved(self) -> Tensor:
         """Which dimensions are scaled at all, shape (L,)."""
         return (self.scale - 1).abs().amax(0) > 1e-9
+
+
+def image_of(fn: FlowFunction) -> Map:
+    """The map alone, without its log-determinant."""
+
+    def image(z: Tensor) -> Tensor:
+        z_new: Tensor = fn(z)[0]
+        return z_new
+
+    return image
 
 
 def full_jacobian(fn: Map, z: Tensor, *, create_graph: bool = False) -> Tensor:
@@ -226,3 +238,9 @@ def wrong_shape(log_det: Tensor, z: Tensor) -> str:
     if z.ndim == 3:
         return expected + ": sum over the last axis, −1, whatever stands before it."
     return expected + "."
+
+
+def distance(a: Tensor, b: Tensor) -> float:
+    """The largest error, of 1 + |exact|; infinite where a number is none."""
+    off = relative_gap(a.double(), b).nan_to_num(nan=math.inf, posinf=math.inf)
+    return off.max().item() if off.numel() else 0.0
