@@ -59,7 +59,7 @@ def test_a_code_that_is_the_factors_has_every_score_one():
 def test_at_45_degrees_no_dimension_knows_more_than_the_other():
     """The two scores that vote are a fair coin there: 1,000 votes, five standard errors."""
     codes = turned(45)
-    assert module.mutual_information_gap(codes, FACTORS).abs().max() < 1e-12
+    assert module.mutual_information_gap(codes, FACTORS, 19).abs().max() < 1e-12  # no value on an edge
     assert module.sap(codes, FACTORS).abs().max() < 1e-12
     assert module.dci(module.linear_importance(codes, FACTORS)) == pytest.approx((0.0, 0.0), abs=1e-12)
     for score in (module.beta_vae_score, module.factor_vae_score):

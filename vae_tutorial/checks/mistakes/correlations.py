@@ -71,7 +71,8 @@ def _published_weights(z: Tensor, mu: Tensor, log_var: Tensor, n: int) -> Tensor
 def _of_covariance(z: Tensor) -> Tensor:
     centered = z - z.mean(0)
     cov = centered.T @ centered / max(len(z) - 1, 1)
-    return (0.5 * (cov.diagonal().log().sum() - torch.linalg.slogdet(cov).logabsdet)).expand(len(z))
+    log_det: Tensor = torch.linalg.slogdet(cov).logabsdet
+    return (0.5 * (cov.diagonal().log().sum() - log_det)).expand(len(z))
 
 
 DEPENDENCE: dict[str, Dependence] = {
