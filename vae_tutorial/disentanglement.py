@@ -216,7 +216,7 @@ def beta_vae_score(
     """The score of the β-VAE paper: can a linear classifier say which factor a set of pairs has in common?
 
     For each vote a factor is chosen, and pairs of examples are drawn that share its level. The mean absolute difference
-    of their codes, one number a dimension, is what the classifier sees (Higgins et al., *β-VAE*, 2017, section 3).
+    of their codes, one number a dimension, is what the classifier sees (Higgins et al., *β-VAE*, 2017).
 
     Args:
         code_of: gives codes, shape (N, L), of examples with the factors given, integers of shape (N, K).
@@ -264,7 +264,7 @@ def factor_vae_score(
 
     For each vote a factor is chosen and held at one level in a set of examples. The vote is the dimension whose
     variance is smallest, relative to that over all examples; the classifier answers each dimension by the factor for
-    which it was named most often (Kim and Mnih, *Disentangling by Factorising*, 2018, section 4).
+    which it was named most often (Kim and Mnih, *Disentangling by Factorising*, 2018).
 
     Args:
         code_of, n_levels, n_votes, seed: as for `beta_vae_score`.

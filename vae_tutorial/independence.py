@@ -39,7 +39,7 @@ def beta_tcvae(
     Args:
         gamma: what a nat of total correlation costs beside the nat that the KL charges already; 0 gives the ELBO.
         n_data: N, the size of the training set.
-        estimate: `minibatch_stratified`, or `minibatch_weighted` as in the paper's experiments.
+        estimate: `minibatch_stratified`, or `minibatch_weighted`, the default of the authors' code.
 
     Returns:
         The objective, for a posterior that is `vae_tutorial.posteriors.diagonal`; it raises TypeError for another.

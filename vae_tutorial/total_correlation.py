@@ -182,8 +182,8 @@ def minibatch_stratified(log_q: Tensor, n_data: int) -> AggregatedLogs:
         + \frac{N - 1}{N (M - 1)} \sum_{j \ne i} q_\phi(z_i \mid x_j), \qquad z_i \sim q_\phi(z \mid x_i)
 
     This is unbiased for q(z) where the minibatch is drawn without replacement; its logarithm is not, and lies below
-    on average (Jensen's inequality). On the whole data set it is exact. In the estimate of Chen et al. (2018, appendix
-    C.2) one of the others has a weight of its own; equal weights are its mean over which one that is, with the same
+    on average (Jensen's inequality). On the whole data set it is exact. In the estimate of Chen et al. (2018) one
+    of the others has a weight of its own; equal weights are its mean over which one that is, with the same
     expectation and never a larger variance.
 
     Args:
