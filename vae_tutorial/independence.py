@@ -2,7 +2,8 @@ r"""Objectives for `vae_tutorial.training.fit` that charge the total correlation
 
 Both maximize :math:`\mathrm{ELBO} - \gamma \, \mathrm{TC}` and differ in how they estimate the total correlation:
 `beta_tcvae` from the minibatch's own posteriors, `factor_vae` by a discriminator. As with
-`vae_tutorial.objectives`, their ``kl`` is the price, and the ``elbo`` that `fit` records is no ELBO.
+`vae_tutorial.objectives`, their ``kl`` is the price, and the ``elbo`` that `fit` records is no ELBO. In several
+processes each takes its own share for the minibatch, which is another estimate than that of a single process.
 
 Shapes: K samples, B examples, L latent dimensions.
 """
