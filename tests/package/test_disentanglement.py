@@ -56,6 +56,11 @@ def test_a_code_that_is_the_factors_has_every_score_one():
     assert module.factor_vae_score(code_of(0), LEVELS, n_votes=200, seed=0) == 1.0
 
 
+@pytest.mark.parametrize("name", ["beta_vae_score", "factor_vae_score"])
+def test_of_three_factors_each_has_its_own_dimension(name):
+    assert getattr(module, name)(lambda factors: factors.double(), (5, 7, 6), n_votes=200, seed=0) == 1.0
+
+
 def test_at_45_degrees_no_dimension_knows_more_than_the_other():
     """The two scores that vote are a fair coin there: 1,000 votes, five standard errors."""
     codes = turned(45)
