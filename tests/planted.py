@@ -39,6 +39,7 @@ from vae_tutorial.checks import (
     check_quantizer,
     check_reduction,
     check_reparameterize,
+    check_total_correlation,
     extreme_encodings,
     extreme_logits,
     standard_deviation,
@@ -2026,3 +2027,158 @@ QUANTIZERS_WRONG = [
 ]  # fmt: skip
 CORRECT += QUANTIZERS_RIGHT
 WRONG += QUANTIZERS_WRONG
+
+
+# Minibatch-weighted total correlation: fn(z, mu, log_var, n_data) gives one number for each example.
+
+
+def tc(z, mu, log_var, n_data, joint=None, marginals=None, logs=None):
+    """As a learner writes it, with one part exchanged."""
+    m, d = z.shape
+    q = -0.5 * (LOG_2PI + log_var + (z.view(m, 1, d) - mu.view(1, m, d)) ** 2 / log_var.exp())
+    log_nm = math.log(n_data * m) if logs is None else logs(n_data, m)
+    log_qz = (joint or (lambda q: torch.logsumexp(q.sum(2), dim=1)))(q) - log_nm
+    log_prod = ((marginals or (lambda q: torch.logsumexp(q, dim=1)))(q) - log_nm).sum(1)
+    return log_qz - log_prod
+
+
+def tc_by_torch(z, mu, log_var, n_data):
+    log_q = Normal(mu[None], (0.5 * log_var).exp()[None]).log_prob(z[:, None])
+    weight = math.log(n_data) + math.log(len(z))
+    return log_q.sum(-1).logsumexp(-1) - weight - log_q.logsumexp(1).sub(weight).sum(-1)
+
+
+def tc_by_loops(z, mu, log_var, n_data):
+    def one(point):
+        joint, marginals = 0.0, 0.0
+        for m, v in zip(mu, log_var, strict=True):
+            p = Normal(m, torch.exp(v / 2)).log_prob(point).exp()
+            joint, marginals = joint + p.prod(), marginals + p
+        n = n_data * len(mu)
+        return torch.log(joint / n) - torch.log(marginals / n).sum()
+
+    return torch.stack([one(point) for point in z])
+
+
+def tc_stable_by_hand(z, mu, log_var, n_data):
+    """The largest taken out, the axis of examples first; the constants put together."""
+    q = Normal(mu.T[:, None], (0.5 * log_var.T[:, None]).exp()).log_prob(z.T[:, :, None])  # (L, M of z, M of x)
+
+    def lse(t):
+        top = t.amax(-1, keepdim=True)
+        return (t - top).exp().sum(-1).log() + top[..., 0]
+
+    return lse(q.sum(0)) - lse(q).sum(0) + (len(q) - 1) * math.log(n_data * len(z))
+
+
+def tc_mixture(z, mu, log_var, n_data):
+    """Means over the minibatch by PyTorch's mixtures, and what log N is too little."""
+    even = Categorical(logits=torch.zeros(len(mu), dtype=mu.dtype))
+    joint = MixtureSameFamily(even, Independent(Normal(mu, (0.5 * log_var).exp()), 1))
+    marginals = [
+        MixtureSameFamily(even, Normal(mu[:, d], (0.5 * log_var[:, d]).exp())).log_prob(z[:, d]) - math.log(n_data)
+        for d in range(z.shape[1])
+    ]
+    return joint.log_prob(z) - math.log(n_data) - sum(marginals)
+
+
+def tc_in_float32(z, mu, log_var, n_data):
+    return tc(z.float(), mu.float(), log_var.float(), n_data)
+
+
+def tc_stratified(z, mu, log_var, n_data):
+    m = len(z)
+    w = torch.full((m, m), (n_data - 1) / (n_data * max(1, m - 1)), dtype=z.dtype)
+    w[range(m), range(m)] = 1 / n_data
+    q = Normal(mu[None], (0.5 * log_var).exp()[None]).log_prob(z[:, None])
+    return (w.log() + q.sum(2)).logsumexp(1) - (w.log()[:, :, None] + q).logsumexp(1).sum(1)
+
+
+def correlation_case(name, fn, named=""):
+    return Case(f"TC: {name}", check_total_correlation, fn, named)
+
+
+CORRELATIONS_RIGHT = [
+    correlation_case("textbook", tc),
+    correlation_case("torch.distributions", tc_by_torch),
+    correlation_case("dimensions first, the largest taken out", tc_stable_by_hand),
+    correlation_case("PyTorch's mixtures", tc_mixture),
+    correlation_case("float32", tc_in_float32),
+]
+
+CORRELATIONS_WRONG = [
+    correlation_case("no constant", lambda *a: tc(*a, logs=lambda n, m: 0.0), "lacks −log(NM)"),
+    correlation_case("log M alone", lambda *a: tc(*a, logs=lambda n, m: math.log(m)), "subtracts log M, where log(NM)"),
+    correlation_case("log N alone", lambda *a: tc(*a, logs=lambda n, m: math.log(n)), "subtracts log N, where log(NM)"),
+    correlation_case("constant added", lambda *a: tc(*a, logs=lambda n, m: -math.log(n * m)), "adds log(NM)"),
+    correlation_case("no logarithm", lambda *a: tc(*a, logs=lambda n, m: n * m), "subtracts NM itself"),
+    correlation_case(
+        "constant of the joint alone",
+        lambda z, mu, v, n: tc(z, mu, v, n) - z.shape[1] * math.log(n * len(z)),
+        "subtracts log(NM) from log q(z) alone",
+    ),
+    correlation_case(
+        "constant of the marginals alone",
+        lambda z, mu, v, n: tc(z, mu, v, n) + math.log(n * len(z)),
+        "subtracts log(NM) from the marginals alone",
+    ),
+    correlation_case(
+        "both over the z",
+        lambda *a: tc(*a, lambda q: q.sum(2).logsumexp(0), lambda q: q.logsumexp(0)),
+        "sums over the wrong axis: the log-sum-exp",
+    ),
+    correlation_case(
+        "joint over the z", lambda *a: tc(*a, lambda q: q.sum(2).logsumexp(0)), "sums over the wrong axis in log q(z)"
+    ),
+    correlation_case(
+        "marginals over the z", lambda *a: tc(*a, None, lambda q: q.logsumexp(0)), "wrong axis in the marginals"
+    ),
+    correlation_case(
+        "marginals over the dimensions",
+        lambda *a: tc(*a, None, lambda q: q.logsumexp(2)),
+        "takes the product of the marginals over the wrong axis",
+    ),
+    correlation_case(
+        "dimensions after both", lambda *a: tc(*a, lambda q: q.logsumexp(1).sum(1)), "differs from 0 by constants alone"
+    ),
+    correlation_case(
+        "mean of logarithms", lambda *a: tc(*a, lambda q: q.sum(2).mean(1), lambda q: q.mean(1), lambda n, m: 0.0),
+        "no mean of logarithms",
+    ),
+    correlation_case("maxima", lambda *a: tc(*a, lambda q: q.sum(2).amax(1), lambda q: q.amax(1)), "the largest term"),
+    correlation_case(
+        "own posterior for q(z)", lambda z, mu, v, n: (
+            Normal(mu, (0.5 * v).exp()).log_prob(z).sum(1)
+            - (Normal(mu, (0.5 * v).exp()).log_prob(z[:, None]).logsumexp(1) - math.log(n * len(z))).sum(1)
+        ),
+        "has log q(z|x) of the own example in place of log q(z)",
+    ),
+    correlation_case("sign", lambda *a: -tc(*a), "has the opposite sign"),
+    correlation_case("clamped", lambda *a: F.relu(tc(*a)), "is clamped at 0"),
+    correlation_case("absolute", lambda *a: abs(tc(*a)), "takes the absolute value"),
+    correlation_case("batch mean", lambda *a: tc(*a).mean(), "is averaged over the batch"),
+    correlation_case("bits", lambda *a: tc(*a) / math.log(2), "is in bits"),
+    correlation_case("log σ² for log σ", lambda z, mu, v, n: tc(z, mu, 2 * v, n), "exp(log_var) for the standard"),
+    correlation_case("stratified", tc_stratified, "weights the examples as stratified sampling does"),
+    correlation_case(
+        "own example left out",
+        lambda *a: tc(
+            *a,
+            lambda q: q.sum(2).masked_fill(torch.eye(len(q)).bool(), -math.inf).logsumexp(1),
+            lambda q: q.masked_fill(torch.eye(len(q)).bool()[:, :, None], -math.inf).logsumexp(1),
+        ),
+        "leaves out the own example",
+    ),
+    correlation_case("means for z", lambda z, mu, v, n: tc(mu, mu, v, n) + 0 * z.sum(), "densities at the means"),
+    correlation_case("exponentials", tc_by_loops, "an infinite number"),
+    correlation_case(
+        "of the batch's covariance",
+        lambda z, mu, v, n: (0.5 * (torch.cov(z.T).diagonal().log().sum() - torch.logdet(torch.cov(z.T)))).expand(
+            len(z)
+        ),
+        "measures the correlation of the z of the minibatch",
+    ),
+    correlation_case("KL", lambda z, mu, v, n: log_normal(z, mu, v) - log_normal(z, 0 * mu, 0 * v), "the KL itself"),
+]  # fmt: skip
+CORRECT += CORRELATIONS_RIGHT
+WRONG += CORRELATIONS_WRONG

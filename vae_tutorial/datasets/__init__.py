@@ -1,4 +1,4 @@
-"""Real handwritten digits, and a Gaussian in the plane whose entropy is known.
+"""Real handwritten digits, a Gaussian in the plane whose entropy is known, and shapes whose factors are known.
 
 ``digits`` comes with the package; ``mnist`` is looked for on disk, then downloaded; ``load_images`` takes MNIST when it
 can be had and the digits otherwise. Every file of MNIST is known by the SHA-256 of its decompressed content, which is
@@ -13,6 +13,7 @@ All tensors are on the CPU. Two environment variables matter:
 """
 
 from vae_tutorial.datasets.dataset import Dataset
+from vae_tutorial.datasets.drawn_shapes import FACTORS, Shapes, all_shapes, draw_shapes, shapes
 from vae_tutorial.datasets.mnist_files import DatasetError, load_images, mnist
 from vae_tutorial.datasets.small import GAUSSIAN_2D_COV, GAUSSIAN_2D_MEAN, binarize, digits, gaussian_2d
 
@@ -26,4 +27,9 @@ __all__ = [
     "GAUSSIAN_2D_MEAN",
     "GAUSSIAN_2D_COV",
     "binarize",
+    "FACTORS",
+    "Shapes",
+    "shapes",
+    "all_shapes",
+    "draw_shapes",
 ]
