@@ -290,12 +290,12 @@ def mlp_vae(
         require_count(hidden_dim=width)
     require_parts(likelihood, prior, posterior)
     with initial_weights(seed):
-        encoder = _mlp((x_dim, *widths, len(posterior.names) * latent_dim), activation)
-        decoder = _mlp((latent_dim, *reversed(widths), x_dim * likelihood.n_params), activation)
+        encoder = mlp((x_dim, *widths, len(posterior.names) * latent_dim), activation)
+        decoder = mlp((latent_dim, *reversed(widths), x_dim * likelihood.n_params), activation)
     return VAE(encoder, decoder, latent_dim, likelihood, prior, posterior)
 
 
-def _mlp(widths: Sequence[int], activation: type[nn.Module]) -> nn.Sequential:
+def mlp(widths: Sequence[int], activation: type[nn.Module]) -> nn.Sequential:
     layers: list[nn.Module] = []
     for n_in, n_out in pairwise(widths):
         layers += [nn.Linear(n_in, n_out), activation()]
