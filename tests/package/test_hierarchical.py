@@ -4,16 +4,19 @@ import copy
 import itertools
 import math
 import pickle
+import sys
 from functools import partial
 
 import fixed
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from fixed import values
 from scipy import stats
 from torch import nn
 
+from vae_tutorial import formulas, hierarchical
 from vae_tutorial.ais import ais
 from vae_tutorial.bounds import elbo, elbo_terms, iwae_bound, iwae_terms, log_weights
 from vae_tutorial.checkpoints import CheckpointError, load, save
@@ -503,3 +506,168 @@ def test_parts_that_do_not_fit_are_named():
     with pytest.raises(ValueError, match="overflows"):
         prior.log_prob(torch.full((1, 5), 1e30))
     assert "latent_dims=(3, 2)" in repr(prior) and "latent_dims=(3, 2)" in repr(TopDown(prior))
+
+
+# Planted mistakes: each is caught by the test beside it
+
+
+def layers_of(prior, z):
+    return z.split(prior.latent_dims, -1)
+
+
+def prior_with(change):
+    """A prior whose log-densities of the layers are changed: ``change(right, prior, z)``."""
+    right = HierarchicalPrior.log_prob_by_layer
+    return HierarchicalPrior, "log_prob_by_layer", lambda prior, z: change(right(prior, z), prior, z)
+
+
+def given_itself(right, prior, z):
+    """The middle layer is given the one below, in place of the one above."""
+    z1, z2, z3 = layers_of(prior, z)
+    wrong = formulas.log_normal(z1, *prior.given_above(0, z1[..., :2]))
+    return torch.stack([wrong, right[..., 1], right[..., 2]], -1)
+
+
+def of_a_fresh_draw(right, prior, z):
+    z1, z2, z3 = layers_of(prior, z)
+    fresh = formulas.log_normal(z1, *prior.given_above(0, values(*z2.shape, seed=99)))
+    return torch.stack([fresh, right[..., 1], right[..., 2]], -1)
+
+
+def squared_error_turned(right, prior, z):
+    """−½ Σ (1 + log σ² − (z − μ)² − σ²), as a public implementation has it."""
+    z1, z2, _ = layers_of(prior, z)
+    mu, log_var = prior.given_above(0, z2)
+    wrong = -0.5 * (1 + log_var - (z1 - mu) ** 2 - log_var.exp()).sum(-1)
+    return torch.stack([wrong, right[..., 1], right[..., 2]], -1)
+
+
+def standard_for_every_layer(right, prior, z):
+    return torch.stack([formulas.log_standard_normal(layer) for layer in layers_of(prior, z)], -1)
+
+
+def merge_with(mean, log_var):
+    return hierarchical, "merge", lambda a, log_a, b, log_b: (mean(a, log_a, b, log_b), log_var(log_a, log_b))
+
+
+def right_log_var(log_a, log_b):
+    return -torch.logaddexp(-log_a, -log_b)
+
+
+def right_mean(a, log_a, b, log_b):
+    return merge(a, log_a, b, log_b)[0]
+
+
+def by_variance(a, log_a, b, log_b):
+    return merge(a, log_b, b, log_a)[0]
+
+
+def sample_with(change):
+    right = Layered.sample
+
+    def sample(posterior, params, eps):
+        z, log_q = right(posterior, params, eps)
+        return z, change(posterior, params, z, log_q)
+
+    return Layered, "sample", sample
+
+
+def top_down_with(conditional):
+    right = TopDown.conditional
+
+    def changed(posterior, layer, mu, log_var, z):
+        return conditional(right, posterior, layer, mu, log_var, z)
+
+    return TopDown, "conditional", changed
+
+
+def merged_at_the_top_too(right, posterior, layer, mu, log_var, z):
+    return merge(mu, log_var, 0 * mu, 0 * log_var) if layer == 2 else right(posterior, layer, mu, log_var, z)
+
+
+def conditional_without_x(posterior, layer, mu, log_var, z):
+    if layer == 0:
+        return mu, log_var
+    m, log_s2 = posterior.networks[layer - 1](z[layer - 1]).chunk(2, -1)
+    return m, log_s2
+
+
+def shares_with(change):
+    def wrong(model, x, n_samples=1, *, eps=None, generator=None):
+        params = model.encode(x)
+        z, _ = model.posterior.sample(params, eps)
+        q, p = model.posterior.log_prob_by_layer(params, z), model.prior.log_prob_by_layer(z)
+        return change(model, q, p, z).mean(0)
+
+    return hierarchical_tests, "kl_by_layer", wrong
+
+
+hierarchical_tests = sys.modules[__name__]
+of_the_prior = test_the_prior_is_the_product_of_its_layers
+of_q = test_log_q_is_the_density_of_the_draws_by_the_full_jacobian
+of_the_merge, of_the_kl = (
+    test_top_down_multiplies_what_x_says_with_what_the_prior_says,
+    test_the_layers_share_the_kl_and_the_bound_lies_below_the_evidence,
+)
+PLANTED = {
+    "the prior's layer given the wrong one": (prior_with(given_itself), of_the_prior),
+    "the prior given a fresh draw": (prior_with(of_a_fresh_draw), of_the_prior),
+    "a squared error with its sign turned": (prior_with(squared_error_turned), of_the_prior),
+    "N(0, I) for every layer": (prior_with(standard_for_every_layer), of_the_prior),
+    "the top's prior left out": (prior_with(lambda right, *_: right * torch.tensor([1, 1, 0])), of_the_prior),
+    "the top's prior twice": (prior_with(lambda right, *_: right * torch.tensor([1, 1, 2])), of_the_prior),
+    "the middle layer left out": (prior_with(lambda right, *_: right * torch.tensor([1, 0, 1])), of_the_prior),
+    "means weighted by variances": (merge_with(by_variance, right_log_var), of_the_merge),
+    "means averaged": (merge_with(lambda a, _, b, __: (a + b) / 2, right_log_var), of_the_merge),
+    "variances added": (merge_with(right_mean, torch.logaddexp), of_the_merge),
+    "log-variances averaged": (merge_with(right_mean, lambda a, b: (a + b) / 2), of_the_merge),
+    "a softplus on log-variances": (
+        (hierarchical, "merge", lambda a, log_a, b, log_b: merge(a, F.softplus(log_a), b, F.softplus(log_b))),
+        of_the_merge,
+    ),
+    "the top merged, too": (top_down_with(merged_at_the_top_too), of_the_merge),
+    "top-down without the prior": (top_down_with(lambda _, __, ___, mu, log_var, z: (mu, log_var)), of_the_merge),
+    "top-down without x": (
+        top_down_with(lambda right, q, i, mu, v, z: q._prior[0].given_above(i, z[i + 1]) if i < 2 else (mu, v)),
+        of_the_merge,
+    ),
+    "bottom-up without what x says above": (
+        (BottomUp, "conditional", conditional_without_x),
+        test_bottom_up_adds_what_the_encoder_says_of_an_upper_layer,
+    ),
+    "log q of one layer only": (
+        sample_with(lambda q, params, z, _: q.log_prob_by_layer(params, z)[..., -1]),
+        partial(of_q, "bottom_up"),
+    ),
+    "log q with the wrong sign": (sample_with(lambda q, params, z, log_q: -log_q), partial(of_q, "top_down")),
+    "a share without the prior of a lower layer": (
+        shares_with(lambda model, q, p, z: q - p * torch.tensor([0, 0, 1])),
+        partial(of_the_kl, "top_down"),
+    ),
+    "a share of the top only": (
+        shares_with(lambda model, q, p, z: (q - p) * torch.tensor([0, 0, 1])),
+        partial(of_the_kl, "bottom_up"),
+    ),
+    "the decoder sees the top": (
+        (hierarchical.Lowest, "forward", lambda module, z: z[..., -module.n :]),
+        partial(test_the_decoder_sees_the_lowest_layer_alone, "bottom_up"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_a_planted_mistake_is_caught(name, monkeypatch):
+    (place, attribute, wrong), test = PLANTED[name]
+    test()
+    monkeypatch.setattr(place, attribute, wrong)
+    with pytest.raises(AssertionError):
+        test()
+
+
+def test_a_prior_that_draws_each_layer_from_nothing_is_caught(monkeypatch):
+    def independent(prior, shape, *, like, generator=None):
+        return torch.randn(shape, generator=generator, dtype=like.dtype)
+
+    monkeypatch.setattr(HierarchicalPrior, "sample", independent)
+    with pytest.raises(AssertionError):
+        test_draws_of_the_prior_follow_its_density()
