@@ -192,7 +192,7 @@ class TopDown(Layered):
         \prod_{l=1}^{n-1} \mathcal{N}\bigl(z_l; \mu, \operatorname{diag} \sigma^2\bigr), \qquad
         (\mu, \sigma^2) = \text{merge}\bigl((\hat\mu_l, \hat\sigma_l^2), (\mu_l, \sigma_l^2)(z_{l+1})\bigr)
 
-    (Sønderby et al., *Ladder Variational Autoencoders*, 2016, section 2.2.) The mean and the variance on the right are
+    (Sønderby et al., *Ladder Variational Autoencoders*, 2016.) The mean and the variance on the right are
     those of the prior, whose networks are used and trained here, too; see `merge`.
 
     Args:
@@ -228,7 +228,7 @@ def merge(mu_a: Tensor, log_var_a: Tensor, mu_b: Tensor, log_var_b: Tensor) -> t
     .. math:: \frac{1}{\sigma^2} = \frac{1}{\sigma_a^2} + \frac{1}{\sigma_b^2}, \qquad
         \frac{\mu}{\sigma^2} = \frac{\mu_a}{\sigma_a^2} + \frac{\mu_b}{\sigma_b^2}
 
-    (Sønderby et al., 2016, section 2.2.) Computed from log-variances, so that no variance over- or underflows.
+    (Sønderby et al., 2016.) Computed from log-variances, so that no variance over- or underflows.
 
     Args:
         mu_a, log_var_a, mu_b, log_var_b: of shapes that broadcast.
