@@ -56,8 +56,7 @@ class HierarchicalPrior(Prior):
 
     def given_above(self, layer: int, above: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of a layer, counted from 0, given the one above it."""
-        mu, log_var = self.networks[layer](above).chunk(2, -1)
-        return mu, log_var
+        return _means_and_log_vars(self.networks[layer](above), self.latent_dims[layer])
 
     def log_prob_by_layer(self, z: Tensor) -> Tensor:
         r""":math:`\log p(z_l \mid z_{l+1})` for each layer, in nats, shape (..., n), for ``z`` of shape (..., L)."""
@@ -181,7 +180,7 @@ class BottomUp(Layered):
     def conditional(self, layer: int, mu: Tensor, log_var: Tensor, z: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         if layer == 0:
             return mu, log_var
-        m, log_s2 = self.networks[layer - 1](z[layer - 1]).chunk(2, -1)
+        m, log_s2 = _means_and_log_vars(self.networks[layer - 1](z[layer - 1]), self.latent_dims[layer])
         return mu + m, log_var + log_s2
 
 
@@ -196,7 +195,8 @@ class TopDown(Layered):
     those of the prior, whose networks are used and trained here, too; see `merge`.
 
     Args:
-        prior: that of the model. Its weights are parameters of the prior, not of this module.
+        prior: that of the model; a `VAE` with another one is refused. Its weights are parameters of the prior, not of
+            this module.
 
     Raises:
         TypeError: ``prior`` is not a `HierarchicalPrior`.
@@ -212,6 +212,13 @@ class TopDown(Layered):
             raise TypeError(f"prior must be a HierarchicalPrior, that of the model, got {prior!r}")
         super().__init__(prior.latent_dims)
         self._prior = (prior,)  # in a tuple, where PyTorch registers no module
+
+    def require_prior(self, prior: nn.Module) -> None:
+        if prior is not self._prior[0]:
+            raise ValueError(
+                "the posterior is the TopDown of another prior, whose networks the model would neither train nor keep: "
+                "make a new model, VAE(…, prior=prior, posterior=TopDown(prior))"
+            )
 
     def order(self) -> Sequence[int]:
         return range(len(self.latent_dims))[::-1]
@@ -376,7 +383,8 @@ def hierarchical_vae(
         (150, 521084)
     """
     dims = _require_layers(latent_dims)
-    widths = [tuple(level) if isinstance(level, Sequence) else (level,) for level in hidden_dims]
+    given = list(hidden_dims) if isinstance(hidden_dims, Iterable) else []
+    widths = [tuple(level) if isinstance(level, Sequence) else (level,) for level in given]
     require_count(x_dim=x_dim)
     for width in (width for level in widths for width in level):
         require_count(hidden_dims=width)
@@ -405,12 +413,20 @@ def hierarchical_vae(
 
 
 def _require_layers(latent_dims: Sequence[int]) -> tuple[int, ...]:
-    dims = tuple(latent_dims)
+    dims = tuple(latent_dims) if isinstance(latent_dims, Iterable) else ()
     for dim in dims:
         require_count(latent_dims=dim)
     if len(dims) < 2:
         raise ValueError(f"latent_dims must name two layers or more, the lowest first, got {latent_dims!r}")
     return tuple(int(dim) for dim in dims)
+
+
+def _means_and_log_vars(output: Tensor, n: int) -> tuple[Tensor, Tensor]:
+    """The two halves of what a network gives, n numbers each."""
+    if output.shape[-1] != 2 * n:
+        raise ValueError(f"the network must give {n} means and {n} log-variances, got {output.shape[-1]} numbers")
+    mu, log_var = output.chunk(2, -1)
+    return mu, log_var
 
 
 def _require_networks(networks: Iterable[nn.Module], n: int) -> nn.ModuleList:

@@ -72,8 +72,8 @@ def test_without_a_window_it_is_the_diagonal_gaussian():
 
 
 def test_a_window_that_is_none_is_named_and_likelihoods_are_equal_where_they_are():
-    for wrong in (-1, 1.5, True, False, "1"):
-        with pytest.raises(ValueError, match=f"window must be an integer of at least 1, got {wrong!r}"):
+    for wrong in (-1, 0.0, 1.5, True, False, "1", None):
+        with pytest.raises(ValueError, match=f"window must be an integer of at least 0, got {wrong!r}"):
             autoregressive_normal(wrong)
     assert autoregressive_normal(2) == autoregressive_normal(2) != autoregressive_normal(1)
     assert autoregressive_normal(2).name == "autoregressive_normal(window=2)"

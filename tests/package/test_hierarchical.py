@@ -433,10 +433,30 @@ def test_a_model_comes_back_bit_for_bit(inference, tmp_path):
         changed = clone.posterior.sample(clone.encode(x), eps)[0]
         same = torch.equal(changed, model.posterior.sample(model.encode(x), eps)[0])
         assert same is (inference == "bottom_up")  # top-down, q of the copy uses the networks of the copy's prior
-    with torch.no_grad():
-        model.prior = standard_normal
+    model.posterior = diagonal
+    model.prior = standard_normal
     with pytest.raises(CheckpointError):
         save(model, path)
+
+
+def test_top_down_inference_and_the_model_have_one_prior():
+    """With another, q would have networks that the model neither trains nor moves nor keeps."""
+    model, other = (hierarchical_vae(D, (6, 4), (3, 2), bernoulli, seed=s, inference="top_down") for s in (0, 1))
+    with pytest.raises(ValueError, match="the posterior is the TopDown of another prior"):
+        model.prior = other.prior
+    for posterior in (other.posterior, copy.deepcopy(model.posterior)):
+        with pytest.raises(ValueError, match="the posterior is the TopDown of another prior"):
+            model.posterior = posterior
+    with pytest.raises(ValueError, match="the posterior is the TopDown of another prior"):
+        VAE(model.encoder, model.decoder, 5, bernoulli, model.prior, other.posterior)
+    with pytest.raises(ValueError, match="the posterior is the TopDown of another prior"):
+        VAE(model.encoder, model.decoder, 5, bernoulli, posterior=model.posterior)
+    assert model.posterior._prior[0] is model.prior is not other.prior
+    x, eps = (values(B, D) > 0).double(), values(K, B, 5)
+    assert torch.equal(elbo(model.double(), x, eps=eps), elbo(copy.deepcopy(model), x, eps=eps))
+    model.posterior = TopDown(model.prior)
+    bottom_up = hierarchical_vae(D, (6, 4), (3, 2), bernoulli, seed=0)
+    bottom_up.prior = other.prior  # bottom-up, q computes with no prior: any will do
 
 
 def test_the_weights_of_the_prior_are_counted_and_kept_once():
@@ -462,6 +482,8 @@ def test_weights_have_the_seed():
     [
         (dict(latent_dims=(3,)), ValueError, r"latent_dims must name two layers or more, the lowest first, got \(3,\)"),
         (dict(latent_dims=(3, 0)), ValueError, "latent_dims must be an integer of at least 1, got 0"),
+        (dict(latent_dims=3), ValueError, "latent_dims must name two layers or more, the lowest first, got 3"),
+        (dict(hidden_dims=6), ValueError, "one width, or a sequence of them, for each of the 2 layers, got 6"),
         (dict(hidden_dims=(6,)), ValueError, r"one width, or a sequence of them, for each of the 2 layers, got \(6,\)"),
         (dict(hidden_dims=(6, ())), ValueError, r"for each of the 2 layers, got \(6, \(\)\)"),
         (dict(hidden_dims=(6, 0)), ValueError, "hidden_dims must be an integer of at least 1, got 0"),
@@ -486,6 +508,11 @@ def test_parts_that_do_not_fit_are_named():
     for build in (HierarchicalPrior, BottomUp):
         with pytest.raises(ValueError, match="networks must be 2, one between each two layers, got 1"):
             build((3, 2, 1), [nn.Linear(2, 6)])
+    for n_out in (2, 3, 4, 7):
+        with pytest.raises(ValueError, match=f"must give 3 means and 3 log-variances, got {n_out} numbers"):
+            HierarchicalPrior((3, 2), [nn.Linear(2, n_out)]).log_prob(torch.zeros(1, 5))
+    with pytest.raises(ValueError, match="must give 2 means and 2 log-variances, got 2 numbers"):
+        BottomUp((3, 2), [nn.Linear(3, 2)]).sample((torch.zeros(1, 5),) * 2, torch.zeros(1, 1, 5))
     with pytest.raises(TypeError, match="prior must be a HierarchicalPrior, that of the model, got StandardNormal"):
         TopDown(standard_normal)
     with pytest.raises(ValueError, match=r"latent_dims=\(3, 2\), together 5, the model has latent_dim=4"):

@@ -1,12 +1,13 @@
 """A likelihood of x that is any number, and depends on the numbers before it as well as on z."""
 
+from numbers import Integral
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from vae_tutorial import formulas
 from vae_tutorial._random import standard_noise
-from vae_tutorial._validation import require_count
 from vae_tutorial.likelihoods.likelihood import Given, Likelihood, likelihood
 
 
@@ -38,8 +39,8 @@ def autoregressive_normal(window: int) -> Likelihood:
         >>> bool(walk.log_prob(x, params) == formulas.log_standard_normal(steps))
         True
     """
-    if isinstance(window, bool) or window != 0:
-        require_count(window=window)
+    if isinstance(window, bool) or not isinstance(window, Integral) or window < 0:
+        raise ValueError(f"window must be an integer of at least 0, got {window!r}")
     functions = (Given(f, int(window)) for f in (_log_prob, _mean, _sample))
     return likelihood(f"autoregressive_normal(window={int(window)})", 2 + int(window), *functions)
 
