@@ -42,7 +42,8 @@ class VAE(nn.Module):
 
     Raises:
         TypeError: ``likelihood``, ``prior`` or ``posterior`` is none.
-        ValueError: ``latent_dim`` is not an integer of at least 1, or ``prior`` is the `VampPrior` of another model.
+        ValueError: ``latent_dim`` is not an integer of at least 1, ``prior`` is the `VampPrior` of another model, or
+            ``posterior`` a `TopDown` of another prior.
 
     Example:
         >>> from vae_tutorial.likelihoods import bernoulli
@@ -72,6 +73,10 @@ class VAE(nn.Module):
         self.posterior = posterior
 
     def __setattr__(self, name: str, value: Any) -> None:
+        if name in ("prior", "posterior"):
+            parts = {"prior": getattr(self, "prior", None), "posterior": getattr(self, "posterior", None), name: value}
+            if isinstance(parts["posterior"], Posterior) and isinstance(parts["prior"], Prior):
+                parts["posterior"].require_prior(parts["prior"])
         if name == "prior" and isinstance(value, Prior):
             value.attach(self)
         super().__setattr__(name, value)
@@ -290,12 +295,13 @@ def mlp_vae(
         require_count(hidden_dim=width)
     require_parts(likelihood, prior, posterior)
     with initial_weights(seed):
-        encoder = _mlp((x_dim, *widths, len(posterior.names) * latent_dim), activation)
-        decoder = _mlp((latent_dim, *reversed(widths), x_dim * likelihood.n_params), activation)
+        encoder = mlp((x_dim, *widths, len(posterior.names) * latent_dim), activation)
+        decoder = mlp((latent_dim, *reversed(widths), x_dim * likelihood.n_params), activation)
     return VAE(encoder, decoder, latent_dim, likelihood, prior, posterior)
 
 
-def _mlp(widths: Sequence[int], activation: type[nn.Module]) -> nn.Sequential:
+def mlp(widths: Sequence[int], activation: type[nn.Module]) -> nn.Sequential:
+    """Linear layers of these widths, the first that of the input, with the nonlinearity between them."""
     layers: list[nn.Module] = []
     for n_in, n_out in pairwise(widths):
         layers += [nn.Linear(n_in, n_out), activation()]

@@ -42,6 +42,9 @@ class Posterior(nn.Module):
         """Mean and log-variance where q is a diagonal Gaussian, which a prior may know the KL of; else None."""
         return None
 
+    def require_prior(self, prior: nn.Module) -> None:
+        """A `VAE` calls it with the prior it is given; `hierarchical.TopDown` needs its own, the others take any."""
+
 
 class Diagonal(Posterior):
     r"""The posterior :math:`\mathcal{N}(\mu, \operatorname{diag} \sigma^2)`; its one instance is `diagonal`.

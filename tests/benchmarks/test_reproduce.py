@@ -58,9 +58,10 @@ def test_every_recipe_of_the_script_was_compared_for_as_long():
 @pytest.mark.parametrize("name", ROWS)
 def test_a_row_is_complete_and_as_the_script_has_it(name):
     module, row = reproduce, ROWS[name]
-    ours = module.ROWS[row["row"]]
+    ours = module.ALL[row["row"]]
     assert name == f"{row['row']}, {row['budget']}" and name in module.RUNS
-    assert {key: type(value) for key, value in row.items()} == FIELDS
+    more = {"active_by_layer": list} if len(ours.latent_dims) > 1 else {}
+    assert {key: type(value) for key, value in row.items()} == FIELDS | more
     assert all(value != "" for value in row.values())
     expected = dict(
         objective=ours.objective, k=ours.k, epochs=ours.epochs[row["budget"]], recipe=str(module.RECIPE),
@@ -81,7 +82,11 @@ def test_a_row_is_consistent(name):
     assert row["stderr"] * math.sqrt(row["n_test"]) == pytest.approx(spread, rel=0.5)
     assert row["nll"] == pytest.approx(statistics.mean(first), abs=5 * spread / math.sqrt(len(first)))
     activity = row["unit_activity"]
-    assert len(activity) == 50 and activity == sorted(activity, reverse=True) and activity[-1] >= 0
+    assert (
+        len(activity) == sum(reproduce.ALL[row["row"]].latent_dims)
+        and activity == sorted(activity, reverse=True)
+        and activity[-1] >= 0
+    )
     assert row["active_units"] == sum(value > 0.01 for value in activity) > 0
 
 
@@ -167,8 +172,9 @@ def small(monkeypatch, tmp_path):
         RESULTS=tmp_path / "reproduce.json", CHOICE=tmp_path / "reproduce_choice.json",
     ).items():  # fmt: skip
         monkeypatch.setattr(module, name, value)
-    for name, row in module.ROWS.items():
-        monkeypatch.setitem(module.ROWS, name, row._replace(epochs=dict.fromkeys(row.epochs, 2)))
+    for rows in (module.ROWS, module.TWO_LAYERS, module.ALL):
+        for name, row in rows.items():
+            monkeypatch.setitem(rows, name, row._replace(epochs=dict.fromkeys(row.epochs, 2)))
     # Two steps: the first to warm up, and to anneal.
     warmup_cosine, linear = module.warmup_cosine, module.linear
     monkeypatch.setattr(module, "warmup_cosine", lambda peak, n_steps, warmup: warmup_cosine(peak, n_steps, warmup=1))
@@ -227,6 +233,30 @@ def test_a_run_gives_a_complete_record_and_a_model(small, command, tmp_path):
     assert row["stderr"] == pytest.approx(statistics.stdev(nll.tolist()) / math.sqrt(12), rel=1e-12)
     means = model.encode(x)[0].detach().double()
     assert row["unit_activity"] == pytest.approx(sorted(means.var(0).tolist(), reverse=True), rel=1e-4)
+
+
+def test_rows_of_two_layers_are_trained_where_they_are_named(small, command, tmp_path, capsys):
+    command("two-VAE-1", "two-IWAE-5", "--budget", "full")
+    rows = rows_of(small.RESULTS)
+    assert [(row["objective"], row["k"]) for row in rows.values()] == [("VAE", 1), ("IWAE", 5)]
+    printed = capsys.readouterr().out
+    assert "(published: 85.33)" in printed and "(published: 83.89)" in printed
+    x = datasets.binarize(small.datasets.mnist().x_test, torch.Generator().manual_seed(3))
+    for name, row in rows.items():
+        assert {key: type(value) for key, value in row.items()} == FIELDS | {"active_by_layer": list}
+        model = load(tmp_path / "runs" / f"{name.replace(', ', '-')}.safetensors")
+        activity = unit_activity(model, x)
+        assert row["active_by_layer"] == [(activity[:100] > 0.01).sum().item(), (activity[100:] > 0.01).sum().item()]
+        assert row["active_units"] == sum(row["active_by_layer"])
+    sizes = [tuple(weight.shape) for weight in model.parameters() if weight.ndim == 2]
+    widths = [(200, 784), (200, 200), (200, 200), (200, 100), (200, 200), (784, 200)]  # both ways between x and z_1
+    assert sorted(sizes) == sorted([*widths, (100, 50), (100, 100), (200, 100), *[(100, 100)] * 3])
+
+
+def test_a_model_of_two_layers_starts_at_the_mean_image(small):
+    x = small.datasets.mnist().x_train
+    bias = small.new_model(x, (100, 50)).decoder[-1].bias
+    torch.testing.assert_close(torch.sigmoid(bias), x.mean(0).clamp(0.001, 0.999))
 
 
 def test_objective_and_k_reach_the_training(small, command):
@@ -314,7 +344,7 @@ def test_rows_of_fifty_draws_need_a_gpu_or_a_name(small, command, monkeypatch, d
 def test_a_row_or_budget_that_is_not_there_is_named(small, command, monkeypatch, capsys):
     with pytest.raises(SystemExit):
         command("VAE-2")
-    assert "rows must be of VAE-1, VAE-5, IWAE-5, VAE-50, IWAE-50, got VAE-2" in capsys.readouterr().err
+    assert "VAE-50, IWAE-50, two-VAE-1, two-IWAE-5, two-IWAE-50, got VAE-2" in capsys.readouterr().err
     command("IWAE-50", "--budget", "5 min")
     assert "IWAE-50: not trained for 5 min" in capsys.readouterr().out
     assert not small.RESULTS.exists()

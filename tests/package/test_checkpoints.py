@@ -25,7 +25,9 @@ from vae_tutorial.architectures import conv1d_vae, conv_vae, resnet_vae
 from vae_tutorial.checkpoints import CheckpointError, files, load, save
 from vae_tutorial.checkpoints.describe import ACTIVATIONS, PARTS
 from vae_tutorial.checkpoints.files import read, sha256, write, write_whole
+from vae_tutorial.hierarchical import hierarchical_vae
 from vae_tutorial.likelihoods import (
+    autoregressive_normal,
     bernoulli,
     categorical,
     columns,
@@ -392,6 +394,8 @@ MODELS = {
     "conv": lambda: conv_vae((8, 12), 3, bernoulli, seed=3),
     "conv1d": lambda: conv1d_vae(8, 3, bernoulli, seed=3),
     "resnet": lambda: resnet_vae((8, 8), 3, normal_diag, seed=3),
+    "bottom-up": lambda: hierarchical_vae(5, (7, (6, 4)), (3, 2), bernoulli, seed=3),
+    "top-down": lambda: hierarchical_vae(5, ((7, 6), 4, 3), (3, 2, 1), normal_diag, seed=3, inference="top_down"),
 }
 
 
@@ -402,6 +406,7 @@ LIKELIHOODS = {
     "continuous_bernoulli": continuous_bernoulli,
     "discretized_logistic": discretized_logistic(4),
     "categorical": categorical(3),
+    "autoregressive_normal": autoregressive_normal(2),
     "columns": columns({"a": "binary", "b": "real", "c": "count", "d": ("categorical", 3), "e": ("count", 2)}),
 }
 MODELS |= {name: partial(mlp_vae, 5, 7, 2, value, seed=3) for name, value in LIKELIHOODS.items()}

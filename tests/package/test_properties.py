@@ -17,6 +17,7 @@ from vae_tutorial.datasets import binarize
 from vae_tutorial.evaluation import bits_per_dim, marginal_log_likelihood
 from vae_tutorial.history import History
 from vae_tutorial.likelihoods import (
+    autoregressive_normal,
     bernoulli,
     categorical,
     continuous_bernoulli,
@@ -50,6 +51,7 @@ LIKELIHOODS = {
     "normal_diag": normal_diag,
     "normal_diag_above": normal_diag_above(-1.5),
     "sigma_normal": sigma_normal,
+    "autoregressive_normal": autoregressive_normal(1),
     "discretized_logistic": discretized_logistic(3),
     "categorical": categorical(3),
 }

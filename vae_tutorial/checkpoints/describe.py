@@ -14,6 +14,7 @@ from vae_tutorial._restoring import in_evaluation_mode
 from vae_tutorial._troubleshooting import see
 from vae_tutorial.architectures import conv1d_vae, conv_vae, resnet_vae
 from vae_tutorial.checkpoints.files import CheckpointError
+from vae_tutorial.hierarchical import hierarchical_vae
 from vae_tutorial.models import VAE, mlp_vae
 from vae_tutorial.vq import Nearest, vq_vae
 
@@ -24,6 +25,7 @@ FACTORIES: dict[str, Callable[..., VAE]] = {
     "conv1d_vae": conv1d_vae,
     "resnet_vae": resnet_vae,
     "vq_vae": vq_vae,
+    "hierarchical_vae": hierarchical_vae,
 }
 PARTS: dict[str, dict[str, Any]] = {
     "likelihood": {
@@ -36,6 +38,7 @@ PARTS: dict[str, dict[str, Any]] = {
         "normal_diag_above": likelihoods.normal_diag_above,
         "sigma_normal": likelihoods.sigma_normal,
         "columns": likelihoods.columns,
+        "autoregressive_normal": likelihoods.autoregressive_normal,
     },
     "prior": {
         prior.__name__: prior
