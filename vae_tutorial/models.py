@@ -71,6 +71,12 @@ class VAE(nn.Module):
         self.prior = prior
         self.posterior = posterior
 
+    def given(self, c: Tensor) -> "VAE":
+        """The model of x once the condition c is known; only a `vae_tutorial.conditional.ConditionalVAE` has one."""
+        raise TypeError(
+            "this VAE takes no conditions: give x alone, or build the model with conditional.conditional_vae"
+        )
+
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "prior" and isinstance(value, Prior):
             value.attach(self)
@@ -290,13 +296,14 @@ def mlp_vae(
         require_count(hidden_dim=width)
     require_parts(likelihood, prior, posterior)
     with initial_weights(seed):
-        encoder = _mlp((x_dim, *widths, len(posterior.names) * latent_dim), activation)
-        decoder = _mlp((latent_dim, *reversed(widths), x_dim * likelihood.n_params), activation)
+        encoder = mlp((x_dim, *widths, len(posterior.names) * latent_dim), activation)
+        decoder = mlp((latent_dim, *reversed(widths), x_dim * likelihood.n_params), activation)
     return VAE(encoder, decoder, latent_dim, likelihood, prior, posterior)
 
 
-def _mlp(widths: Sequence[int], activation: type[nn.Module]) -> nn.Sequential:
+def mlp(widths: Sequence[int], activation: type[nn.Module]) -> nn.Sequential:
+    """Linear layers of these widths, with the activation between them: the last one is linear."""
     layers: list[nn.Module] = []
     for n_in, n_out in pairwise(widths):
         layers += [nn.Linear(n_in, n_out), activation()]
-    return nn.Sequential(*layers[:-1])  # the last layer is linear
+    return nn.Sequential(*layers[:-1])
