@@ -26,6 +26,7 @@ from torch.distributions import (
 from vae_tutorial.bounds import elbo, iwae_bound
 from vae_tutorial.checks import (
     Check,
+    check_conditional_elbo,
     check_elbo,
     check_flow,
     check_iwae_bound,
@@ -2182,3 +2183,212 @@ CORRELATIONS_WRONG = [
 ]  # fmt: skip
 CORRECT += CORRELATIONS_RIGHT
 WRONG += CORRELATIONS_WRONG
+# Bounds with conditions: fn(model, x, seen, y, eps), whose label y may be unknown and whose entries may be missing.
+
+
+def m2_bound(model, x, seen, y, eps, xy=lambda a, y: torch.cat([a, y], 1), zy=lambda a, y: torch.cat([a, y], 1)):
+    """As a learner writes it, class by class: L(x, y) of every class, shape (B, C)."""
+    columns = []
+    for k in range(y.size(1)):
+        label = torch.zeros_like(y)
+        label[:, k] = 1
+        mu, logvar = model.encode(xy(x, label)).chunk(2, dim=1)
+        mu_p, logvar_p = model.prior(label).chunk(2, dim=1)
+        logits = model.decode(zy(mu + torch.exp(logvar / 2) * eps, label))
+        bce = F.binary_cross_entropy_with_logits(logits, x, reduction="none")
+        kld = 0.5 * (logvar_p - logvar + (logvar.exp() + (mu - mu_p) ** 2) / logvar_p.exp() - 1)
+        columns.append(-(bce * seen).sum(1) - kld.sum(1) - math.log(y.size(1)))
+    return torch.stack(columns, 1)
+
+
+def m2_joined(L, model, x, y, weights=lambda log_q: log_q.exp(), entropy=lambda log_q: -(log_q.exp() * log_q).sum(1)):
+    log_q = F.log_softmax(model.classify(x), 1)
+    unknown = (weights(log_q) * L).sum(1) + entropy(log_q)
+    return torch.where(y.sum(1) > 0, (y * L).sum(1), unknown)
+
+
+def m2(model, x, seen, y, eps, **ways):
+    return m2_joined(m2_bound(model, x, seen, y, eps), model, x, y, **ways)
+
+
+def m2_repeated(model, x, seen, y, eps, fold=lambda t, B, C: t.view(C, B).t(), tile=lambda t, C: t.repeat(C, 1)):
+    """All classes in one batch, as many ports have it: class by class, (C·B) rows."""
+    B, C = y.shape
+    labels = torch.eye(C).repeat_interleave(B, dim=0)
+    xs = tile(x, C)
+    mu, logvar = model.encode(torch.cat((xs, labels), dim=1)).chunk(2, dim=1)
+    q, p = Normal(mu, logvar.mul(0.5).exp()), model.prior(labels).chunk(2, dim=1)
+    logits = model.decode(torch.cat((q.mean + q.stddev * eps.repeat(C, 1), labels), dim=1))
+    log_p = (tile(seen, C) * Bernoulli(logits=logits).log_prob(xs)).sum(1)
+    L = log_p - kl_divergence(q, Normal(p[0], p[1].mul(0.5).exp())).sum(1) - math.log(C)
+    return m2_joined(fold(L, B, C), model, x, y)
+
+
+def m2_row_by_row(model, x, seen, y, eps):
+    return torch.cat([m2(model, *(t[i : i + 1] for t in (x, seen, y, eps))) for i in range(len(x))])
+
+
+def m2_kl_of_both(model, x, seen, y, eps):
+    """KL of the label from the uniform distribution, in the place of entropy and log p(y)."""
+    C = y.size(1)
+    L = m2_bound(model, x, seen, y, eps) + math.log(C)
+    known = y.sum(1, keepdim=True) == 1
+    q = torch.where(known, y, F.softmax(model.classify(x), 1))
+    kl_y = torch.where(known, y * math.log(C), q * (F.log_softmax(model.classify(x), 1) + math.log(C)))
+    return (q * L - kl_y).sum(1)
+
+
+def m2_apart(model, x, seen, y, eps):
+    """Known and unknown rows apart, each put back in its place."""
+    known = y.any(1)
+    bound = x.new_zeros(len(x))
+    if known.any():
+        label = y[known]
+        mu, logvar = model.encode(torch.hstack([x[known], label])).tensor_split(2, 1)
+        q, prior = Normal(mu, logvar.exp().sqrt()), model.prior(label).tensor_split(2, 1)
+        logits = model.decode(torch.hstack([q.loc + q.scale * eps[known], label]))
+        log_p = torch.where(seen[known] == 1, F.logsigmoid((2 * x[known] - 1) * logits), 0.0).sum(1)
+        kl = kl_divergence(q, Normal(prior[0], prior[1].exp().sqrt())).sum(1)
+        bound = bound.index_put((known.nonzero()[:, 0],), log_p - kl - math.log(y.shape[1]))
+    if not known.all():
+        rows = [t[~known] for t in (x, seen, y, eps)]
+        log_q = Categorical(logits=model.classify(rows[0]))
+        U = (log_q.probs * m2_bound(model, *rows)).sum(1) + log_q.entropy()
+        bound = bound.index_put(((~known).nonzero()[:, 0],), U)
+    return bound
+
+
+def m2_with(**ways):
+    return lambda model, x, seen, y, eps: m2_joined(m2_bound(model, x, seen, y, eps, **ways), model, x, y)
+
+
+def m2_joined_by(**ways):
+    return lambda *given: m2(*given, **ways)
+
+
+def m2_shifted(shift):
+    """Right but for a number that is added, a function of log q, y and the number of classes."""
+    return lambda model, x, seen, y, eps: (
+        m2(model, x, seen, y, eps) + shift(F.log_softmax(model.classify(x), 1), y, y.sum(1) == 1)
+    )
+
+
+def m2_standard_kl(model, x, seen, y, eps):
+    """The KL of Kingma and Welling's appendix, from N(0, I)."""
+
+    class Standard(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.classify, self.encode, self.decode = model.classify, model.encode, model.decode
+
+        def prior(self, label):
+            return label.new_zeros(len(label), 2 * eps.size(1))
+
+    return m2(Standard(), x, seen, y, eps)
+
+
+def hidden(a, y):
+    return torch.cat([a, 0 * y], 1)
+
+
+def before(a, y):
+    return torch.cat([y, a], 1)
+
+
+def from_one(a, y):
+    return torch.cat([a, torch.cat([y[:, -1:], y[:, :-1]], 1)], 1)
+
+
+def conditional_case(name, fn, named=""):
+    return Case(f"conditional: {name}", check_conditional_elbo, fn, named)
+
+
+CONDITIONAL_RIGHT = [
+    conditional_case("class by class", m2),
+    conditional_case("all classes in one batch", m2_repeated),
+    conditional_case("row by row", m2_row_by_row),
+    conditional_case("KL of both latent variables", m2_kl_of_both),
+    conditional_case("known and unknown apart", m2_apart),
+]
+
+CONDITIONAL_WRONG = [
+    conditional_case("decoder without label", m2_with(zy=hidden), "does not give the label to the decoder"),
+    conditional_case("encoder without label", m2_with(xy=hidden), "does not give the label to the encoder"),
+    conditional_case("KL from N(0, I)", m2_standard_kl, "takes the KL from N(0, I)"),
+    conditional_case("label first in the encoder", m2_with(xy=before), "puts the label before x"),
+    conditional_case("label first in the decoder", m2_with(zy=before), "puts the label before z"),
+    conditional_case("classes from 1, decoder", m2_with(zy=from_one), "gives the decoder the one-hot of another class"),
+    conditional_case("classes from 1, encoder", m2_with(xy=from_one), "gives the encoder the one-hot of another class"),
+    conditional_case("no entropy", m2_joined_by(entropy=lambda log_q: 0.0), "lacks the entropy of q(y | x)"),
+    conditional_case(
+        "entropy subtracted", m2_joined_by(entropy=lambda log_q: (log_q.exp() * log_q).sum(1)),
+        "subtracts the entropy of q(y | x)",
+    ),
+    conditional_case(
+        "no log K", m2_shifted(lambda log_q, y, known: math.log(y.size(1))), "lacks log p(y) = −log C"
+    ),
+    conditional_case(
+        "no log K where unknown", m2_shifted(lambda log_q, y, known: ~known * math.log(y.size(1))),
+        "lacks log p(y) where the label is not known",
+    ),
+    conditional_case(
+        "p(y) for q(y|x)", m2_joined_by(weights=lambda log_q: torch.ones_like(log_q) / log_q.size(1)),
+        "averages over classes with p(y) = 1/C, where q(y | x) belongs",
+    ),
+    conditional_case(
+        "unweighted sum", m2_joined_by(weights=torch.ones_like), "sums over the classes without the weights q(y | x)"
+    ),
+    conditional_case(
+        "cross-entropy in the bound", m2_shifted(lambda log_q, y, known: (y * log_q).sum(1)),
+        "counts log q(y | x) of known labels",
+    ),
+    conditional_case(
+        "cross-entropy with the other sign", m2_shifted(lambda log_q, y, known: -(y * log_q).sum(1)),
+        "subtracts log q(y | x) of known labels",
+    ),
+    conditional_case(
+        "missing entries counted", lambda model, x, seen, y, eps: m2(model, x, torch.ones_like(seen), y, eps),
+        "sums over missing entries, too",
+    ),
+    conditional_case(
+        "flags the wrong way round", lambda model, x, seen, y, eps: m2(model, x, 1 - seen, y, eps),
+        "sums over the missing entries alone",
+    ),
+    conditional_case("folded as (B, C)", lambda *given: m2_repeated(*given, fold=lambda t, B, C: t.view(B, C)),
+                     "reads the classes of one example out of those of others"),
+    conditional_case(
+        "best class only", lambda model, x, seen, y, eps: m2(
+            model, x, seen, y, eps, weights=lambda log_q: F.one_hot(log_q.argmax(1), log_q.size(1)),
+            entropy=lambda log_q: 0.0,
+        ),
+        "takes only the most probable class",
+    ),
+    conditional_case(
+        "logsumexp over classes", lambda model, x, seen, y, eps: torch.where(
+            y.sum(1) > 0, m2(model, x, seen, y, eps), m2_bound(model, x, seen, y, eps).logsumexp(1)
+        ),
+        "takes log Σ exp L(x, y)",
+    ),
+    conditional_case(
+        "labels ignored", lambda model, x, seen, y, eps: m2(model, x, seen, 0 * y, eps), "takes no notice of known"
+    ),
+    conditional_case("the loss", lambda *given: -m2(*given), "has the opposite sign"),
+    conditional_case("batch mean", lambda *given: m2(*given).mean(), "is averaged over the batch"),
+    conditional_case(
+        "σ² for σ", lambda model, x, seen, y, eps: m2_squared(model, x, seen, y, eps), "the variance stands where"
+    ),
+]  # fmt: skip
+
+
+def m2_squared(model, x, seen, y, eps):
+    """Scaled by the variance: the noise is multiplied by σ once more, class by class."""
+    columns = []
+    for k in range(y.size(1)):
+        label = F.one_hot(torch.full((len(y),), k), y.size(1)).to(x)
+        sd = (0.5 * model.encode(torch.cat([x, label], 1)).chunk(2, 1)[1]).exp()
+        columns.append(m2_bound(model, x, seen, y, sd * eps)[:, k])
+    return m2_joined(torch.stack(columns, 1), model, x, y)
+
+
+CORRECT += CONDITIONAL_RIGHT
+WRONG += CONDITIONAL_WRONG

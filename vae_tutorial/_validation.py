@@ -65,6 +65,14 @@ def require_rows(**tensors: Tensor) -> None:
             )
 
 
+def require_as_many(**pair: Tensor) -> None:
+    """Both arguments have as many rows: what goes beside an example belongs to it."""
+    (name_a, a), (name_b, b) = pair.items()
+    if not isinstance(b, Tensor) or b.ndim == 0 or len(a) != len(b):
+        came = f"{tuple(b.shape)}" if isinstance(b, Tensor) else type(b).__name__
+        raise ValueError(f"{name_b} must hold a row for each of the {len(a)} rows of {name_a}, got {came}")
+
+
 def require_same_shape(**tensors: Tensor) -> None:
     """All arguments have one shape: nothing is broadcast."""
     shapes = {name: tuple(value.shape) for name, value in tensors.items()}

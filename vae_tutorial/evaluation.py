@@ -11,7 +11,14 @@ from torch import Tensor
 
 from vae_tutorial._extra import of_the_chapters
 from vae_tutorial._restoring import in_evaluation_mode
-from vae_tutorial._validation import require_count, require_finite, require_float, require_positive, require_seed
+from vae_tutorial._validation import (
+    require_as_many,
+    require_count,
+    require_finite,
+    require_float,
+    require_positive,
+    require_seed,
+)
 from vae_tutorial.bounds import posterior_samples
 from vae_tutorial.models import VAE, require_vae
 
@@ -23,7 +30,13 @@ NOISE_BLOCK = 1000
 
 
 def marginal_log_likelihood(
-    model: VAE, x: Tensor, n_samples: int, *, seed: int, chunk: int = 1000, progress: bool = True
+    model: VAE,
+    x: Tensor | tuple[Tensor, Tensor],
+    n_samples: int,
+    *,
+    seed: int,
+    chunk: int = 1000,
+    progress: bool = True,
 ) -> Tensor:
     r"""Estimates of log p(x) by importance sampling: the importance-weighted bound with many samples.
 
@@ -35,7 +48,8 @@ def marginal_log_likelihood(
 
     Args:
         model: the VAE; measured in evaluation mode, whatever its mode is, and left as it was.
-        x: examples, shape (B, D), on the device of the model.
+        x: examples, shape (B, D), on the device of the model; or, for a `vae_tutorial.conditional.ConditionalVAE`, the
+            pair (x, c) of them and their conditions, shape (B, C): then it is log p(x | c).
         n_samples: K, the number of samples.
         seed: fixes the noise, which each example has for itself by its place in ``x``: neither ``chunk`` nor the
             model's dtype changes it.
@@ -46,7 +60,8 @@ def marginal_log_likelihood(
         Estimates in nats, shape (B,), in float64.
 
     Raises:
-        TypeError: ``model`` is not a VAE, ``x`` not a floating-point tensor, or ``seed`` not an integer.
+        TypeError: ``model`` is not a VAE, ``x`` not a floating-point tensor, or ``seed`` not an integer; the model asks
+            for conditions that are not given, or the other way round.
         ValueError: ``x`` does not fit the model, ``n_samples`` or ``chunk`` is not an integer of at least 1, or a value
             is not finite.
 
@@ -59,7 +74,10 @@ def marginal_log_likelihood(
         torch.Size([10])
     """
     require_vae(model)
+    x, conditions = (x[0], x[1:]) if isinstance(x, tuple) else (x, ())
     require_float(x=x)
+    for c in conditions:
+        require_as_many(x=x, c=c)
     require_count(n_samples=n_samples, chunk=chunk)
     n_samples, chunk = int(n_samples), int(chunk)
     generator = torch.Generator().manual_seed(require_seed(seed=seed))
@@ -68,14 +86,16 @@ def marginal_log_likelihood(
     log_sums = []
     bar = tqdm(total=len(x), unit="example", disable=not progress)
     with bar, in_evaluation_mode(model), torch.no_grad():
-        for rows, own_seeds in zip(x.split(at_a_time), seeds.split(at_a_time), strict=True):
-            params = model.encode(rows)
+        parts = zip(*(part.split(at_a_time) for part in (x, *conditions)), strict=True)
+        for (rows, *given), own_seeds in zip(parts, seeds.split(at_a_time), strict=True):
+            at = model.given(*given) if given else model
+            params = at.encode(rows)
             noise = zip(*(_noise_blocks(n_samples, params[0], s) for s in own_seeds.tolist()), strict=True)
             pieces = (eps for block in noise for eps in torch.stack(block, 1).split(chunk))
-            samples = (posterior_samples(model, params, eps=eps) for eps in pieces)
-            weights = (model.log_likelihood(rows, z) + model.log_prior(z) - log_q for z, log_q in samples)
-            parts = [torch.logsumexp(log_w.double(), 0) for log_w in weights]
-            log_sums.append(torch.logsumexp(torch.stack(parts), 0))
+            samples = (posterior_samples(at, params, eps=eps) for eps in pieces)
+            weights = (at.log_likelihood(rows, z) + at.log_prior(z) - log_q for z, log_q in samples)
+            sums = [torch.logsumexp(log_w.double(), 0) for log_w in weights]
+            log_sums.append(torch.logsumexp(torch.stack(sums), 0))
             bar.update(len(rows))
     return torch.cat(log_sums) - math.log(n_samples)
 

@@ -72,6 +72,12 @@ class VAE(nn.Module):
         self.prior = prior
         self.posterior = posterior
 
+    def given(self, c: Tensor) -> "VAE":
+        """The model of x once the condition c is known; only a `vae_tutorial.conditional.ConditionalVAE` has one."""
+        raise TypeError(
+            "this VAE takes no conditions: give x alone, or build the model with conditional.conditional_vae"
+        )
+
     def __setattr__(self, name: str, value: Any) -> None:
         if name in ("prior", "posterior"):
             parts = {"prior": getattr(self, "prior", None), "posterior": getattr(self, "posterior", None), name: value}
@@ -305,4 +311,4 @@ def mlp(widths: Sequence[int], activation: type[nn.Module]) -> nn.Sequential:
     layers: list[nn.Module] = []
     for n_in, n_out in pairwise(widths):
         layers += [nn.Linear(n_in, n_out), activation()]
-    return nn.Sequential(*layers[:-1])  # the last layer is linear
+    return nn.Sequential(*layers[:-1])

@@ -7,6 +7,7 @@ import torch
 
 from vae_tutorial.checks import (
     agree,
+    check_conditional_elbo,
     check_elbo,
     check_iwae_bound,
     check_kl,
@@ -48,6 +49,7 @@ JUDGED = {
     "check_quantizer": lambda: check_quantizer(lambda z, codebook, beta: ...),
     "check_quantizer, a pair": lambda: check_quantizer(lambda z, codebook, beta: (..., ...)),
     "check_total_correlation": lambda: check_total_correlation(lambda z, mu, log_var, n_data: ...),
+    "check_conditional_elbo": lambda: check_conditional_elbo(lambda model, x, seen, y, eps: ...),
     "check_reduction": lambda: check_reduction(lambda x, mu: ...),
     "check_numerics": lambda: check_numerics(lambda x, logits: ..., *extreme_logits()),
     "check_log_prob": lambda: check_log_prob(bernoulli._replace(log_prob=stub), torch.tensor([[0.0], [1.0]])),

@@ -14,6 +14,7 @@ from vae_tutorial._restoring import in_evaluation_mode
 from vae_tutorial._troubleshooting import see
 from vae_tutorial.architectures import conv1d_vae, conv_vae, resnet_vae
 from vae_tutorial.checkpoints.files import CheckpointError
+from vae_tutorial.conditional import ConditionalVAE, conditional_vae, semi_supervised_vae
 from vae_tutorial.hierarchical import hierarchical_vae
 from vae_tutorial.models import VAE, mlp_vae
 from vae_tutorial.vq import Nearest, vq_vae
@@ -26,6 +27,8 @@ FACTORIES: dict[str, Callable[..., VAE]] = {
     "resnet_vae": resnet_vae,
     "vq_vae": vq_vae,
     "hierarchical_vae": hierarchical_vae,
+    "conditional_vae": conditional_vae,
+    "semi_supervised_vae": semi_supervised_vae,
 }
 PARTS: dict[str, dict[str, Any]] = {
     "likelihood": {
@@ -171,6 +174,9 @@ def _answers(model: VAE, like: VAE) -> list[bytes | str]:
     """What the networks of a model say of a few points, in evaluation mode, to the last bit."""
     generator = torch.Generator().manual_seed(0)
     answers: list[bytes | str] = []
+    if isinstance(model, ConditionalVAE) and isinstance(like, ConditionalVAE):
+        c = torch.randn(3, like.condition_dim, generator=generator).to(like.a_weight())
+        model, like = model.given(c), like.given(c)
     try:
         with in_evaluation_mode(model), torch.no_grad():
             z = torch.randn(3, like.latent_dim, generator=generator).to(like.a_weight())

@@ -12,6 +12,7 @@ shows the evidence when no known mistake does.
 
 from vae_tutorial.checks.any_function import check_numerics, check_reduction, extreme_encodings, extreme_logits
 from vae_tutorial.checks.claims import Check, agree, exceeds
+from vae_tutorial.checks.conditional import check_conditional_elbo
 from vae_tutorial.checks.correlation import check_total_correlation
 from vae_tutorial.checks.distribution import check_log_prob
 from vae_tutorial.checks.estimates import check_elbo, check_iwae_bound, check_reparameterize
@@ -39,6 +40,7 @@ __all__ = [
     "check_flow",
     "check_quantizer",
     "check_total_correlation",
+    "check_conditional_elbo",
     "check_reduction",
     "check_numerics",
     "extreme_encodings",

@@ -4,6 +4,7 @@ Each table is keyed by that clause; the right version stands under "".
 """
 
 from vae_tutorial.checks.mistakes.bounds import ELBO, ELBO_TERMS, ElboParts, elbo_parts
+from vae_tutorial.checks.mistakes.conditional import CONDITIONAL
 from vae_tutorial.checks.mistakes.correlations import DEPENDENCE
 from vae_tutorial.checks.mistakes.densities import LOG_BERNOULLI, LOG_BERNOULLI_TERMS, LOG_NORMAL, LOG_NORMAL_TERMS
 from vae_tutorial.checks.mistakes.divergence import KL, KL_TERMS
@@ -17,6 +18,7 @@ from vae_tutorial.checks.mistakes.ways import BATCH_REDUCTIONS, BITS, NOT_A_LOGA
 __all__ = [
     "BATCH_REDUCTIONS",
     "BITS",
+    "CONDITIONAL",
     "DEPENDENCE",
     "ELBO",
     "ELBO_TERMS",
