@@ -167,8 +167,10 @@ def push(coder: stream.stack.AnsCoder, model: VAE, x: Tensor, bits: int, *, bits
     """
     _require_codable(model)
     _require_binary(x)
+    _require_bits(bits)
     with in_evaluation_mode(model), torch.no_grad():
         mu, log_var = model.encode(x)
+        require_finite(mu=mu, log_var=log_var)
         if bits_back:
             rows = zip(mu, log_var, strict=True)
             codes = np.stack([coder.decode(Q, posterior_weights(*row, bits).numpy()) for row in rows])
@@ -276,7 +278,9 @@ def decompress(model: VAE, archive: bytes) -> Tensor:
         raise ArchiveError("the archive is damaged or cut short: its checksum is wrong; use another copy")
     _, bits, n, x_dim, weights, probe, digest, length = HEADER.unpack_from(body)
     where, words = body[HEADER.size : HEADER.size + length], body[HEADER.size + length :]
-    if not (1 <= bits <= 16 and n and where.isascii() and words and len(words) % 4 == 0 and any(words[-4:])):
+    # No pixel costs less than 2^-16 bits: who forges n shall not keep us busy forever.
+    possible = 1 <= bits <= 16 and 0 < n * x_dim <= 2**16 * 8 * len(body) and where.isascii()
+    if not (possible and words and len(words) % 4 == 0 and any(words[-4:])):
         raise ArchiveError("the archive was not written by compress: its header says what none does")
     if weights != _weights(model) or x_dim != _x_dim(model):
         raise ArchiveError("the archive was written with another model: its weights are not those of this one")
