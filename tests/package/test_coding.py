@@ -396,9 +396,7 @@ def test_the_same_weights_that_compute_other_numbers_are_refused(part):
     other = scaled(mlp_vae(D, 8, L, bernoulli, seed=1), 3.0)
     network = getattr(other, part)
     network.register_forward_hook(lambda module, inputs, output: output * (1 + 1e-6))
-    with pytest.raises(
-        ArchiveError, match=r"other numbers here, torch .*, than where .*, torch .*threads \d+"
-    ):
+    with pytest.raises(ArchiveError, match=r"other numbers here, torch .*, than where .*, torch .*threads \d+"):
         decompress(other, ARCHIVE)
 
 
