@@ -430,6 +430,15 @@ def test_a_forged_archive_is_refused_soon(change, said):
     assert time.perf_counter() - start < 20
 
 
+def test_an_archive_on_top_of_something_else_is_refused(monkeypatch):
+    """The images come back, but something is left that `compress` did not begin with."""
+    first, empty = iter([AnsCoder(np.array([7], np.uint32))]), coding._empty
+    monkeypatch.setattr(coding, "_empty", lambda: next(first, None) or empty())
+    archive = compress(MODEL, X, bits=4)
+    with pytest.raises(ArchiveError, match="does not give back"):
+        decompress(MODEL, archive)
+
+
 def test_the_header_says_where_it_was_written():
     for word in (f"torch {torch.__version__}", "constriction ", f"threads {torch.get_num_threads()}"):
         assert word.encode() in ARCHIVE
