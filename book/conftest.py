@@ -9,8 +9,8 @@ cell is tagged ``nbval-ignore-output``. Here is what it does not do:
 - The kernel takes the arithmetic of another set each day (``tools/kernel_sets.py``),
   so that outputs which only one processor gives are found. ``KERNEL_SET="AVX2"``
   chooses one.
-- The notebook on JAX is left out where JAX, Flax or Optax is missing, and that is
-  said at the end.
+- The notebooks on JAX and on compression are left out where JAX, Flax or Optax, or
+  constriction, is missing, and that is said at the end.
 - A notebook that loads images runs twice: on MNIST, and on the shipped digits, where
   no output is compared. Where ``VAE_TUTORIAL_DATASET`` has chosen the data, it runs
   once.
@@ -28,8 +28,15 @@ from nbval.plugin import IPyNbFile
 from verdicts import checks_of, flaw
 
 BOOK = Path(__file__).parent
-NO_JAX = [name for name in ("jax", "flax", "optax") if not find_spec(name)]
-collect_ignore = ["jax.ipynb"] if NO_JAX else []
+NEEDS = {
+    "jax.ipynb": ("jax", ("jax", "flax", "optax")),
+    "bits_back.ipynb": ("coding", ("constriction",)),
+}
+LEFT_OUT = {
+    name: (extra, [library for library in libraries if not find_spec(library)])
+    for name, (extra, libraries) in NEEDS.items()
+}
+collect_ignore = [name for name, (_, missing) in LEFT_OUT.items() if missing]
 CHOICE = "VAE_TUTORIAL_DATASET"
 SETS = kernel_sets()
 if (chosen := os.environ.get("KERNEL_SET", "native")) not in SETS:
@@ -110,12 +117,13 @@ def pytest_runtest_call(item):
 
 def pytest_terminal_summary(terminalreporter):
     """How many verdicts were read, and what could not be run."""
-    if NO_JAX:
-        terminalreporter.line(
-            f"No {', '.join(NO_JAX)}: book/jax.ipynb was NOT tested; "
-            'pip install "vae_tutorial[jax]"',
-            red=True,
-        )
+    for name, (extra, missing) in LEFT_OUT.items():
+        if missing:
+            terminalreporter.line(
+                f"No {', '.join(missing)}: book/{name} was NOT tested; "
+                f'pip install "vae_tutorial[{extra}]"',
+                red=True,
+            )
     counts = {"passed": 0, "planted": 0}
     for report in terminalreporter.getreports("passed"):
         for name, value in getattr(report, "user_properties", []):

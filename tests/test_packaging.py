@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from metadata import JAX, NEEDED, PROJECT
+from metadata import CODING, JAX, NEEDED, PROJECT
 from packaging.requirements import Requirement
 from packaging.version import Version
 
@@ -115,7 +115,7 @@ def test_the_pins_hold_all_that_the_package_and_its_extras_need():
 
 def test_the_lowest_versions_tested_are_the_bounds_of_the_package():
     lowest = requirements("tests/lowest.txt")
-    for need in map(Requirement, NEEDED + JAX):
+    for need in map(Requirement, NEEDED + JAX + CODING):
         (bound,) = need.specifier
         assert bound.operator == ">="
         assert Version(lowest[need.name].removeprefix("==")) == Version(bound.version), need.name
@@ -124,7 +124,7 @@ def test_the_lowest_versions_tested_are_the_bounds_of_the_package():
 def test_the_workflow_tests_the_package_alone_on_the_lowest_and_the_newest_versions():
     for job in ("lowest", "newest"):
         install, test = (step["run"] for step in WORKFLOW["jobs"][job]["steps"] if "run" in step)
-        assert '".[chapters,jax]" pytest' in install and test.endswith(" vae_tutorial tests/package")
+        assert '".[chapters,coding,jax]" pytest' in install and test.endswith(" vae_tutorial tests/package")
         assert ("--constraint tests/lowest.txt" in install) == (job == "lowest")
 
 

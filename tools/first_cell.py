@@ -44,7 +44,7 @@ if not importlib.util.find_spec("vae_tutorial"):
 for folder in BOOK.glob("*/book"):
     os.chdir(folder)"""
 # By the notebook's name, where it needs more than the others.
-EXTRAS = {"jax": "chapters,jax", "own_data": "chapters,export"}
+EXTRAS = {"bits_back": "chapters,coding", "jax": "chapters,jax", "own_data": "chapters,export"}
 METADATA = {"cellView": "form", "tags": ["remove-cell"]}  # Colab shows the title in the code's place
 
 
