@@ -7,12 +7,14 @@ import torch
 
 from vae_tutorial.checks import (
     agree,
+    check_density_ratio,
     check_elbo,
     check_iwae_bound,
     check_kl,
     check_log_bernoulli,
     check_log_normal,
     check_log_prob,
+    check_mmd,
     check_numerics,
     check_quantizer,
     check_reduction,
@@ -46,6 +48,8 @@ JUDGED = {
     "check_iwae_bound": lambda: check_iwae_bound(stub),
     "check_quantizer": lambda: check_quantizer(lambda z, codebook, beta: ...),
     "check_quantizer, a pair": lambda: check_quantizer(lambda z, codebook, beta: (..., ...)),
+    "check_density_ratio": lambda: check_density_ratio(stub),
+    "check_mmd": lambda: check_mmd(stub),
     "check_reduction": lambda: check_reduction(lambda x, mu: ...),
     "check_numerics": lambda: check_numerics(lambda x, logits: ..., *extreme_logits()),
     "check_log_prob": lambda: check_log_prob(bernoulli._replace(log_prob=stub), torch.tensor([[0.0], [1.0]])),

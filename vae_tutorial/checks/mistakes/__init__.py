@@ -5,6 +5,8 @@ Each table is keyed by that clause; the right version stands under "".
 
 from vae_tutorial.checks.mistakes.bounds import ELBO, ELBO_TERMS, ElboParts, elbo_parts
 from vae_tutorial.checks.mistakes.densities import LOG_BERNOULLI, LOG_BERNOULLI_TERMS, LOG_NORMAL, LOG_NORMAL_TERMS
+from vae_tutorial.checks.mistakes.discrepancies import MMD
+from vae_tutorial.checks.mistakes.discriminators import DISCRIMINATOR
 from vae_tutorial.checks.mistakes.divergence import KL, KL_TERMS
 from vae_tutorial.checks.mistakes.importance import IWAE
 from vae_tutorial.checks.mistakes.mixtures import LOG_MIXTURE, SAMPLED_MIXTURE
@@ -16,6 +18,7 @@ from vae_tutorial.checks.mistakes.ways import BATCH_REDUCTIONS, BITS, NOT_A_LOGA
 __all__ = [
     "BATCH_REDUCTIONS",
     "BITS",
+    "DISCRIMINATOR",
     "ELBO",
     "ELBO_TERMS",
     "IWAE",
@@ -28,6 +31,7 @@ __all__ = [
     "LOG_NORMAL",
     "LOG_NORMAL_FAR",
     "LOG_NORMAL_TERMS",
+    "MMD",
     "NOT_A_LOGARITHM",
     "QUANTIZER",
     "REDUCTIONS",
