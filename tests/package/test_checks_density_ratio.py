@@ -27,6 +27,21 @@ def test_fresh_arguments_do_not_change_the_verdict(seed):
     assert check_density_ratio(discriminator, seed=seed).passed
 
 
+def test_the_seed_decides_the_further_arguments():
+    def first_of_33(seed):
+        seen = []
+
+        def recorded(logits_q, logits_p):
+            seen.append(logits_q.detach().clone())
+            return discriminator(logits_q, logits_p)
+
+        check_density_ratio(recorded, seed=seed)
+        return next(logits_q for logits_q in seen if len(logits_q) == 33)
+
+    assert not torch.equal(first_of_33(0), first_of_33(1))
+    assert torch.equal(first_of_33(1), first_of_33(1))
+
+
 def test_the_oracle_is_the_cross_entropy_and_its_slopes_are_finite_differences():
     given = logits(4, 3)
     came = evaluate(loss_by_decimals, given)

@@ -27,6 +27,21 @@ def test_fresh_arguments_do_not_change_the_verdict(seed):
     assert check_mmd(mmd_textbook, seed=seed).passed
 
 
+def test_the_seed_decides_the_further_arguments():
+    def first_of_33(seed):
+        seen = []
+
+        def recorded(x, y, h):
+            seen.append(x.detach().clone())
+            return mmd_textbook(x, y, h)
+
+        check_mmd(recorded, seed=seed)
+        return next(x for x in seen if len(x) == 33)
+
+    assert not torch.equal(first_of_33(0), first_of_33(1))
+    assert torch.equal(first_of_33(1), first_of_33(1))
+
+
 def test_the_oracle_s_slopes_are_those_of_finite_differences():
     given = draws(3, 4, 2)
     found = evaluate(mmd_by_pairs, given).gradients
