@@ -27,6 +27,7 @@ from vae_tutorial.bounds import elbo, iwae_bound
 from vae_tutorial.checks import (
     Check,
     check_conditional_elbo,
+    check_density_ratio,
     check_elbo,
     check_flow,
     check_iwae_bound,
@@ -35,6 +36,7 @@ from vae_tutorial.checks import (
     check_log_mixture,
     check_log_normal,
     check_log_prob,
+    check_mmd,
     check_numerics,
     check_prior,
     check_quantizer,
@@ -2392,3 +2394,212 @@ def m2_squared(model, x, seen, y, eps):
 
 CORRECT += CONDITIONAL_RIGHT
 WRONG += CONDITIONAL_WRONG
+
+
+def discriminator(logits_q, logits_p):
+    bce = F.binary_cross_entropy_with_logits
+    return bce(logits_q, torch.ones_like(logits_q)) + bce(logits_p, torch.zeros_like(logits_p))
+
+
+def discriminator_by_loops(logits_q, logits_p):
+    total = 0.0
+    for logit in logits_q:
+        total = total + torch.log1p(torch.exp(-logit.abs())) + torch.relu(-logit)
+    other = 0.0
+    for logit in logits_p:
+        other = other + torch.logaddexp(logit, torch.zeros_like(logit))
+    return total / len(logits_q) + other / len(logits_p)
+
+
+def discriminator_two_classes(logits_q, logits_p):
+    """As a softmax over two classes, the second of which has the logit."""
+    rows = torch.cat([logits_q, logits_p])
+    labels = torch.tensor([1] * len(logits_q) + [0] * len(logits_p))
+    losses = F.cross_entropy(torch.stack([torch.zeros_like(rows), rows], 1), labels, reduction="none")
+    return losses[: len(logits_q)].mean() + losses[len(logits_q) :].mean()
+
+
+def discriminator_weighted(logits_q, logits_p):
+    """One weighted sum over both batches."""
+    rows = torch.cat([logits_q, logits_p])
+    labels = torch.cat([torch.ones_like(logits_q), torch.zeros_like(logits_p)])
+    weight = labels / len(logits_q) + (1 - labels) / len(logits_p)
+    return F.binary_cross_entropy_with_logits(rows, labels, weight, reduction="sum")
+
+
+def of_probabilities(of_q, of_p):
+    """From the probabilities of the label 1."""
+    return lambda logits_q, logits_p: of_q(torch.sigmoid(logits_q)) + of_p(torch.sigmoid(logits_p))
+
+
+def ones_for_both(logits_q, logits_p):
+    bce = F.binary_cross_entropy_with_logits
+    return bce(logits_q, torch.ones_like(logits_q)) + bce(logits_p, torch.ones_like(logits_p))
+
+
+def of_all_at_once(logits_q, logits_p):
+    logits, labels = torch.cat([logits_q, logits_p]), torch.cat([logits_q * 0 + 1, logits_p * 0])
+    return F.binary_cross_entropy_with_logits(logits, labels)
+
+
+def discriminator_case(name, fn, named=""):
+    return Case(f"discriminator: {name}", check_density_ratio, fn, named)
+
+
+DISCRIMINATORS_RIGHT = [
+    discriminator_case("binary cross-entropy", discriminator),
+    discriminator_case("by loops", discriminator_by_loops),
+    discriminator_case("two classes", discriminator_two_classes),
+    discriminator_case("weighted", discriminator_weighted),
+    discriminator_case("logsigmoid", lambda q, p: -F.logsigmoid(q).mean() - F.logsigmoid(-p).mean()),
+    discriminator_case("float32", in_float32(discriminator)),
+]
+
+DISCRIMINATORS_WRONG = [
+    discriminator_case("labels exchanged", lambda q, p: discriminator(p, q), "has the labels exchanged"),
+    discriminator_case("sign of the logits", lambda q, p: discriminator(-q, -p), "or the sign of the logit"),
+    discriminator_case("ones for both", ones_for_both, "gives both batches the label 1"),
+    discriminator_case("maximized", lambda q, p: F.logsigmoid(q).mean() + F.logsigmoid(-p).mean(), "opposite sign"),
+    discriminator_case("half", lambda q, p: (discriminator(q, p)) / 2, "is half the loss"),
+    discriminator_case("one mean", of_all_at_once, "takes one mean over both batches"),
+    discriminator_case(
+        "sums", lambda q, p: -F.logsigmoid(q).sum() - F.logsigmoid(-p).sum(), "sums over the batches"
+    ),
+    discriminator_case(
+        "sigmoid twice", lambda q, p: discriminator(q.sigmoid(), p.sigmoid()), "applies the sigmoid twice"
+    ),
+    discriminator_case(
+        "mean probability", of_probabilities(lambda s: -s.mean().log(), lambda s: -(1 - s).mean().log()),
+        "the logarithm of the mean probability",
+    ),
+    discriminator_case(
+        "mean logit", lambda q, p: discriminator(q.mean(), p.mean()), "takes the mean of the logits first"
+    ),
+    discriminator_case("draws from q alone", lambda q, p: F.softplus(-q).mean(), "lacks the draws from p"),
+    discriminator_case(
+        "the encoder's", lambda q, p: -torch.log(1 - q.sigmoid()).mean(), "is the loss of the encoder, −log(1 − s)"
+    ),
+    discriminator_case("the encoder's, saturating", lambda q, p: q.sigmoid().log().mean(), "saturating loss"),
+    discriminator_case("minus", lambda q, p: -F.logsigmoid(q).mean() + F.logsigmoid(-p).mean(), "subtracts the term"),
+    discriminator_case("least squares", lambda q, p: F.mse_loss(q, q * 0 + 1) + F.mse_loss(p, p * 0), "least squares"),
+    discriminator_case("a critic", lambda q, p: p.mean() - q.mean(), "is a difference of means"),
+    discriminator_case("hinge", lambda q, p: (1 - q).clamp(min=0).mean() + (1 + p).clamp(min=0).mean(), "hinge loss"),
+    discriminator_case("smoothed", lambda q, p: (
+        F.binary_cross_entropy_with_logits(q, torch.full_like(q, 0.9)) + F.softplus(p).mean()
+    ), "smooths the label of q"),
+    discriminator_case("detached", lambda q, p: discriminator(q.detach(), p), "no gradient to the logits of q"),
+    discriminator_case(
+        "logarithms that overflow", of_probabilities(lambda s: -s.log().mean(), lambda s: -(1 - s).log().mean()),
+        "infinite number",
+    ),
+    discriminator_case("one value an example", lambda q, p: F.softplus(-q), "shape"),
+]  # fmt: skip
+CORRECT += DISCRIMINATORS_RIGHT
+WRONG += DISCRIMINATORS_WRONG
+
+
+def gram(x, y, h):
+    return torch.exp(-0.5 * (torch.cdist(x, y) / h) ** 2)
+
+
+def mmd_textbook(x, y, h):
+    n, m = len(x), len(y)
+    kx, ky, kxy = gram(x, x, h), gram(y, y, h), gram(x, y, h)
+    kx, ky = kx * (1 - torch.eye(n)), ky * (1 - torch.eye(m))
+    return kx.sum() / (n * (n - 1)) + ky.sum() / (m * (m - 1)) - 2 * kxy.mean()
+
+
+def mmd_expanded(x, y, h):
+    """All draws in one matrix of kernels, by ‖x‖² − 2 x·y + ‖y‖²."""
+    z, n = torch.cat([x, y]), len(x)
+    m = len(z) - n
+    dots = z @ z.T
+    k = torch.exp(-(dots.diag()[:, None] - 2 * dots + dots.diag()) / 2 / h / h)
+    k = k.masked_fill(torch.eye(n + m, dtype=torch.bool), 0.0)
+    return k[:n, :n].sum() / n / (n - 1) + k[n:, n:].sum() / m / (m - 1) - (k[:n, n:].mean() + k[n:, :n].mean())
+
+
+def mmd_by_loops(x, y, h):
+    def mean(pairs):
+        return sum(torch.exp(-((a - b) ** 2).sum() / (2 * h**2)) for a, b in pairs) / len(pairs)
+
+    def others(z):
+        return mean([(z[i], z[j]) for i in range(len(z)) for j in range(i)])
+
+    return others(x) + others(y) - 2 * mean([(a, b) for a in x for b in y])
+
+
+def mmd_of_pairs(x, y, h):
+    """The upper triangle, by pdist."""
+
+    def others(z):
+        return torch.exp(-F.pdist(z).pow(2) / (2 * h**2)).mean()
+
+    return others(x) + others(y) - 2 * torch.exp(-((x.unsqueeze(1) - y.unsqueeze(0)) ** 2).sum(2) / (2 * h**2)).mean()
+
+
+def mmd(within=lambda k: (k.sum() - k.diag().sum()) / (len(k) * (len(k) - 1)), k=gram, cross=2):
+    """Right but for the mean within a set, the kernel, or the weight of the cross term."""
+    return lambda x, y, h: within(k(x, x, h)) + within(k(y, y, h)) - cross * k(x, y, h).mean()
+
+
+def d2(x, y):
+    return (x[:, None] - y[None]).pow(2).sum(2)
+
+
+def mmd_case(name, fn, named=""):
+    return Case(f"MMD: {name}", check_mmd, fn, named)
+
+
+MMDS_RIGHT = [
+    mmd_case("textbook", mmd_textbook),
+    mmd_case("expanded distance", mmd_expanded),
+    mmd_case("by loops", mmd_by_loops),
+    mmd_case("pdist", mmd_of_pairs),
+    mmd_case("float32", lambda x, y, h: mmd()(x.float(), y.float(), h)),
+]
+
+MMDS_WRONG = [
+    mmd_case("with the diagonal", mmd(lambda k: k.mean()), "this is the V-statistic"),
+    mmd_case(
+        "diagonal dropped, 1/n²", mmd(lambda k: (k * (1 - torch.eye(len(k)))).mean()),
+        "drops the diagonal and divides by N²",
+    ),
+    mmd_case(
+        "diagonal kept, 1/(n(n − 1))", mmd(lambda k: k.sum() / (len(k) ** 2 - len(k))),
+        "keeps the diagonal and divides by N(N − 1)",
+    ),
+    mmd_case(
+        "upper triangle", mmd(lambda k: k.triu(1).sum() / (len(k) * (len(k) - 1))), "counts each pair of a set once"
+    ),
+    mmd_case("cross term once", mmd(cross=1), "takes the cross term once"),
+    mmd_case("cross term added", mmd(cross=-2), "adds the cross term"),
+    mmd_case("cross term by n²", lambda x, y, h: (
+        mmd(cross=0)(x, y, h) - 2 * gram(x, y, h).sum() / len(x) ** 2
+    ), "divides the cross term by N²"),
+    mmd_case("exp(−d²/h)", mmd(k=lambda x, y, h: torch.exp(-d2(x, y) / h)), "divides ‖x − y‖² by h,"),
+    mmd_case("exp(−d²/h²)", mmd(k=lambda x, y, h: torch.exp(-d2(x, y) / h**2)), "divides ‖x − y‖² by h²"),
+    mmd_case("exp(−d²/2h)", mmd(k=lambda x, y, h: torch.exp(-d2(x, y) / (2 * h))), "divides ‖x − y‖² by 2h,"),
+    mmd_case("exp(−2h² d²)", mmd(k=lambda x, y, h: torch.exp(-2 * h**2 * d2(x, y))), "multiplies ‖x − y‖² by 2h²"),
+    mmd_case("exp(−h d²)", mmd(k=lambda x, y, h: torch.exp(-h * d2(x, y))), "as if the bandwidth were the γ"),
+    mmd_case("h = 1", lambda x, y, h: mmd()(x, y, 1.0), "does not use the bandwidth"),
+    mmd_case("mean over dimensions", mmd(k=lambda x, y, h: (
+        torch.exp(-(x[:, None] - y).pow(2).mean(-1) / (2 * h * h))
+    )), "averages the squares over the dimensions"),
+    mmd_case("kernel of each dimension", mmd(k=lambda x, y, h: (
+        torch.exp(-(x[:, None] - y).pow(2) / (2 * h * h)).sum(-1)
+    )), "adds up a kernel for each dimension"),
+    mmd_case("inverse multiquadratic", mmd(k=lambda x, y, h: 2 * h**2 / (2 * h**2 + d2(x, y))), "multiquadratic"),
+    mmd_case("means alone", mmd(k=lambda x, y, h: x @ y.T), "compares the means alone"),
+    mmd_case("root", lambda x, y, h: mmd()(x, y, h).abs() ** 0.5, "takes the root"),
+    mmd_case("clipped", lambda x, y, h: torch.relu(mmd()(x, y, h)), "clips the estimate at 0"),
+    mmd_case("sums of pairs", lambda x, y, h: (
+        gram(x, x, h).sum() - len(x) + gram(y, y, h).sum() - len(y) - 2 * gram(x, y, h).sum()
+    ), "sums over pairs"),
+    mmd_case("without y", lambda x, y, h: (
+        (gram(x, x, h).sum() - len(x)) / (len(x) ** 2 - len(x)) - 2 * gram(x, y, h).mean()
+    ), "lacks the term of y alone"),
+    mmd_case("detached", lambda x, y, h: mmd()(x.detach(), y, h), "passes no gradient to x"),
+]  # fmt: skip
+CORRECT += MMDS_RIGHT
+WRONG += MMDS_WRONG

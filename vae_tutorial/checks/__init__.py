@@ -14,12 +14,14 @@ from vae_tutorial.checks.any_function import check_numerics, check_reduction, ex
 from vae_tutorial.checks.claims import Check, agree, exceeds
 from vae_tutorial.checks.conditional import check_conditional_elbo
 from vae_tutorial.checks.correlation import check_total_correlation
+from vae_tutorial.checks.density_ratio import check_density_ratio
 from vae_tutorial.checks.distribution import check_log_prob
 from vae_tutorial.checks.estimates import check_elbo, check_iwae_bound, check_reparameterize
 from vae_tutorial.checks.flow import check_flow
 from vae_tutorial.checks.formulas import check_kl, check_log_bernoulli, check_log_normal
 from vae_tutorial.checks.jax_functions import from_jax
 from vae_tutorial.checks.mixtures import check_log_mixture
+from vae_tutorial.checks.mmd import check_mmd
 from vae_tutorial.checks.quantizer import check_quantizer
 from vae_tutorial.checks.spread import log_variance, standard_deviation, variance
 from vae_tutorial.checks.whole_prior import check_prior
@@ -41,6 +43,8 @@ __all__ = [
     "check_quantizer",
     "check_total_correlation",
     "check_conditional_elbo",
+    "check_density_ratio",
+    "check_mmd",
     "check_reduction",
     "check_numerics",
     "extreme_encodings",

@@ -68,6 +68,8 @@ class At:
             return f"{self.place}: {name_gradient([came], [expected])}"
         worst = int(off.argmax())
         one, other = told_apart(a.flatten()[worst].item(), b.flatten()[worst].item())
+        if not b.ndim:  # one number for all examples
+            return f"It is right for the first arguments. {self.place}, it gave {one}, where {other} is expected."
         row = worst if b.ndim == 1 else worst // b.shape[-1]
         return (
             f"It is right for the first arguments. {self.place}, {row_of(arguments, row)}, it gave {one}, where "

@@ -167,8 +167,11 @@ def shapes(arguments: Arguments) -> str:
 
 
 def row_of(arguments: Arguments, row: int) -> str:
-    """One example of the arguments."""
-    batches = {name: value for name, value in arguments.items() if isinstance(value, Tensor) and value.ndim > 1}
+    """One example of the arguments; how they begin where they have a single axis."""
+    tensors = {name: value for name, value in arguments.items() if isinstance(value, Tensor)}
+    batches = {name: value for name, value in tensors.items() if value.ndim > 1}
+    if not batches:
+        return ", ".join(f"{name} = {numbers(value)}" for name, value in tensors.items())
     tensors = {name: value.flatten(0, -2) for name, value in batches.items()}
     return ", ".join(f"{name} = {numbers(rows[min(row, len(rows) - 1)])}" for name, rows in tensors.items())
 

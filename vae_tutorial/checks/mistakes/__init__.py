@@ -7,6 +7,8 @@ from vae_tutorial.checks.mistakes.bounds import ELBO, ELBO_TERMS, ElboParts, elb
 from vae_tutorial.checks.mistakes.conditional import CONDITIONAL
 from vae_tutorial.checks.mistakes.correlations import DEPENDENCE
 from vae_tutorial.checks.mistakes.densities import LOG_BERNOULLI, LOG_BERNOULLI_TERMS, LOG_NORMAL, LOG_NORMAL_TERMS
+from vae_tutorial.checks.mistakes.discrepancies import MMD
+from vae_tutorial.checks.mistakes.discriminators import DISCRIMINATOR
 from vae_tutorial.checks.mistakes.divergence import KL, KL_TERMS
 from vae_tutorial.checks.mistakes.importance import IWAE
 from vae_tutorial.checks.mistakes.mixtures import LOG_MIXTURE, SAMPLED_MIXTURE
@@ -20,6 +22,7 @@ __all__ = [
     "BITS",
     "CONDITIONAL",
     "DEPENDENCE",
+    "DISCRIMINATOR",
     "ELBO",
     "ELBO_TERMS",
     "IWAE",
@@ -32,6 +35,7 @@ __all__ = [
     "LOG_NORMAL",
     "LOG_NORMAL_FAR",
     "LOG_NORMAL_TERMS",
+    "MMD",
     "NOT_A_LOGARITHM",
     "QUANTIZER",
     "REDUCTIONS",
