@@ -413,6 +413,13 @@ def test_the_seed_fixes_the_weights(name):
     assert torch.equal(parameters(1), parameters(1)) and not torch.equal(parameters(1), parameters(2))
 
 
+def test_the_decoder_has_the_encoders_widths_the_other_way_round():
+    model = factories()["c, learned prior"]()
+    sizes = [[m.out_features for m in net if isinstance(m, nn.Linear)] for net in (model.encoder, model.decoder)]
+    assert sizes == [[8, 6, 2 * L], [6, 8, D]]
+    assert [m.out_features for m in model.prior_network if isinstance(m, nn.Linear)] == [8, 6, 2 * L]
+
+
 def test_a_changed_model_is_refused_by_save(tmp_path):
     model = conditional_vae(D, C, 8, L, bernoulli, seed=0)
     model.prior_network = nn.Linear(C, 2 * L)
@@ -479,6 +486,7 @@ M2 = semi_supervised_vae(D, C, 8, L, bernoulli, seed=0)
         (lambda: semi_supervised_terms(M2, T(3, 4), T(3, 2)), ValueError, r"y must have shape \(B, 3\)"),
         (lambda: semi_supervised_terms(M2, T(3, 4), torch.ones(3, 3)), ValueError, "each row one-hot or"),
         (lambda: semi_supervised_terms(M2, T(3, 4), 0.5 * torch.eye(3)), ValueError, "F.one_hot"),
+        (lambda: semi_supervised_terms(M2, T(3, 4), 1 - torch.eye(3)), ValueError, "each row one-hot or"),
         (lambda: semi_supervised_terms(M2, T(3, 4), torch.arange(3)), TypeError, "y must hold floating-point"),
         (lambda: semi_supervised_terms(M2, T(3, 4), T(2, 3)), ValueError, "y must hold a row for each of the 3 rows"),
         (lambda: semi_supervised_terms(M2, T(4), T(3, 3)), ValueError, "x must have shape"),
@@ -490,6 +498,7 @@ M2 = semi_supervised_vae(D, C, 8, L, bernoulli, seed=0)
         (lambda: semi_supervised_terms(M2, T(3, 4), T(3, 3), eps=[0.0]), TypeError, "eps must be a torch.Tensor"),
         (lambda: semi_supervised_terms(CVAE, T(3, 4), T(3, 3)), TypeError, "must be a SemiSupervisedVAE, got Cond"),
         (lambda: M2.given(T(3, 3)), ValueError, "y holds rows of zeros, classes that are not known"),
+        (lambda: M2.given(torch.ones(3, 3).tril(-1)), ValueError, "y holds rows of zeros"),
         (lambda: marginal_log_likelihood(CVAE, (T(3, 4),), 5, seed=0), ValueError, r"pair \(x, c\), got a tuple of 1"),
         (lambda: marginal_log_likelihood(CVAE, (T(3, 4), T(3, 3), T(3, 3)), 5, seed=0), ValueError, "tuple of 3"),
         (lambda: M2.classify(T(4)), ValueError, "x must have shape"),

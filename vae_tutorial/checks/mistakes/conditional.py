@@ -151,7 +151,7 @@ def _as_it_came(*networks: str) -> Bound:
     """In these networks y, a row of zeros where the label is not known, in the place of each class."""
 
     def bound(model: Any, x: Tensor, seen: Tensor, y: Tensor, eps: Tensor) -> Tensor:
-        ways: dict[str, Beside] = {"encoder": lambda rows, _: after(rows, y), "decoder": lambda rows, _: after(rows, y)}
+        ways: dict[str, Any] = {"encoder": lambda rows, _: after(rows, y), "decoder": lambda rows, _: after(rows, y)}
         ways["prior"] = lambda rows, _: y
         return compose(parts(model, x, seen, y, eps, **{name: ways[name] for name in networks}))
 
