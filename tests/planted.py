@@ -2301,6 +2301,99 @@ def from_one(a, y):
     return torch.cat([a, torch.cat([y[:, -1:], y[:, :-1]], 1)], 1)
 
 
+class Networks(torch.nn.Module):
+    """The four networks, some of them exchanged."""
+
+    def __init__(self, model, **others):
+        super().__init__()
+        for name in ("classify", "encode", "decode", "prior"):
+            setattr(self, name, others.get(name, getattr(model, name)))
+
+
+class Through(torch.nn.Module):
+    """A network whose output another function changes, ``after(output, input)``."""
+
+    def __init__(self, network, after):
+        super().__init__()
+        self.network, self.after = network, after
+
+    def forward(self, rows):
+        return self.after(self.network(rows), rows)
+
+
+def m2_swapped(name):
+    """Mean and log-variance exchanged."""
+    return lambda model, *given: m2(
+        Networks(model, **{name: Through(getattr(model, name), lambda out, _: torch.cat(out.chunk(2, 1)[::-1], 1))}),
+        *given,
+    )
+
+
+def m2_masked(model, x, seen, y, eps):
+    decode = Through(model.decode, lambda logits, _: logits * seen)
+    return m2(Networks(model, decode=decode), x, torch.ones_like(seen), y, eps)
+
+
+def m2_given(network):
+    """As ports in which one forgot the loop's class: the batch's own y, zeros where unknown."""
+
+    def label(which, own, y):
+        return y if which == network else own
+
+    def bound(model, x, seen, y, eps):
+        columns = []
+        for own in torch.eye(y.size(1)).to(y):
+            own = own.repeat(len(y), 1)
+            mu, logvar = model.encode(torch.cat([x, label("encoder", own, y)], 1)).chunk(2, 1)
+            q = Normal(mu, (0.5 * logvar).exp())
+            mu_p, logvar_p = model.prior(label("prior", own, y)).chunk(2, 1)
+            logits = model.decode(torch.cat([q.loc + q.scale * eps, label("decoder", own, y)], 1))
+            log_p = (Bernoulli(logits=logits).log_prob(x) * seen).sum(1)
+            columns.append(log_p - kl_divergence(q, Normal(mu_p, (0.5 * logvar_p).exp())).sum(1) - math.log(y.size(1)))
+        return m2_joined(torch.stack(columns, 1), model, x, y)
+
+    return bound
+
+
+def m2_soft(model, x, seen, y, eps):
+    """Where the label is unknown, one pass with the classifier's probabilities."""
+    known = y.sum(1) > 0
+    law = Categorical(logits=model.classify(x))
+    label = torch.where(known[:, None], y, law.probs)
+    mu, logvar = model.encode(torch.cat([x, label], 1)).chunk(2, 1)
+    q, (mu_p, logvar_p) = Normal(mu, (0.5 * logvar).exp()), model.prior(label).chunk(2, 1)
+    log_p = (Bernoulli(logits=model.decode(torch.cat([q.loc + q.scale * eps, label], 1))).log_prob(x) * seen).sum(1)
+    bound = log_p - kl_divergence(q, Normal(mu_p, (0.5 * logvar_p).exp())).sum(1) - math.log(y.size(1))
+    return torch.where(known, bound, bound + law.entropy())
+
+
+def m2_sigmoid(L, logits):
+    q = torch.sigmoid(logits)
+    return (q * (L - q.log())).sum(1)
+
+
+def m2_other_kl(kl):
+    """Class by class, the KL exchanged: ``kl(q, p, z)``, shape (B, L)."""
+
+    def bound(model, x, seen, y, eps):
+        columns = []
+        for k in range(y.size(1)):
+            label = F.one_hot(torch.full((len(y),), k), y.size(1)).to(x)
+            mu, logvar = model.encode(torch.cat([x, label], 1)).chunk(2, 1)
+            mu_p, logvar_p = model.prior(label).chunk(2, 1)
+            q, p = Normal(mu, (0.5 * logvar).exp()), Normal(mu_p, (0.5 * logvar_p).exp())
+            logits = model.decode(torch.cat([q.loc + q.scale * eps, label], 1))
+            log_p = (Bernoulli(logits=logits).log_prob(x) * seen).sum(1)
+            columns.append(log_p - kl(q, p, q.loc + q.scale * eps) - math.log(y.size(1)))
+        return m2_joined(torch.stack(columns, 1), model, x, y)
+
+    return bound
+
+
+m2_kl_sampled = m2_other_kl(lambda q, p, z: (q.log_prob(z) - p.log_prob(z)).sum(1))
+m2_kl_averaged = m2_other_kl(lambda q, p, z: kl_divergence(q, p).mean(1))
+
+
 def conditional_case(name, fn, named=""):
     return Case(f"conditional: {name}", check_conditional_elbo, fn, named)
 
@@ -2316,6 +2409,41 @@ CONDITIONAL_RIGHT = [
 CONDITIONAL_WRONG = [
     conditional_case("decoder without label", m2_with(zy=hidden), "does not give the label to the decoder"),
     conditional_case("encoder without label", m2_with(xy=hidden), "does not give the label to the encoder"),
+    *(
+        conditional_case(f"{name} of y as it came", m2_given(name), f"gives the {name} y as it came")
+        for name in ("encoder", "decoder", "prior")
+    ),
+    conditional_case(
+        "probabilities for a label", m2_soft, "gives the networks the probabilities q(y | x) as a label"
+    ),
+    conditional_case(
+        "logits for log q", lambda model, x, seen, y, eps: torch.where(
+            y.sum(1) > 0, m2(model, x, seen, y, eps),
+            (model.classify(x).exp() * (m2_bound(model, x, seen, y, eps) - model.classify(x))).sum(1),
+        ),
+        "takes what classify(x) gives for log q(y | x)",
+    ),
+    conditional_case(
+        "sigmoid for softmax", lambda model, x, seen, y, eps: torch.where(
+            y.sum(1) > 0, m2(model, x, seen, y, eps), m2_sigmoid(m2_bound(model, x, seen, y, eps), model.classify(x))
+        ),
+        "takes a sigmoid of each logit",
+    ),
+    conditional_case(
+        "q detached", m2_joined_by(weights=lambda log_q: log_q.exp().detach()), "detaches the weights q(y | x)"
+    ),
+    conditional_case(
+        "log of the mean", lambda model, x, seen, y, eps: torch.where(
+            y.sum(1) > 0, m2(model, x, seen, y, eps),
+            (m2_bound(model, x, seen, y, eps).exp() * F.softmax(model.classify(x), 1)).sum(1).log(),
+        ),
+        "takes log Σ q(y | x) exp L(x, y)",
+    ),
+    conditional_case("logits masked", m2_masked, "multiplies the logits by seen"),
+    conditional_case("KL at one z", m2_kl_sampled, "samples the KL by log q(z) − log p(z)"),
+    conditional_case("KL averaged", m2_kl_averaged, "averages the KL over the latent dimensions"),
+    conditional_case("log-variance first", m2_swapped("encode"), "takes the encoder's first half for the log-variance"),
+    conditional_case("prior's too", m2_swapped("prior"), "takes the prior's first half for the log-variance"),
     conditional_case("KL from N(0, I)", m2_standard_kl, "takes the KL from N(0, I)"),
     conditional_case("label first in the encoder", m2_with(xy=before), "puts the label before x"),
     conditional_case("label first in the decoder", m2_with(zy=before), "puts the label before z"),

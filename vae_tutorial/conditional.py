@@ -97,13 +97,17 @@ class ConditionalVAE(VAE):
 
         Raises:
             TypeError: ``c`` is not a floating-point tensor.
-            ValueError: ``c`` does not have the shape (B, C) or is not finite.
+            ValueError: ``c`` does not have the shape (B, C), or is not finite or not in the model's dtype.
         """
         require_rows(c=c)
         if c.shape[1] != self.condition_dim:
             raise ValueError(f"c must have {self.condition_dim} columns, as the model's conditions, got {c.shape[1]}")
+        dtypes = {weight.dtype for weight in self.parameters()}
+        if dtypes and c.dtype not in dtypes:
+            raise ValueError(f"c must be in the model's dtype, got {c.dtype}; convert it with c.to({dtypes.pop()})")
         prior = standard_normal if self.prior_network is None else _Given(self.prior_network(c), self.latent_dim)
-        return VAE(_Beside(self.encoder, c), _Beside(self.decoder, c), self.latent_dim, self.likelihood, prior)
+        encoder, decoder = _Beside(self.encoder, c, sampled=False), _Beside(self.decoder, c, sampled=True)
+        return VAE(encoder, decoder, self.latent_dim, self.likelihood, prior)
 
     def encode(self, *_: Any, **__: Any) -> NoReturn:
         """Not without a condition: ``model.given(c).encode(x)``; the same holds for the other methods of a `VAE`."""
@@ -124,7 +128,8 @@ class SemiSupervisedVAE(ConditionalVAE):
     .. math:: p_\theta(x, y) = \tfrac1C \int p_\theta(x \mid z, y) \, p(z) \, dz, \qquad
         q_\phi(y, z \mid x) = q_\phi(y \mid x) \, q_\phi(z \mid x, y)
 
-    with a uniform p(y) and :math:`p(z) = \mathcal{N}(0, I)`. As a `ConditionalVAE` it takes one-hot y for c.
+    with a uniform p(y) and :math:`p(z) = \mathcal{N}(0, I)`. As a `ConditionalVAE` it takes one-hot y for c, and what
+    measures it gives log p(x | y); log p(x) is their logsumexp over the classes, less log C.
 
     Args:
         classifier: maps x, shape (N, D), to logits of :math:`q_\phi(y \mid x)`, shape (N, C).
@@ -146,6 +151,16 @@ class SemiSupervisedVAE(ConditionalVAE):
     ) -> None:
         super().__init__(encoder, decoder, latent_dim, n_classes, likelihood)
         self.classifier = classifier
+
+    def given(self, y: Tensor) -> VAE:
+        """The model of x of known classes, as `ConditionalVAE.given`; a row of zeros, an unknown class, is refused."""
+        require_rows(y=y)
+        if not y.any(-1).all():
+            raise ValueError(
+                "y holds rows of zeros, classes that are not known: a model is given all of them. "
+                "semi_supervised_terms sums over them"
+            )
+        return super().given(y)
 
     def classify(self, x: Tensor) -> Tensor:
         r""":math:`\log q_\phi(y \mid x)` of every class, shape (B, C), for ``x`` of shape (B, D).
@@ -215,6 +230,7 @@ def semi_supervised_terms(
     (Kingma et al., 2014, whose signs are those of a loss.) The sum over y is exact: each example is decoded under every
     class, with one noise for all. Where y is known, ``alpha`` times :math:`\log q_\phi(y \mid x)` trains the
     classifier, which the bound alone would not; it enters with its gradient, and the values stay those of the bound.
+    (In the authors' code, dpkingma/nips14-ssl, this weight is 0.1 times all examples over those with a label.)
 
     Args:
         model: the model.
@@ -239,14 +255,20 @@ def semi_supervised_terms(
         >>> bool(semi_supervised_terms(model, torch.zeros(2, 5), y).kl[0] >= math.log(3))
         True
     """
+    if not isinstance(model, SemiSupervisedVAE):
+        raise TypeError(f"model must be a SemiSupervisedVAE, got {type(model).__name__}")
     require_rows(x=x)
     known = _known(x, y, model.condition_dim)  # (B, 1)
+    y = y.to(x)
     if require_number(alpha=alpha) < 0:
         raise ValueError(f"alpha must be at least 0, got {alpha!r}")
     B, C = y.shape
     if eps is None:
         require_count(n_samples=n_samples)
         eps = standard_noise((int(n_samples), B, model.latent_dim), like=x, generator=generator)
+    require_float(eps=eps)
+    if eps.ndim != 3 or eps.shape[1:] != (B, model.latent_dim):
+        raise ValueError(f"eps must have shape (K, B, L) = (K, {B}, {model.latent_dim}), got {tuple(eps.shape)}")
     classes = torch.eye(C, dtype=x.dtype, device=x.device).repeat_interleave(B, 0)  # (C·B, C), class by class
     terms = elbo_terms(model.given(classes), x.repeat(C, 1), eps=eps.repeat(1, C, 1))
     log_likelihood, kl = (term.unflatten(0, (C, B)).T for term in terms)  # (B, C)
@@ -341,18 +363,17 @@ def semi_supervised_vae(
 
 
 class _Beside(nn.Module):
-    """A network that gets the conditions beside its own argument, for any number of samples of each example."""
+    """A network that gets the conditions beside its own argument; where it is sampled, once for each sample."""
 
-    def __init__(self, network: nn.Module, c: Tensor) -> None:
+    def __init__(self, network: nn.Module, c: Tensor, *, sampled: bool) -> None:
         super().__init__()
         self.network = network
+        self.sampled = sampled
         self._c = c
 
     def forward(self, rows: Tensor) -> Tensor:
-        n, B = len(rows), len(self._c)
-        if n % B:
-            raise ValueError(f"there are {B} conditions, and {n} rows for them: give one condition for each example")
-        output: Tensor = self.network(torch.cat([rows, self._c.repeat(n // B, 1)], -1))
+        c = _of_rows(self._c, len(rows), sampled=self.sampled)
+        output: Tensor = self.network(torch.cat([rows, c], -1))
         return output
 
 
@@ -365,18 +386,31 @@ class _Given(Prior):
         if params.ndim != 2 or params.shape[1] != 2 * latent_dim:
             expected = f"shape (B, {2 * latent_dim})"
             raise ValueError(f"prior_network must give mu and log_var, {expected}, got {tuple(params.shape)}")
-        self._mu, self._log_var = params.chunk(2, -1)
+        self._params = params
 
     def log_prob(self, z: Tensor) -> Tensor:
         require_float(z=z)
-        return require_finite_result(formulas.log_normal(z, self._mu, self._log_var), z=z)
+        return require_finite_result(formulas.log_normal(z, *self._of(z)), z=z)
 
     def sample(self, shape: Sequence[int], *, like: Tensor, generator: torch.Generator | None = None) -> Tensor:
         eps = standard_noise(shape, like=like, generator=generator)
-        return formulas.reparameterize(self._mu, self._log_var, eps)
+        return formulas.reparameterize(*self._of(eps), eps)
 
     def kl(self, mu: Tensor, log_var: Tensor) -> Tensor:
-        return formulas.kl_normal(mu, log_var, self._mu, self._log_var)
+        return formulas.kl_normal(mu, log_var, *self._of(mu))
+
+    def _of(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance for the rows of z, shape (..., B, L)."""
+        mu, log_var = _of_rows(self._params, z.shape[-2], sampled=True).chunk(2, -1)
+        return mu, log_var
+
+
+def _of_rows(given: Tensor, n: int, *, sampled: bool) -> Tensor:
+    """What is given, one row an example, for n rows: sample by sample, all examples in each, as (K, B) is laid out."""
+    B = len(given)
+    if n != B and (n % B or not sampled):
+        raise ValueError(f"there are {B} conditions, and {n} rows for them: give one condition for each example")
+    return given.repeat(n // B, 1)
 
 
 def _known(x: Tensor, y: Tensor, n_classes: int) -> Tensor:

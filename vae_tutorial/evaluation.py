@@ -74,6 +74,8 @@ def marginal_log_likelihood(
         torch.Size([10])
     """
     require_vae(model)
+    if isinstance(x, tuple) and len(x) != 2:
+        raise ValueError(f"x must be a tensor or the pair (x, c), got a tuple of {len(x)}")
     x, conditions = (x[0], x[1:]) if isinstance(x, tuple) else (x, ())
     require_float(x=x)
     for c in conditions:

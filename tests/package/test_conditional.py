@@ -140,6 +140,17 @@ def test_draws_of_z_have_the_moments_of_each_conditions_own_prior():
     assert (z.var(0) / log_var.exp() - 1).abs().max() < 5 * math.sqrt(2 / 20_000)
 
 
+def test_one_condition_serves_many_draws():
+    """Rows that come one condition after the other, again and again, as the samples of an ELBO do."""
+    model = ConditionalVAE(layer(D + C, 2 * L, 11), layer(L + C, D, 12), L, C, bernoulli, layer(C, 2 * L, 13))
+    z, mean = values(2 * B, L, seed=20), values(1, C, seed=21)
+    twice, once = model.given(COND), model.given(COND.repeat(2, 1))
+    torch.testing.assert_close(twice.decode(z), once.decode(z))
+    torch.testing.assert_close(twice.log_prior(z), once.log_prior(z))
+    assert torch.equal(model.given(mean).sample(9, generator=seeded(1)),
+                       model.given(mean.repeat(9, 1)).sample(9, generator=seeded(1)))  # fmt: skip
+
+
 def test_without_a_network_the_prior_is_the_standard_one():
     model = conditional_vae(D, C, 8, L, bernoulli, seed=0).double()
     z = values(5, B, L, seed=20)
@@ -242,6 +253,23 @@ def test_known_and_unknown_rows_are_what_loops_over_given_models_give():
         )
         torch.testing.assert_close(terms.kl[b], sum(w * r.kl[0] for w, r in zip(q, rows, strict=True)) + kl_y)
     torch.testing.assert_close(model.classify(BITS), F.log_softmax(model.classifier(BITS), -1))
+
+
+@torch.no_grad()
+def test_log_p_of_x_is_a_sum_over_the_classes_of_what_importance_sampling_gives():
+    model, how = m2_model(), dict(n_samples=20_000, chunk=20_000, seed=0, progress=False)
+    of_class = [marginal_log_likelihood(model, (BITS, one_hot(*[k] * B)), **how) for k in range(C)]
+    found = torch.stack(of_class).logsumexp(0) - math.log(C)
+    exact = log_joint_by_quadrature(model, BITS).logsumexp(0)
+    torch.testing.assert_close(found, exact, rtol=0, atol=0.05)
+    torch.testing.assert_close(of_class[0], log_joint_by_quadrature(model, BITS)[0] + math.log(C), rtol=0, atol=0.05)
+
+
+def test_labels_in_another_dtype_change_nothing():
+    model, y = m2_model(2).float(), one_hot(0, 2, 1, 0, 2, 1)
+    y[[1, 4]] = 0.0
+    found = [semi_supervised_terms(model, BITS.float(), labels, eps=EPS.float()).elbo for labels in (y, y.float())]
+    assert found[0].dtype == torch.float32 and torch.equal(*found)
 
 
 def test_where_all_labels_are_known_it_is_the_conditional_bound_with_log_p_of_y():
@@ -356,11 +384,40 @@ def test_it_trains_and_comes_back_from_a_file_a_copy_and_a_pickle(name, tmp_path
 
 
 @pytest.mark.parametrize("name", factories())
+def test_a_training_goes_on_from_a_checkpoint_as_if_it_had_not_stopped(name, tmp_path):
+    x, y = (values(40, D, seed=4) > 0).float(), F.one_hot(torch.arange(40) % C, C).float()
+    objective = conditional_terms if name.startswith("c") else semi_supervised_terms
+    if name == "y":
+        y[::3] = 0.0
+    how = dict(batch_size=16, lr=0.02, seed=0, objective=objective, progress=False, device="cpu")
+    whole, stopped, resumed = (factories()[name]() for _ in range(3))
+    history = fit(whole, (x, y), (x[:7], y[:7]), epochs=4, **how)
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    file = tmp_path / "half.safetensors"
+    fit(stopped, (x, y), (x[:7], y[:7]), epochs=4, checkpoint=file, callback=stop, **how)
+    again = fit(resumed, (x, y), (x[:7], y[:7]), epochs=4, checkpoint=file, resume=True, **how)
+    vector = nn.utils.parameters_to_vector
+    assert not torch.equal(vector(stopped.parameters()), vector(whole.parameters()))
+    assert torch.equal(vector(resumed.parameters()), vector(whole.parameters()))
+    assert again.elbo == history.elbo and len(again.elbo) == 4
+
+
+@pytest.mark.parametrize("name", factories())
 def test_the_seed_fixes_the_weights(name):
     def parameters(seed):
         return nn.utils.parameters_to_vector(factories()[name](seed).parameters())
 
     assert torch.equal(parameters(1), parameters(1)) and not torch.equal(parameters(1), parameters(2))
+
+
+def test_the_decoder_has_the_encoders_widths_the_other_way_round():
+    model = factories()["c, learned prior"]()
+    sizes = [[m.out_features for m in net if isinstance(m, nn.Linear)] for net in (model.encoder, model.decoder)]
+    assert sizes == [[8, 6, 2 * L], [6, 8, D]]
+    assert [m.out_features for m in model.prior_network if isinstance(m, nn.Linear)] == [8, 6, 2 * L]
 
 
 def test_a_changed_model_is_refused_by_save(tmp_path):
@@ -408,6 +465,10 @@ M2 = semi_supervised_vae(D, C, 8, L, bernoulli, seed=0)
         (lambda: CVAE.given(torch.ones(3, 3).long()), TypeError, "c must hold floating-point"),
         (lambda: CVAE.given(torch.full((1, 3), math.nan)), ValueError, "c must be finite"),
         (lambda: CVAE.given(T(2, 3)).encode(T(3, 4)), ValueError, "2 conditions, and 3 rows for them"),
+        (lambda: CVAE.given(T(2, 3)).encode(T(4, 4)), ValueError, "2 conditions, and 4 rows for them"),
+        (lambda: CVAE.given(T(2, 3)).decode(T(3, 2)), ValueError, "2 conditions, and 3 rows for them"),
+        (lambda: factories()["c, learned prior"]().given(T(2, 3)).sample(3), ValueError, "2 conditions, and 3 rows"),
+        (lambda: CVAE.given(T(3, 3).double()), ValueError, r"c must be in the model's dtype, got .*c.to\(torch"),
         (lambda: CVAE.encode(T(3, 4)), TypeError, r"needs its conditions: model.given\(c\)"),
         (lambda: CVAE.decode(T(3, 2)), TypeError, "needs its conditions"),
         (lambda: CVAE.sample(3), TypeError, "needs its conditions"),
@@ -425,11 +486,21 @@ M2 = semi_supervised_vae(D, C, 8, L, bernoulli, seed=0)
         (lambda: semi_supervised_terms(M2, T(3, 4), T(3, 2)), ValueError, r"y must have shape \(B, 3\)"),
         (lambda: semi_supervised_terms(M2, T(3, 4), torch.ones(3, 3)), ValueError, "each row one-hot or"),
         (lambda: semi_supervised_terms(M2, T(3, 4), 0.5 * torch.eye(3)), ValueError, "F.one_hot"),
+        (lambda: semi_supervised_terms(M2, T(3, 4), 1 - torch.eye(3)), ValueError, "each row one-hot or"),
         (lambda: semi_supervised_terms(M2, T(3, 4), torch.arange(3)), TypeError, "y must hold floating-point"),
         (lambda: semi_supervised_terms(M2, T(3, 4), T(2, 3)), ValueError, "y must hold a row for each of the 3 rows"),
         (lambda: semi_supervised_terms(M2, T(4), T(3, 3)), ValueError, "x must have shape"),
         (lambda: semi_supervised_terms(M2, T(3, 4), T(3, 3), alpha=-1), ValueError, "alpha must be at least 0"),
         (lambda: semi_supervised_terms(M2, T(3, 4), T(3, 3), 0), ValueError, "n_samples must be an integer"),
+        (lambda: semi_supervised_terms(M2, T(3, 4), T(3, 3), eps=T(1, 9, 2)), ValueError,
+         r"eps must have shape \(K, B, L\) = \(K, 3, 2\), got \(1, 9, 2\)"),
+        (lambda: semi_supervised_terms(M2, T(3, 4), T(3, 3), eps=T(3, 2)), ValueError, "eps must have shape"),
+        (lambda: semi_supervised_terms(M2, T(3, 4), T(3, 3), eps=[0.0]), TypeError, "eps must be a torch.Tensor"),
+        (lambda: semi_supervised_terms(CVAE, T(3, 4), T(3, 3)), TypeError, "must be a SemiSupervisedVAE, got Cond"),
+        (lambda: M2.given(T(3, 3)), ValueError, "y holds rows of zeros, classes that are not known"),
+        (lambda: M2.given(torch.ones(3, 3).tril(-1)), ValueError, "y holds rows of zeros"),
+        (lambda: marginal_log_likelihood(CVAE, (T(3, 4),), 5, seed=0), ValueError, r"pair \(x, c\), got a tuple of 1"),
+        (lambda: marginal_log_likelihood(CVAE, (T(3, 4), T(3, 3), T(3, 3)), 5, seed=0), ValueError, "tuple of 3"),
         (lambda: M2.classify(T(4)), ValueError, "x must have shape"),
         (lambda: SemiSupervisedVAE(nn.Linear(4, 2), *TWO, 2, 3, bernoulli).classify(T(1, 4)),
          ValueError, r"classifier must give logits of shape \(1, 3\), got \(1, 2\)"),

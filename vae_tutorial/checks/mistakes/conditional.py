@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vae_tutorial.checks.mistakes.ways import BATCH_REDUCTIONS
-from vae_tutorial.formulas import kl_normal, kl_standard_normal
+from vae_tutorial.formulas import kl_normal, kl_standard_normal, log_normal
 
 Bound = Callable[[Any, Tensor, Tensor, Tensor, Tensor], Tensor]
 Beside = Callable[[Tensor, Tensor], Tensor]
@@ -59,17 +59,18 @@ def parts(
     kl: Callable[[Tensor, Tensor, Tensor], Tensor] = _kl_of_the_prior,
     scale: Callable[[Tensor], Tensor] = lambda log_var: (0.5 * log_var).exp(),
     center: float = 1.0,
+    heads: Callable[[Tensor], tuple[Tensor, ...]] = lambda output: output.chunk(2, -1),
+    log_q: Callable[[Tensor], Tensor] = lambda logits: torch.log_softmax(logits, -1),
 ) -> Parts:
     """The parts, one class after the other, with one way exchanged."""
     entries, kls = [], []
     for label in torch.eye(y.shape[1], dtype=x.dtype):
         labels = label.expand(len(x), -1)
-        mu, log_var = model.encode(encoder(x, labels)).chunk(2, -1)
+        mu, log_var = heads(model.encode(encoder(x, labels)))
         z = center * mu + scale(log_var) * eps
         entries.append(-F.binary_cross_entropy_with_logits(model.decode(decoder(z, labels)), x, reduction="none"))
         kls.append(kl(mu, log_var, model.prior(prior(labels, labels))))
-    log_q = torch.log_softmax(model.classify(x), -1)
-    return Parts(torch.stack(entries), seen, torch.stack(kls), log_q.T, y.T, y.sum(-1) == 1)
+    return Parts(torch.stack(entries), seen, torch.stack(kls), log_q(model.classify(x)).T, y.T, y.sum(-1) == 1)
 
 
 def _observed(p: Parts) -> Tensor:
@@ -138,6 +139,33 @@ def _unlabelled(model: Any, x: Tensor, seen: Tensor, y: Tensor, eps: Tensor) -> 
     return compose(parts(model, x, seen, torch.zeros_like(y), eps))
 
 
+def _one_sample_of_the_kl(model: Any, x: Tensor, seen: Tensor, y: Tensor, eps: Tensor) -> Tensor:
+    def log_ratio(mu: Tensor, log_var: Tensor, prior: Tensor) -> Tensor:
+        z = mu + (0.5 * log_var).exp() * eps
+        return log_normal(z, mu, log_var) - log_normal(z, *prior.chunk(2, -1))
+
+    return compose(parts(model, x, seen, y, eps, kl=log_ratio))
+
+
+def _as_it_came(*networks: str) -> Bound:
+    """In these networks y, a row of zeros where the label is not known, in the place of each class."""
+
+    def bound(model: Any, x: Tensor, seen: Tensor, y: Tensor, eps: Tensor) -> Tensor:
+        ways: dict[str, Any] = {"encoder": lambda rows, _: after(rows, y), "decoder": lambda rows, _: after(rows, y)}
+        ways["prior"] = lambda rows, _: y
+        return compose(parts(model, x, seen, y, eps, **{name: ways[name] for name in networks}))
+
+    return bound
+
+
+def _soft(model: Any, x: Tensor, seen: Tensor, y: Tensor, eps: Tensor) -> Tensor:
+    known = y.any(-1)
+    q = torch.softmax(model.classify(x), -1)
+    entropy = torch.special.entr(q).sum(-1)
+    bound = _one_call(model, x, seen, torch.where(known[:, None], y, q), eps)
+    return bound + torch.where(known, 0.0, entropy)
+
+
 def _one_call(model: Any, x: Tensor, seen: Tensor, y: Tensor, eps: Tensor) -> Tensor:
     """Each row under its own y, which is a row of zeros where the label is not known."""
     mu, log_var = model.encode(after(x, y)).chunk(2, -1)
@@ -163,6 +191,13 @@ CONDITIONAL: dict[str, Bound] = {
     "gives the networks the one-hot of another class, one place farther: classes count from 0": _ways(
         encoder=_next, decoder=_next, prior=lambda rows, y: y.roll(1, -1)
     ),
+    "gives the encoder y as it came, a row of zeros where it is not known: each class has its turn": _as_it_came(
+        "encoder"
+    ),
+    "gives the decoder y as it came, a row of zeros where it is not known: each class has its turn": _as_it_came(
+        "decoder"
+    ),
+    "gives the prior y as it came, a row of zeros where it is not known: each class has its turn": _as_it_came("prior"),
     "gives the decoder the one-hot of another class, one place farther": _ways(decoder=_next),
     "gives the encoder the one-hot of another class, one place farther": _ways(encoder=_next),
     # The sum over classes.
@@ -202,6 +237,17 @@ CONDITIONAL: dict[str, Bound] = {
     "takes the softmax over the batch: q(y | x) sums to 1 over the classes": _made(
         lambda p: compose(p._replace(log_q=torch.log_softmax(p.log_q, -1)))
     ),
+    "takes what classify(x) gives for log q(y | x): these are logits, and a log-softmax makes probabilities of them": (
+        _ways(log_q=lambda logits: logits)
+    ),
+    "takes a sigmoid of each logit, where a softmax over the classes makes q(y | x)": _ways(log_q=F.logsigmoid),
+    "detaches the weights q(y | x): then the entropy alone teaches the classifier": _composed(
+        weights=lambda p: _weights(p).detach()
+    ),
+    "takes log Σ q(y | x) exp L(x, y), a logarithm of a mean: q(y | x) averages L(x, y) itself": _made(
+        lambda p: _known_elsewhere(p, lambda p: torch.logsumexp(_observed(p) - p.kl + p.log_q, 0) - _log_n(p))
+    ),
+    "gives the networks the probabilities q(y | x) as a label: each class is decoded, then averaged": _soft,
     "takes only the most probable class where the label is not known: the sum runs over all": _made(
         lambda p: _known_elsewhere(p, _largest)
     ),
@@ -222,6 +268,9 @@ CONDITIONAL: dict[str, Bound] = {
     # Missing entries.
     "sums over missing entries, too: only what was seen counts": _composed(log_likelihood=lambda p: p.entries.sum(-1)),
     "sums over the missing entries alone": _composed(log_likelihood=lambda p: ((1 - p.seen) * p.entries).sum(-1)),
+    "multiplies the logits by seen: a missing entry then counts log ½, where it should not count": _composed(
+        log_likelihood=lambda p: _observed(p) - math.log(2) * (1 - p.seen).sum(-1)
+    ),
     "averages over the entries that were seen, where they are summed": _composed(
         log_likelihood=lambda p: _observed(p) / p.seen.sum(-1).clamp(min=1)
     ),
@@ -236,6 +285,16 @@ CONDITIONAL: dict[str, Bound] = {
     "is without the KL of z": _composed(kl_weight=0.0),
     "takes the KL the wrong way round: it is KL(q ‖ p)": _ways(
         kl=lambda mu, log_var, prior: kl_normal(prior.chunk(2, -1)[0], prior.chunk(2, -1)[1], mu, log_var)
+    ),
+    "samples the KL by log q(z) − log p(z) at the one z, where the closed form is asked for": _one_sample_of_the_kl,
+    "averages the KL over the latent dimensions: it is their sum": _ways(
+        kl=lambda mu, log_var, prior: _kl_of_the_prior(mu, log_var, prior) / mu.shape[-1]
+    ),
+    "takes the encoder's first half for the log-variance: the means come first": _ways(
+        heads=lambda output: output.chunk(2, -1)[::-1]
+    ),
+    "takes the prior's first half for the log-variance: the means come first": _ways(
+        kl=lambda mu, log_var, prior: kl_normal(mu, log_var, *prior.chunk(2, -1)[::-1])
     ),
     "samples z = μ + σ²ε: the variance stands where the standard deviation belongs": _ways(
         scale=lambda log_var: log_var.exp()
