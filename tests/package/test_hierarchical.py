@@ -378,6 +378,12 @@ def test_the_widths_are_those_asked_for(inference):
     assert isinstance(model.decoder[2], nn.Tanh) and not isinstance(model.decoder[-1], nn.Tanh)
 
 
+@each
+def test_every_hidden_layer_has_the_activation_asked_for(inference):
+    model = hierarchical_vae(D, (6, (4, 5)), (3, 2), bernoulli, seed=0, inference=inference, activation=nn.SiLU)
+    assert {type(m) for m in model.modules() if m.__module__ == nn.SiLU.__module__} == {nn.SiLU}
+
+
 def test_the_upward_pass_says_all_means_and_then_all_log_variances():
     model = model_of("top_down")
     x = values(B, D, seed=2)
