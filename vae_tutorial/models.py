@@ -43,7 +43,7 @@ class VAE(nn.Module):
     Raises:
         TypeError: ``likelihood``, ``prior`` or ``posterior`` is none.
         ValueError: ``latent_dim`` is not an integer of at least 1, ``prior`` is the `VampPrior` of another model, or
-            ``posterior`` a `TopDown` of another prior.
+            ``posterior`` the `vae_tutorial.hierarchical.TopDown` of another prior.
 
     Example:
         >>> from vae_tutorial.likelihoods import bernoulli

@@ -43,7 +43,10 @@ class Posterior(nn.Module):
         return None
 
     def require_prior(self, prior: nn.Module) -> None:
-        """A `VAE` calls it with the prior it is given; `hierarchical.TopDown` needs its own, the others take any."""
+        """A `VAE` that is given both calls it.
+
+        `vae_tutorial.hierarchical.TopDown` refuses a prior other than its own, the others take any.
+        """
 
 
 class Diagonal(Posterior):

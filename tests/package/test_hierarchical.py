@@ -196,6 +196,10 @@ def test_precisions_add_up_in_a_merge():
         assert (mu.item(), log_var.item()) == pytest.approx(expected)
 
 
+def test_a_merge_has_the_right_gradients():
+    assert torch.autograd.gradcheck(merge, [values(3, seed=i).requires_grad_() for i in range(4)])
+
+
 @each
 def test_the_mean_is_each_layer_at_its_mean(inference):
     model = model_of(inference)
@@ -324,6 +328,8 @@ def test_the_layers_share_the_kl_and_the_bound_lies_below_the_evidence(inference
         if inference == "top_down":
             assert (layers > 0).all()
         drawn = [kl_by_layer(model, x, 3, generator=torch.Generator().manual_seed(s)) for s in (1, 1, 2)]
+        of_three = elbo_terms(model, x, 3, generator=torch.Generator().manual_seed(1)).kl
+        torch.testing.assert_close(drawn[0].sum(-1), of_three, rtol=0, atol=1e-12)
         assert torch.equal(drawn[0], drawn[1]) and not torch.equal(drawn[0], drawn[2])
 
 
@@ -370,6 +376,12 @@ def test_the_widths_are_those_asked_for(inference):
         assert sizes(model.encoder.heads) == [(6, 6), (5, 4), (3, 2)]
         assert all(isinstance(level[-1], nn.Tanh) for level in model.encoder.levels)
     assert isinstance(model.decoder[2], nn.Tanh) and not isinstance(model.decoder[-1], nn.Tanh)
+
+
+@each
+def test_every_hidden_layer_has_the_activation_asked_for(inference):
+    model = hierarchical_vae(D, (6, (4, 5)), (3, 2), bernoulli, seed=0, inference=inference, activation=nn.SiLU)
+    assert {type(m) for m in model.modules() if m.__module__ == nn.SiLU.__module__} == {nn.SiLU}
 
 
 def test_the_upward_pass_says_all_means_and_then_all_log_variances():
