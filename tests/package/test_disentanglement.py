@@ -154,6 +154,10 @@ def test_levels_may_be_integers_of_any_size(dtype):
         assert torch.equal(score(turned(20), FACTORS.to(dtype)), score(turned(20), FACTORS))
 
 
+def test_a_code_that_varies_little_still_varies():
+    torch.testing.assert_close(sap(1 + 1e-6 * turned(20), FACTORS), sap(turned(20), FACTORS), rtol=0, atol=1e-8)
+
+
 def test_codes_may_need_a_gradient_and_keep_it():
     codes = turned(20).requires_grad_()
     for score in (mutual_information, mutual_information_gap, sap, linear_importance):
