@@ -2089,6 +2089,12 @@ def tc_in_float32(z, mu, log_var, n_data):
     return tc(z.float(), mu.float(), log_var.float(), n_data)
 
 
+def tc_own_variance(z, mu, log_var, n_data):
+    log_q = Normal(mu, (0.5 * log_var).exp()[:, None]).log_prob(z[:, None])
+    log_nm = math.log(n_data * len(z))
+    return log_q.sum(2).logsumexp(1) - log_nm - (log_q.logsumexp(1) - log_nm).sum(1)
+
+
 def tc_stratified(z, mu, log_var, n_data):
     m = len(z)
     w = torch.full((m, m), (n_data - 1) / (n_data * max(1, m - 1)), dtype=z.dtype)
@@ -2180,6 +2186,33 @@ CORRELATIONS_WRONG = [
             len(z)
         ),
         "measures the correlation of the z of the minibatch",
+    ),
+    correlation_case(
+        "log M in log q(z)", lambda *a: tc(*a) + math.log(a[3]), "subtracts log M from log q(z) and log(NM) from the"
+    ),
+    correlation_case(
+        "a variance of its own", tc_own_variance, "takes the variance of the example that z"
+    ),
+    correlation_case("M - 1", lambda *a: tc(*a, logs=lambda n, m: math.log(n * max(m - 1, 1))), "divides by N(M − 1)"),
+    correlation_case(
+        "a small number", lambda *a: tc(
+            *a, lambda q: (q.sum(2).exp().sum(1) / (a[3] * len(a[0])) + 1e-8).log(),
+            lambda q: (q.exp().sum(1) / (a[3] * len(a[0])) + 1e-8).log(), lambda n, m: 0.0,
+        ),
+        "adds 1e-08 inside the logarithms",
+    ),
+    correlation_case(
+        "densities added up", lambda *a: tc(*a, lambda q: q.logsumexp(2).logsumexp(1)), "adds up the densities of the"
+    ),
+    correlation_case(
+        "no axis of pairs", lambda z, mu, v, n: (
+            Normal(mu, (0.5 * v).exp()).log_prob(z).sum(1) - math.log(n)
+            - (Normal(mu, (0.5 * v).exp()).log_prob(z) - math.log(n)).sum(1)
+        ),
+        "multiplied by 1.5: it cancels, or is not used",
+    ),
+    correlation_case(
+        "log-variances cut at 2", lambda z, mu, v, n: tc(z, mu, v.clamp(-2, 2), n), "For narrow and wide posteriors"
     ),
     correlation_case("KL", lambda z, mu, v, n: log_normal(z, mu, v) - log_normal(z, 0 * mu, 0 * v), "the KL itself"),
 ]  # fmt: skip

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from vae_tutorial._extra import of_the_chapters
-from vae_tutorial._validation import require_count, require_finite, require_float, require_seed
+from vae_tutorial._validation import require_count, require_finite, require_float, require_number, require_seed
 
 __all__ = [
     "mutual_information",
@@ -55,7 +55,7 @@ def mutual_information(codes: Tensor, factors: Tensor, n_bins: int = 20) -> Tens
         tensor([[0.6931],
                 [0.0000]], dtype=torch.float64)
     """
-    codes = _codes_of(codes, factors)
+    codes, factors = _checked(codes, factors)
     require_count(n_bins=n_bins)
     low, high = codes.aminmax(dim=0)
     width = torch.where(high > low, high - low, 1.0)
@@ -66,7 +66,7 @@ def mutual_information(codes: Tensor, factors: Tensor, n_bins: int = 20) -> Tens
 
 def _information(a: Tensor, b: Tensor) -> Tensor:
     counts = torch.zeros(int(a.max()) + 1, int(b.max()) + 1, dtype=torch.float64)
-    counts.index_put_((a.cpu(), b.cpu()), torch.ones(len(a), dtype=torch.float64), accumulate=True)
+    counts.index_put_((a, b), torch.ones(len(a), dtype=torch.float64), accumulate=True)
     p = counts / len(a)
     joint, of_a, of_b = (-torch.xlogy(q, q).sum() for q in (p, p.sum(1), p.sum(0)))  # entropies
     return (of_a + of_b - joint).clamp(min=0)
@@ -95,7 +95,7 @@ def mutual_information_gap(codes: Tensor, factors: Tensor, n_bins: int = 20) -> 
         tensor([1., 1.], dtype=torch.float64)
     """
     information = mutual_information(codes, factors, n_bins)
-    entropy = torch.stack([_information(v, v) for v in factors.T])
+    entropy = torch.stack([_information(v, v) for v in _checked(codes, factors)[1].T])
     if not entropy.all():
         raise ValueError("each factor must vary over the examples, and one does not")
     return _top_two(information) / entropy
@@ -125,7 +125,8 @@ def sap(codes: Tensor, factors: Tensor) -> Tensor:
         >>> print([f"{gap:.4f}" for gap in sap(factors.double(), factors).tolist()])
         ['1.0000', '1.0000']
     """
-    return _top_two(_correlations(_codes_of(codes, factors), factors) ** 2)
+    z, v = _standardized(*_checked(codes, factors))
+    return _top_two((z.T @ v / len(z)) ** 2)
 
 
 def linear_importance(codes: Tensor, factors: Tensor) -> Tensor:
@@ -149,7 +150,7 @@ def linear_importance(codes: Tensor, factors: Tensor) -> Tensor:
         >>> torch.allclose(weights, torch.eye(2).double())
         True
     """
-    z, v = _standardized(_codes_of(codes, factors)), _standardized(factors.double(), "factor")
+    z, v = _standardized(*_checked(codes, factors))
     weights: Tensor = torch.linalg.lstsq(z, v, driver="gelsd").solution  # the smallest, where dimensions depend
     return weights.abs()
 
@@ -220,7 +221,7 @@ def beta_vae_score(
 
     Args:
         code_of: gives codes, shape (N, L), of examples with the factors given, integers of shape (N, K).
-        n_levels: how many levels each factor has.
+        n_levels: how many levels each factor has, at least two; and there are at least two factors.
         n_pairs: drawn for each vote.
         n_votes: on which the classifier is trained; it is tested on as many more.
         seed: fixes the draws.
@@ -231,7 +232,8 @@ def beta_vae_score(
     Raises:
         ModuleNotFoundError: scikit-learn is missing, whose logistic regression is used.
         TypeError: ``seed`` is not an integer, or ``code_of`` gives no floating-point tensor.
-        ValueError: a count is not an integer of at least 1, or codes have another shape or are not finite.
+        ValueError: a count is not an integer of at least 1, there are fewer than two factors or a factor has fewer than
+            two levels, or codes have another shape or are not finite.
 
     Example:
         >>> beta_vae_score(lambda factors: factors.double(), (5, 5), n_votes=100, seed=0)
@@ -276,7 +278,7 @@ def factor_vae_score(
 
     Raises:
         TypeError: as `beta_vae_score`.
-        ValueError: as `beta_vae_score`; or no dimension varies more than ``threshold``.
+        ValueError: as `beta_vae_score`; or ``threshold`` is negative, or no dimension varies more than it.
 
     Example:
         >>> factor_vae_score(lambda factors: factors.double(), (5, 5), n_votes=100, seed=0)
@@ -286,6 +288,8 @@ def factor_vae_score(
     require_count(n_examples=n_examples, n_votes=n_votes)
     if n_examples < 2:
         raise ValueError(f"n_examples must be at least 2, or there is no variance, got {n_examples!r}")
+    if require_number(threshold=threshold) < 0:
+        raise ValueError(f"threshold must be at least 0, got {threshold!r}")
     everything = draw.codes(draw.levels(1, 10_000)).var(1)[0]  # (L,)
     alive = everything > threshold
     if not alive.any():
@@ -300,12 +304,17 @@ def factor_vae_score(
     return (counts.argmax(1)[named[n_votes:]] == held[n_votes:]).double().mean().item()
 
 
+_INTEGERS = torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64
+
+
 class _Interventions:
     """Draws of levels, and the codes of what has them."""
 
     def __init__(self, code_of: Callable[[Tensor], Tensor], n_levels: Sequence[int], seed: int) -> None:
         for n in n_levels:
             require_count(n_levels=n)
+        if len(n_levels) < 2 or min(n_levels) < 2:
+            raise ValueError(f"n_levels must be those of at least two factors, at least 2 each, got {tuple(n_levels)}")
         self.code_of, self.n_levels = code_of, tuple(int(n) for n in n_levels)
         self.generator = torch.Generator().manual_seed(require_seed(seed=seed))
 
@@ -320,39 +329,41 @@ class _Interventions:
     def codes(self, factors: Tensor) -> Tensor:
         """Codes, shape (A, B, L), for levels of shape (A, B, K)."""
         with torch.no_grad():
-            codes = _codes_of(self.code_of(factors.flatten(0, 1)), factors.flatten(0, 1))
-        return codes.reshape(*factors.shape[:2], -1).cpu()
+            codes, _ = _checked(self.code_of(factors.flatten(0, 1)), factors.flatten(0, 1))
+        return codes.reshape(*factors.shape[:2], -1)
 
 
-def _codes_of(codes: Tensor, factors: Tensor) -> Tensor:
-    """The codes in float64, once both arguments are known to fit."""
+def _checked(codes: Tensor, factors: Tensor) -> tuple[Tensor, Tensor]:
+    """Codes in float64 and factors in int64, both on the CPU, once they are known to fit."""
     require_float(codes=codes)
     require_finite(codes=codes)
-    if not isinstance(factors, Tensor) or factors.is_floating_point():
+    if not isinstance(factors, Tensor) or factors.dtype not in _INTEGERS:
         came = factors.dtype if isinstance(factors, Tensor) else type(factors).__name__
         raise TypeError(f"factors must be a tensor of integers, the levels, got {came}")
-    if codes.ndim != 2 or factors.ndim != 2 or len(codes) != len(factors):
+    if codes.ndim != 2 or factors.ndim != 2 or len(codes) != len(factors) or not factors.numel():
         raise ValueError(
             f"codes must have shape (N, L) and factors (N, K), with one N, got {tuple(codes.shape)} and "
             f"{tuple(factors.shape)}"
         )
     if factors.min() < 0:
         raise ValueError(f"levels are counted from 0, factors has {int(factors.min())}")
-    return codes.detach().double()
+    return codes.detach().cpu().double(), factors.cpu().long()
 
 
-def _standardized(columns: Tensor, name: str = "") -> Tensor:
-    """Columns of mean 0 and variance 1; one that does not vary is 0, or an error where it has a name."""
+def _standardized(codes: Tensor, factors: Tensor) -> tuple[Tensor, Tensor]:
+    """Columns of mean 0 and variance 1; a code that does not vary is 0, a factor that does not is an error."""
+    (z, _), (v, flat) = _of_unit_variance(codes), _of_unit_variance(factors.double())
+    if flat.any():
+        raise ValueError(f"each factor must vary over the examples, and number {int(flat.nonzero()[0])} does not")
+    return z, v
+
+
+def _of_unit_variance(columns: Tensor) -> tuple[Tensor, Tensor]:
+    """The columns, and which of them do not vary but for rounding: these are 0."""
     centered = columns - columns.mean(0)
     norm = centered.square().mean(0).sqrt()
     flat = norm <= 1e-12 * (1 + columns.abs().amax(0))
-    if name and flat.any():
-        raise ValueError(f"each {name} must vary over the examples, and number {int(flat.nonzero()[0])} does not")
-    return torch.where(flat, 0.0, centered / torch.where(flat, 1.0, norm))
-
-
-def _correlations(codes: Tensor, factors: Tensor) -> Tensor:
-    return _standardized(codes).T @ _standardized(factors.double(), "factor") / len(codes)
+    return torch.where(flat, 0.0, centered / torch.where(flat, 1.0, norm)), flat
 
 
 def _top_two(scores: Tensor) -> Tensor:

@@ -2,7 +2,8 @@ r"""Objectives for `vae_tutorial.training.fit` that charge the total correlation
 
 Both maximize :math:`\mathrm{ELBO} - \gamma \, \mathrm{TC}` and differ in how they estimate the total correlation:
 `beta_tcvae` from the minibatch's own posteriors, `factor_vae` by a discriminator. As with
-`vae_tutorial.objectives`, their ``kl`` is the price, and the ``elbo`` that `fit` records is no ELBO. In several
+`vae_tutorial.objectives`, their ``kl`` is the price, and the ``elbo`` that `fit` records is no ELBO; the ``beta`` of
+`fit` multiplies the whole price, :math:`\gamma` included. In several
 processes each takes its own share for the minibatch, which is another estimate than that of a single process.
 
 Shapes: K samples, B examples, L latent dimensions.
@@ -39,7 +40,8 @@ def beta_tcvae(
 
     Args:
         gamma: what a nat of total correlation costs beside the nat that the KL charges already; 0 gives the ELBO.
-        n_data: N, the size of the training set.
+        n_data: N, the size of the training set. In evaluation mode it is the number of examples given, where these are
+            more: `fit` measures held-out ones a thousand at a time.
         estimate: `minibatch_stratified`, or `minibatch_weighted`, the default of the authors' code.
 
     Returns:
@@ -77,6 +79,8 @@ def _beta_tcvae(
     params, z, (log_likelihood, kl) = _encoded(model, x, n_samples, eps, generator)
     if (gaussian := model.posterior.gaussian(params)) is None:
         raise TypeError(f"q(z|x) must be the posterior diagonal, got {type(model.posterior).__name__}")
+    if not model.training:
+        n_data = max(n_data, len(x))  # held-out examples may be more than the training set
     dependence = [estimate(pairwise_log_q(draw, *gaussian), n_data).dependence for draw in z]
     return ElboTerms(log_likelihood, kl + gamma * torch.stack(dependence).mean(0))
 
@@ -200,12 +204,18 @@ def shifted(z: Tensor) -> Tensor:
     Returns:
         Codes of the same shape; each dimension holds the same numbers as before.
 
+    Raises:
+        ValueError: ``z`` is not a tensor of at least two axes, or has no dimension.
+
     Example:
         >>> shifted(torch.tensor([[1, 10], [2, 20], [3, 30]]))
         tensor([[ 1, 30],
                 [ 2, 10],
                 [ 3, 20]])
     """
+    if not isinstance(z, Tensor) or z.ndim < 2 or not z.shape[-1]:
+        came = tuple(z.shape) if isinstance(z, Tensor) else type(z).__name__
+        raise ValueError(f"z must have shape (..., B, L), got {came}")
     return torch.stack([column.roll(places, -1) for places, column in enumerate(z.unbind(-1))], -1)
 
 

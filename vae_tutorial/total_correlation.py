@@ -264,7 +264,8 @@ def kl_parts(model: VAE, x: Tensor, n_samples: int = 1, *, seed: int) -> KlParts
     Raises:
         TypeError: ``model`` is not a VAE or its posterior another one, ``x`` is not a floating-point tensor, or
             ``seed`` not an integer.
-        ValueError: ``x`` does not fit the encoder, or ``n_samples`` is not an integer of at least 1.
+        ValueError: ``x`` has fewer than two rows or does not fit the encoder, or ``n_samples`` is not an integer
+            of at least 1.
 
     Example:
         >>> from vae_tutorial.likelihoods import normal
@@ -275,6 +276,8 @@ def kl_parts(model: VAE, x: Tensor, n_samples: int = 1, *, seed: int) -> KlParts
     """
     require_vae(model)
     require_float(x=x)
+    if len(x) < 2:
+        raise ValueError(f"x must hold at least 2 examples, the whole data set, got shape {tuple(x.shape)}")
     require_count(n_samples=n_samples)
     generator = torch.Generator().manual_seed(require_seed(seed=seed))
     with in_evaluation_mode(model), torch.no_grad():

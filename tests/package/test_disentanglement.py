@@ -148,6 +148,22 @@ def test_dci_is_the_weighted_mean_of_scipys_entropies():
     assert found == pytest.approx((rows, columns), abs=1e-12)
 
 
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int16, torch.int32])
+def test_levels_may_be_integers_of_any_size(dtype):
+    for score in (mutual_information, mutual_information_gap, sap, linear_importance):
+        assert torch.equal(score(turned(20), FACTORS.to(dtype)), score(turned(20), FACTORS))
+
+
+def test_a_code_that_varies_little_still_varies():
+    torch.testing.assert_close(sap(1 + 1e-6 * turned(20), FACTORS), sap(turned(20), FACTORS), rtol=0, atol=1e-8)
+
+
+def test_codes_may_need_a_gradient_and_keep_it():
+    codes = turned(20).requires_grad_()
+    for score in (mutual_information, mutual_information_gap, sap, linear_importance):
+        assert not score(codes, FACTORS).requires_grad and codes.requires_grad
+
+
 # Interventions
 
 
@@ -211,6 +227,21 @@ def test_the_seed_decides(score):
 @pytest.mark.parametrize(
     "call, error, words",
     [
+        (lambda: sap(V, FACTORS > 0), TypeError, "factors must be a tensor of integers, the levels, got torch.bool"),
+        (lambda: sap(V, FACTORS[:, :0]), ValueError, r"got \(25, 2\) and \(25, 0\)"),
+        (lambda: beta_vae_score(code_of(0), (5, 1), seed=0), ValueError, "at least two factors, at least 2 each"),
+        (lambda: factor_vae_score(code_of(0), (5,), seed=0), ValueError, r"at least two factors.*got \(5,\)"),
+        (lambda: factor_vae_score(code_of(0), (), seed=0), ValueError, r"at least two factors.*got \(\)"),
+        (
+            lambda: factor_vae_score(code_of(0), LEVELS, seed=0, threshold=-1),
+            ValueError,
+            "threshold must be at least 0",
+        ),
+        (
+            lambda: factor_vae_score(code_of(0), LEVELS, seed=0, threshold="a"),
+            TypeError,
+            "threshold must be one finite",
+        ),
         (lambda: mutual_information([1.0], FACTORS), TypeError, "codes must be a torch.Tensor"),
         (lambda: sap(V, FACTORS.double()), TypeError, "factors must be a tensor of integers, the levels, got torch.f"),
         (lambda: sap(V, [0]), TypeError, "factors must be a tensor of integers, the levels, got list"),

@@ -195,6 +195,44 @@ def test_a_run_goes_on_from_its_checkpoint_to_the_same_bits(kind, tmp_path):
             fit(lacking, dependent(), objective=objective, checkpoint=file, resume=True, **HOW)
 
 
+def test_held_out_examples_may_be_more_than_the_training_set():
+    x, held_out = dependent(), dependent(700)
+    model = mlp_vae(4, 8, 2, normal(-1.0), seed=0)
+    price = beta_tcvae(2.0, 256)
+    history = fit(model, x, held_out, objective=price, **HOW)
+    eps = torch.randn(1, 700, 2, generator=torch.Generator().manual_seed(HOW["seed"]))
+    whole = beta_tcvae(2.0, 700)(model, held_out, eps=eps).kl.mean().item()  # all of them are the data set
+    assert history.val_kl[-1] == pytest.approx(whole, rel=1e-5)
+    fewer = price(model.eval(), held_out[:100], eps=eps[:, :100]).kl  # N stays, where they are fewer
+    torch.testing.assert_close(fewer, price(model.train(), held_out[:100], eps=eps[:, :100]).kl)
+
+
+def test_on_a_code_that_stays_the_discriminator_learns_the_total_correlation():
+    """By the objective's own gradient and Adam, as in fit; the code is Gaussian, so TC is known without it."""
+    cov = torch.tensor([[1.0, 0.8], [0.8, 1.0]])
+    draw = torch.Generator().manual_seed(0)
+    model = mlp_vae(2, (), 2, normal(0.0), seed=0)
+    with torch.no_grad():  # mu(x) = x and a variance of e⁻⁴
+        model.encoder[0].weight.copy_(torch.cat([torch.eye(2), torch.zeros(2, 2)]))
+        model.encoder[0].bias.copy_(torch.tensor([0.0, 0.0, -4.0, -4.0]))
+    discriminator = add_discriminator(model, 32, seed=0)
+    search = torch.optim.Adam(discriminator.parameters(), lr=3e-3)
+    root = torch.linalg.cholesky(cov - math.exp(-4) * torch.eye(2))
+    for _ in range(1500):
+        terms = factor_vae(4.0)(model, torch.randn(256, 2, generator=draw) @ root.T, generator=draw)
+        search.zero_grad()
+        (terms.kl - terms.log_likelihood).mean().backward()
+        search.step()
+    z = torch.randn(20_000, 2, generator=draw) @ torch.linalg.cholesky(cov).T
+    assert discriminator(z).mean().item() == pytest.approx(gaussian_total_correlation(cov).item(), rel=0.15)
+
+
+@pytest.mark.parametrize("z", [torch.ones(3), torch.ones(3, 0), [[1.0]]])
+def test_codes_have_two_axes_to_be_shifted(z):
+    with pytest.raises(ValueError, match=r"z must have shape \(..., B, L\), got"):
+        module.shifted(z)
+
+
 def test_a_checkpoint_belongs_to_one_price(tmp_path):
     file = tmp_path / "run.safetensors"
     model = mlp_vae(4, 8, 2, normal(-1.0), seed=0)

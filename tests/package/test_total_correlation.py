@@ -199,6 +199,7 @@ def flow():
         (lambda: minibatch_weighted(torch.zeros(3, 3, 1), 2), ValueError, "n_data must be at least the 3 examples"),
         (lambda: minibatch_stratified(torch.zeros(3, 3, 1), 2.5), ValueError, "n_data must be an integer"),
         (lambda: minibatch_stratified([1.0], 2), TypeError, "log_q must be a torch.Tensor"),
+        (lambda: kl_parts(linear_code()[0], values(1, 3), 2, seed=0), ValueError, "x must hold at least 2 examples"),
         (lambda: kl_parts("model", Z, seed=0), TypeError, "model must be a VAE"),
         (lambda: kl_parts(linear_code()[0], values(4, 3), seed=0.5), TypeError, "seed must be an integer"),
         (lambda: kl_parts(linear_code()[0], values(4, 3), 0, seed=0), ValueError, "n_samples must be an integer"),

@@ -31,8 +31,8 @@ def check_total_correlation(fn: Callable[[Tensor, Tensor, Tensor, int], Tensor],
         \hat q(z_{il}) = \frac{1}{NM} \sum_{j=1}^{M} q_\phi(z_{il} \mid x_j)
 
     The exact answer normalizes every density by quadrature and adds them up in pairs. A function that passes is also
-    called with one example and with 33, in one dimension and in 20, and with codes far apart, where densities round to
-    0.
+    called with one example and with 33, in one dimension and in 20, with narrow and wide posteriors, and with codes far
+    apart, where densities round to 0.
 
     Args:
         fn: ``fn(z, mu, log_var, n_data)`` gives the differences in nats, shape (M,), for one ``z`` of each example of a
@@ -125,6 +125,9 @@ def _trials(generator: torch.Generator) -> list[At]:
     sizes |= {"For 33 examples": (33, 2), "For as many examples as dimensions": (3, 3)}
     drawn = {place: _fresh(shape, generator) for place, shape in sizes.items()}
     far = _fresh((4, 3), generator)
+    spread = _fresh((4, 3), generator)
+    spread["log_var"] = (1.8 * spread["log_var"].detach()).requires_grad_()
     for name in ("z", "mu"):
         far[name] = (30 * torch.sign(far[name].detach()) * torch.tensor([1.0, 2.0, 3.0, 4.0])[:, None]).requires_grad_()
-    return [At(place, given, dependence_by_dimension) for place, given in {**drawn, "Far apart": far}.items()]
+    hard = {"Far apart": far, "For narrow and wide posteriors": spread}
+    return [At(place, given, dependence_by_dimension) for place, given in {**drawn, **hard}.items()]

@@ -41,6 +41,10 @@ def _constant(joint: Callable[[float, float], float], marginal: Callable[[float,
     return estimate
 
 
+def _one_less(log_n: float, log_m: float) -> float:
+    return log_n + math.log(max(round(math.exp(log_m)) - 1, 1))
+
+
 def _own(q: Tensor) -> Tensor:
     """log q(z_i|x_i), shape (M, L)."""
     return q.diagonal(dim1=0, dim2=1).T
@@ -48,6 +52,14 @@ def _own(q: Tensor) -> Tensor:
 
 def _without_own(q: Tensor) -> Tensor:
     return q.masked_fill(torch.eye(len(q), dtype=torch.bool)[..., None], -torch.inf)
+
+
+def _added(small: float) -> Callable[[Tensor, float], Tensor]:
+    def estimate(q: Tensor, log_nm: float) -> Tensor:
+        joint, marginals = ((lse(t, 1) - log_nm).exp() for t in (q.sum(-1), q))
+        return (joint + small).log() - (marginals + small).log().sum(-1)
+
+    return estimate
 
 
 def _stratified(z: Tensor, mu: Tensor, log_var: Tensor, n: int) -> Tensor:
@@ -96,6 +108,13 @@ DEPENDENCE: dict[str, Dependence] = {
         lambda q, log_nm: _estimate(q, math.exp(log_nm), math.exp(log_nm))
     ),
     "subtracts log N − log M, where log N + log M belongs": _constant(lambda n, m: n - m, lambda n, m: n - m),
+    "subtracts log M from log q(z) and log(NM) from the marginals: log(NM) belongs to both": _constant(
+        lambda n, m: m, lambda n, m: n + m
+    ),
+    "subtracts log(NM) from log q(z) and log M from the marginals: log(NM) belongs to both": _constant(
+        lambda n, m: n + m, lambda n, m: m
+    ),
+    "divides by N(M − 1): all M examples of the minibatch are in the sum": _constant(_one_less, _one_less),
     # The axes.
     "sums over the wrong axis: the log-sum-exp belongs over the examples x_j of one z, not over the z of one x_j": (
         _of_pairs(lambda q, log_nm: _estimate(q, log_nm, log_nm, axis=0))
@@ -124,6 +143,12 @@ DEPENDENCE: dict[str, Dependence] = {
     ),
     "averages over the dimensions in log q(z): log-densities of dimensions add up": _of_pairs(
         lambda q, log_nm: lse(q.mean(-1) - log_nm, 1) - (lse(q, 1) - log_nm).sum(-1)
+    ),
+    "adds up the densities of the dimensions in log q(z): they are to be multiplied, their logarithms summed": (
+        _of_pairs(lambda q, log_nm: lse(q, (1, 2)) - log_nm - (lse(q, 1) - log_nm).sum(-1))
+    ),
+    "takes the variance of the example that z is from, where that of x_j belongs": (
+        lambda z, mu, log_var, n: _right(LOG_NORMAL[""](z[:, None], mu, log_var[:, None]), math.log(n * len(z)))
     ),
     # What is summed.
     "takes the largest term alone: max stands where log-sum-exp belongs": _of_pairs(
@@ -184,4 +209,8 @@ DEPENDENCE: dict[str, Dependence] = {
     for clause in LOG_NORMAL
     # What all densities have in common is the same in log q(z) and in the product of the marginals.
     if clause and not any(words in clause for words in ("arguments exchanged", "2π", "constant"))
+}
+DEPENDENCE |= {
+    f"adds {small:g} inside the logarithms: log-sum-exp needs no small number": _of_pairs(_added(small))
+    for small in (1e-6, 1e-8, 1e-10)
 }
