@@ -2653,6 +2653,13 @@ DISCRIMINATORS_WRONG = [
         "logarithms that overflow", of_probabilities(lambda s: -s.log().mean(), lambda s: -(1 - s).log().mean()),
         "infinite number",
     ),
+    discriminator_case(
+        "log(1 + exp)", lambda q, p: (1 + (-q).exp()).log().mean() + (1 + p.exp()).log().mean(), "infinite number"
+    ),
+    discriminator_case("twice one mean", lambda q, p: 2 * of_all_at_once(q, p), "and doubles it"),
+    discriminator_case(
+        "both by n", lambda q, p: -(F.logsigmoid(q).sum() + F.logsigmoid(-p).sum()) / len(q), "divides both sums by N"
+    ),
     discriminator_case("one value an example", lambda q, p: F.softplus(-q), "shape"),
 ]  # fmt: skip
 CORRECT += DISCRIMINATORS_RIGHT
@@ -2760,6 +2767,17 @@ MMDS_WRONG = [
     mmd_case("without y", lambda x, y, h: (
         (gram(x, x, h).sum() - len(x)) / (len(x) ** 2 - len(x)) - 2 * gram(x, y, h).mean()
     ), "lacks the term of y alone"),
+    mmd_case("without x", lambda x, y, h: (
+        (gram(y, y, h).sum() - len(y)) / (len(y) ** 2 - len(y)) - 2 * gram(x, y, h).mean()
+    ), "lacks the term of x alone"),
+    mmd_case("exp(+d²/2h²)", mmd(k=lambda x, y, h: torch.exp(d2(x, y) / (2 * h * h))), "lacks the minus sign"),
+    mmd_case("both by n(n − 1)", lambda x, y, h: (
+        gram(x, x, h).sum() - len(x) + gram(y, y, h).sum() - len(y)
+    ) / (len(x) ** 2 - len(x)) - 2 * gram(x, y, h).mean(), "divides the pairs within y by N(N − 1)"),
+    mmd_case("cross term off the diagonal", lambda x, y, h: mmd(cross=0)(x, y, h) - 2 * gram(x, y, h)[
+        ~torch.eye(len(x), len(y), dtype=torch.bool)
+    ].mean(), "drops the diagonal of the cross term"),
+    mmd_case("root of the clipped", lambda x, y, h: mmd()(x, y, h).clamp(min=1e-12).sqrt(), "root of it, clipped"),
     mmd_case("detached", lambda x, y, h: mmd()(x.detach(), y, h), "passes no gradient to x"),
 ]  # fmt: skip
 CORRECT += MMDS_RIGHT

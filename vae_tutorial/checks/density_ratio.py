@@ -86,6 +86,7 @@ def logits(n_q: int, n_p: int) -> Arguments:
 
 
 FAR = (90.0, -60.0, 40.0, -25.0, 12.0, 0.5, -90.0, 25.0)  # where 1 − s, or s itself, is rounded to 0 or 1
+FARTHEST = (800.0, -800.0, 3.0)  # where exponentials overflow, in float64, too
 
 
 def _trials(generator: torch.Generator) -> list[At]:
@@ -93,6 +94,8 @@ def _trials(generator: torch.Generator) -> list[At]:
     drawn = {place: [uniform((n,), -3.0, 3.0, generator) for n in both] for place, both in sizes.items()}
     far = torch.tensor(FAR, dtype=torch.float64)
     drawn["For logits that are far out"] = [far, 1 - far[:-1]]
+    farthest = torch.tensor(FARTHEST, dtype=torch.float64)
+    drawn["For logits of 800"] = [farthest, farthest[:-1].clone()]
     names = ("logits_q", "logits_p")
     return [
         At(place, {name: t.requires_grad_() for name, t in zip(names, both, strict=True)}, loss_by_decimals)

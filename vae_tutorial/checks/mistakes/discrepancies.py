@@ -51,6 +51,20 @@ def _cross_by_n(x: Tensor, y: Tensor, h: float) -> Tensor:
     return _made(cross=0.0)(x, y, h) - 2 * gaussian(x, y, h).sum() / len(x) ** 2
 
 
+def _all_by_n(x: Tensor, y: Tensor, h: float) -> Tensor:
+    kx, ky, n = gaussian(x, x, h), gaussian(y, y, h), len(x)
+    return (kx.sum() - n + ky.sum() - len(y)) / (n * (n - 1)) - 2 * gaussian(x, y, h).mean()
+
+
+def _cross_without_diagonal(x: Tensor, y: Tensor, h: float) -> Tensor:
+    cross, n, m = gaussian(x, y, h), len(x), len(y)
+    return _made(cross=0.0)(x, y, h) - 2 * (cross.sum() - cross.diag().sum()) / (n * m - min(n, m))
+
+
+def _lacks_x(x: Tensor, y: Tensor, h: float) -> Tensor:
+    return _others(gaussian(y, y, h)) - 2 * gaussian(x, y, h).mean()
+
+
 def _summed(x: Tensor, y: Tensor, h: float) -> Tensor:
     kx, ky = gaussian(x, x, h), gaussian(y, y, h)
     return kx.sum() - kx.trace() + ky.sum() - ky.trace() - 2 * gaussian(x, y, h).sum()
@@ -78,12 +92,15 @@ MMD: dict[str, Discrepancy] = {
         _made(lambda gram: 0.5 * _others(gram))
     ),
     "divides the pairs within x by the number of those within y, and the other way round": _exchanged,
+    "divides the pairs within y by N(N − 1), where they are M(M − 1)": _all_by_n,
     "sums over pairs, where means are meant": _summed,
     # The cross term.
     "takes the cross term once, where it counts twice": _made(cross=-1.0),
     "adds the cross term, which is subtracted": _made(cross=2.0),
     "lacks the cross term: nothing compares x with y": _made(cross=0.0),
     "divides the cross term by N², where it has N M pairs": _cross_by_n,
+    "drops the diagonal of the cross term, where x and y are different draws anyway": _cross_without_diagonal,
+    "lacks the term of x alone": _lacks_x,
     "lacks the term of y alone": _made(of_y=0.0),
     "subtracts the term of y alone, which is added": _made(of_y=-1.0),
     # The kernel.
@@ -92,6 +109,7 @@ MMD: dict[str, Discrepancy] = {
         _scaled(lambda d2, h: d2 / (2 * h))
     ),
     "divides ‖x − y‖² by h, where 2h² is meant": _scaled(lambda d2, h: d2 / h),
+    "lacks the minus sign in the exponent: its kernel grows with the distance": _scaled(lambda d2, h: -d2 / (2 * h**2)),
     "multiplies ‖x − y‖² by 2h², where it is to be divided": _scaled(lambda d2, h: d2 * 2 * h**2),
     "multiplies ‖x − y‖² by h, as if the bandwidth were the γ of exp(−γ ‖x − y‖²)": _scaled(lambda d2, h: d2 * h),
     "does not use the bandwidth: it is 1, whatever is given": _scaled(lambda d2, h: d2 / 2),
@@ -110,6 +128,9 @@ MMD: dict[str, Discrepancy] = {
     ),
     # What is done with the sum.
     "takes the root of it, which has no meaning where the estimate is negative": (_whole(lambda mmd: mmd.abs().sqrt())),
+    "takes the root of it, clipped at 0: that has no meaning where the estimate is negative": (
+        _whole(lambda mmd: torch.where(mmd > 0, mmd, 1).sqrt().where(mmd > 0, 0))
+    ),
     "clips the estimate at 0: an unbiased one is negative now and then": _whole(lambda mmd: mmd.clamp(min=0)),
     "has the opposite sign": _whole(lambda mmd: -mmd),
     "passes no gradient to x": _first_batch_free,

@@ -67,6 +67,12 @@ DISCRIMINATOR: dict[str, Loss] = {
     ),
     # The mean.
     "takes one mean over both batches, of N and of M draws: its best logit is log q − log p + log N − log M": (_pooled),
+    "takes one mean over both batches, of N and of M draws, and doubles it: its best logit is off by log N − log M": (
+        lambda logits_q, logits_p: 2 * _pooled(logits_q, logits_p)
+    ),
+    "divides both sums by N, where the second has M draws": (
+        lambda logits_q, logits_p: (F.softplus(-logits_q).sum() + F.softplus(logits_p).sum()) / len(logits_q)
+    ),
     "sums over the batches, where each has a mean: the best logit is off by log N − log M": (
         lambda logits_q, logits_p: F.softplus(-logits_q).sum() + F.softplus(logits_p).sum()
     ),
