@@ -194,11 +194,11 @@ def rounded(exact: Function) -> Clue:
 
     def clue(fn: Function, fixtures: Sequence[Arguments], came: Sequence[Answer]) -> str:
         for name, value in fixtures[0].items():
-            if not isinstance(value, Tensor) or _same_bits(exact, fixtures[0], name, NEIGHBOUR):
+            if not isinstance(value, Tensor) or _same_bits(exact, fixtures[0], name):
                 continue
-            if _same_bits(fn, fixtures[0], name, 1.5):
+            if torch.allclose(*_scaled(fn, fixtures[0], name, 1.5), rtol=1e-9, atol=1e-9):  # but for rounding
                 return f"It gives the same answers where {name} is multiplied by 1.5: it cancels, or is not used."
-            if _same_bits(fn, fixtures[0], name, NEIGHBOUR):
+            if _same_bits(fn, fixtures[0], name):
                 return (
                     f"Inside it {name} is rounded: numbers that differ by 4e-6 of their size give the same answer. "
                     "float16 and bfloat16 are too coarse, and integers all the more."
@@ -208,15 +208,16 @@ def rounded(exact: Function) -> Clue:
     return clue
 
 
-NEIGHBOUR = 1 + 2**-18
-
-
-def _same_bits(fn: Function, arguments: Arguments, name: str, factor: float) -> bool:
-    """Whether most values stay the same when an argument is multiplied by a factor."""
-    value, other = (
-        evaluate(fn, {**arguments, name: arguments[name].detach() * scale}).value for scale in (1.0, factor)
-    )
+def _same_bits(fn: Function, arguments: Arguments, name: str) -> bool:
+    """Whether most values stay the same for an argument that is a little larger."""
+    value, other = _scaled(fn, arguments, name, 1 + 2**-18)
     return bool((value == other).double().mean() > 0.5)
+
+
+def _scaled(fn: Function, arguments: Arguments, name: str, factor: float) -> tuple[Tensor, Tensor]:
+    """What comes of an argument as it is, and multiplied by a factor."""
+    given = arguments[name].detach()
+    return evaluate(fn, {**arguments, name: given}).value, evaluate(fn, {**arguments, name: factor * given}).value
 
 
 def saturated(fn: Function, fixtures: Sequence[Arguments], came: Sequence[Answer]) -> str:

@@ -142,7 +142,7 @@ def evidence(came: Sequence[Answer], expected: Sequence[Answer], fixtures: Seque
     a, b = came[i].value, expected[i].value
     row, number = _first_difference(a, b)
     pair = (t[row] if t.ndim > 1 else t[row : row + 1] if row else t for t in (a, b))
-    shown, right = told_apart(*(t[..., number:] for t in pair), show=numbers)
+    shown, right = told_apart(*(t[..., number:] if number else t for t in pair), show=numbers)
     begin = row_of(fixtures[i], row) if row else f"arguments that begin {row_of(fixtures[i], 0)}"
     return f"For {begin} it gave {shown}{f' from number {number + 1} on' * bool(number)}, where {right} is expected."
 
