@@ -73,6 +73,19 @@ def test_the_oracle_is_unbiased_for_what_characteristic_functions_give():
     assert monte_carlo(biased).z_score(exact) > 5  # the test has power
 
 
+def factored(x, y, h):
+    """Right but for draws far apart, where one factor of the kernel overflows and the other is 0."""
+
+    def k(a, b):
+        a, b = a / h, b / h
+        return (-(a**2).sum(-1) / 2).exp()[:, None] * (a @ b.T).exp() * (-(b**2).sum(-1) / 2).exp()
+
+    def others(gram):
+        return (gram.sum() - gram.trace()) / (len(gram) * (len(gram) - 1))
+
+    return others(k(x, x)) + others(k(y, y)) - 2 * k(x, y).mean()
+
+
 @pytest.mark.parametrize(
     "fn, words",
     [
@@ -86,6 +99,7 @@ def test_the_oracle_is_unbiased_for_what_characteristic_functions_give():
         (lambda x, y, h: mmd_textbook(x, y, h) + (len(x) == 2), "For two draws of each"),
         (lambda x, y, h: mmd_textbook(x[:30], y, h), "For 33 draws and 20"),
         (lambda x, y, h: mmd_textbook(x[:, :20], y[:, :20], h), "For 40 dimensions"),
+        (factored, "For draws far apart, it gave nan"),
     ],
 )
 def test_what_else_is_wrong_is_told(fn, words):
