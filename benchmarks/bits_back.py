@@ -38,18 +38,19 @@ def as_picture(rows, **how):
 
 
 def general(x, shape):
-    """Bytes of general compressors: of all pixels as one string of bits, of one sheet of all images, of a file each."""
+    """Bytes of general compressors: of all pixels as one string, of bits or of bytes, of one sheet, of a file each."""
     rows = x.numpy().astype(np.uint8)
     packed = np.packbits(rows).tobytes()
+    strings = packed, rows.tobytes()
     across = next(n for n in range(math.isqrt(len(rows)), 0, -1) if len(rows) % n == 0)
     tiles = rows.reshape(-1, across, *shape)
     sheet = tiles.swapaxes(1, 2).reshape(len(tiles) * shape[0], -1)
     png, webp = dict(format="png", optimize=True), dict(format="webp", lossless=True, quality=100, method=6)
     return {
         "packed bits": len(packed),
-        "gzip": len(gzip.compress(packed, 9, mtime=0)),
-        "bzip2": len(bz2.compress(packed, 9)),
-        "xz": len(lzma.compress(packed, preset=9 | lzma.PRESET_EXTREME)),
+        "gzip": min(len(gzip.compress(data, 9, mtime=0)) for data in strings),
+        "bzip2": min(len(bz2.compress(data, 9)) for data in strings),
+        "xz": min(len(lzma.compress(data, preset=9 | lzma.PRESET_EXTREME)) for data in strings),
         "PNG, one sheet": as_picture(sheet, **png),
         "WebP, one sheet": as_picture(sheet, **webp),
         "PNG, a file each": sum(as_picture(row.reshape(shape), **png) for row in rows),

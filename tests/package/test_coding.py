@@ -401,7 +401,8 @@ def test_the_same_weights_that_compute_other_numbers_are_refused(part):
 
 
 @pytest.mark.parametrize("change, said", [
-    (dict(n=4), "images it says|does not give back"),
+    (dict(n=4), "does not give back"),
+    (dict(n=1000), "does not give back"),
     (dict(n=2), "does not give back"),
     (dict(n=1), "does not give back"),
     (dict(n=2**32 - 1), "header says what none does"),
@@ -421,13 +422,20 @@ def test_the_same_weights_that_compute_other_numbers_are_refused(part):
     (dict(rest=b"", length=0), "header says what none does"),
     (dict(rest=ARCHIVE[coding.HEADER.size : -8] + bytes(4)), "header says what none does"),
     (dict(rest=ARCHIVE[coding.HEADER.size : -8] + b"\1\0\0\0"), "does not give back"),
-    (dict(rest=ARCHIVE[coding.HEADER.size : -12]), "does not give back|fewer|none does"),
+    (dict(rest=ARCHIVE[coding.HEADER.size : -12]), "does not give back|none does"),
 ])  # fmt: skip
-def test_a_forged_archive_is_refused_soon(change, said):
-    start = time.perf_counter()
+def test_a_forged_archive_is_refused(change, said):
     with pytest.raises(ArchiveError, match=said):
         decompress(MODEL, forged(**change))
-    assert time.perf_counter() - start < 20
+
+
+def test_more_pixels_than_the_archive_can_hold_are_refused_at_once():
+    start, most = time.perf_counter(), 2**19 * (len(ARCHIVE) - 8) // D
+    with pytest.raises(ArchiveError, match="header says what none does"):
+        decompress(MODEL, forged(n=most + 1))
+    assert time.perf_counter() - start < 5
+    with pytest.raises(ArchiveError, match="another model"):  # one less is not refused for its number
+        decompress(mlp_vae(D, 8, L, bernoulli, seed=0), forged(n=most))
 
 
 def test_an_archive_on_top_of_something_else_is_refused(monkeypatch):
@@ -440,7 +448,7 @@ def test_an_archive_on_top_of_something_else_is_refused(monkeypatch):
 
 
 def test_the_header_says_where_it_was_written():
-    for word in (f"torch {torch.__version__}", "constriction ", f"threads {torch.get_num_threads()}"):
+    for word in (f"torch {torch.__version__}", "constriction ", ", cpu, ", f"threads {torch.get_num_threads()}"):
         assert word.encode() in ARCHIVE
 
 
