@@ -1,8 +1,8 @@
 """How long and how fast archives of the binarized MNIST test set are: ``python benchmarks/bits_back.py``; two minutes.
 
 Writes ``results/bits_back.json``: a row for each model, with the sizes that general compressors reach on the same
-images. Images are binarized as ``benchmarks/full_length.py`` does. One thread, seconds of its processor time; needs MNIST
-and the extra ``coding``.
+images. Images are binarized as ``benchmarks/full_length.py`` does. One thread, and its processor time; needs MNIST and
+the extra ``coding``.
 """
 
 import bz2

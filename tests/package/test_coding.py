@@ -173,7 +173,7 @@ def test_an_archive_of_nothing_but_zeros_counts_them():
         assert torch.equal(decompress(model, compress(model, torch.zeros(n, 1), bits=1)), torch.zeros(n, 1))
 
 
-@pytest.mark.parametrize("n", [1, 2, 9, 31, 250, 300])
+@pytest.mark.parametrize("n", [1, 2, 9, 31, 250, 300, 1000])
 def test_symbols_grow_and_no_image_is_left_out(n):
     starts = [*chain(*coding._starts(n)), n]
     sizes = [end - start for start, end in pairwise(starts)]
@@ -381,11 +381,13 @@ def test_another_model_is_refused(other):
         decompress(other, ARCHIVE)
 
 
-def test_one_changed_weight_is_another_model():
+@pytest.mark.parametrize("part", ["encoder", "decoder"])
+def test_one_changed_weight_is_another_model(part):
     other = scaled(mlp_vae(D, 8, L, bernoulli, seed=1), 3.0)
     assert torch.equal(decompress(other, ARCHIVE), X)
     with torch.no_grad():
-        other.encoder[0].weight[0, 0] = torch.nextafter(other.encoder[0].weight[0, 0], torch.tensor(9.0))
+        weight = getattr(other, part)[0].weight
+        weight[0, 0] = torch.nextafter(weight[0, 0], torch.tensor(9.0))
     with pytest.raises(ArchiveError, match="another model"):
         decompress(other, ARCHIVE)
 
@@ -416,6 +418,8 @@ def test_the_same_weights_that_compute_other_numbers_are_refused(part):
     (dict(weights=bytes(8)), "another model"),
     (dict(probe=bytes(8)), "other numbers"),
     (dict(digest=bytes(8)), "does not give back"),
+    (dict(digest=coding.HEADER.unpack_from(compress(MODEL, 1 - X, bits=4))[6]), "does not give back"),
+    (dict(rest=b"\xff" + ARCHIVE[coding.HEADER.size + 1 : -8]), "header says what none does"),
     (dict(length=255), "header says what none does"),
     (dict(length=0), "header says what none does|does not give back"),  # by the length of the text
     (dict(rest=ARCHIVE[coding.HEADER.size : -9]), "header says what none does"),
