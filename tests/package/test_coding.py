@@ -327,6 +327,16 @@ def test_the_first_image_alone_pays_for_its_z(trained):
     assert abs(archived - full) < 200  # of 8,000: another draw of every z, and one z of 60 bits
 
 
+def test_one_image_alone_costs_its_z_and_its_pixels(trained):
+    """By the equation of the joint, at the mean of q; popped from nothing, z would fit no image."""
+    model, x = trained
+    for image in x[:20].split(1):
+        with torch.no_grad():
+            mu, _ = model.encode(image)
+            log_x = Bernoulli(logits=model.decode(mu).double()).log_prob(image.double()).sum().item()
+        assert 32 * n_words(compress(model, image)) == pytest.approx(6 * 10 - log_x / math.log(2), abs=34)
+
+
 # Archives
 
 
