@@ -328,13 +328,17 @@ def test_the_first_image_alone_pays_for_its_z(trained):
 
 
 def test_one_image_alone_costs_its_z_and_its_pixels(trained):
-    """By the equation of the joint, at the mean of q; popped from nothing, z would fit no image."""
+    """By the equation of the joint, at the mean of q; the coder's first 24 bits and the last word may be lost.
+
+    Were z popped from nothing, it would fit no image, which would cost twice as much.
+    """
     model, x = trained
     for image in x[:20].split(1):
         with torch.no_grad():
             mu, _ = model.encode(image)
             log_x = Bernoulli(logits=model.decode(mu).double()).log_prob(image.double()).sum().item()
-        assert 32 * n_words(compress(model, image)) == pytest.approx(6 * 10 - log_x / math.log(2), abs=34)
+        expected = 6 * 10 - log_x / math.log(2)
+        assert expected < 32 * n_words(compress(model, image)) < expected + 24 + 32
 
 
 # Archives
