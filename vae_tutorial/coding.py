@@ -47,8 +47,8 @@ __all__ = [
     "pixel_probabilities",
     "pop",
     "posterior_weights",
+    "push",
 ]
-__all__ += ["push"]
 
 MOST = 32  # images in one symbol: the networks are asked for so many at once
 STARTS = [0]  # of the first symbols, which hold fewer, so that what each pops has been pushed
@@ -146,7 +146,7 @@ def push(coder: stream.stack.AnsCoder, model: VAE, x: Tensor, bits: int, *, bits
     r"""Put images onto the stack, as one symbol.
 
     Args:
-        coder: the stack, which is changed.
+        coder: the stack, which is changed, and of no use after an error.
         model: a VAE with a diagonal Gaussian posterior, the standard normal prior and the Bernoulli likelihood.
         x: binary images, shape (B, D).
         bits: of each latent dimension, 1 to 16.
@@ -154,7 +154,7 @@ def push(coder: stream.stack.AnsCoder, model: VAE, x: Tensor, bits: int, *, bits
             nothing on the stack: so the first images are coded.
 
     Raises:
-        TypeError: an argument is of a wrong type, or the model has other distributions.
+        TypeError: ``x`` is no floating-point tensor, ``model`` no VAE, or it has other distributions.
         ValueError: ``x`` holds other values than 0 and 1 or does not fit the model, or ``bits`` is out of range.
 
     Example:
@@ -185,7 +185,7 @@ def pop(coder: stream.stack.AnsCoder, model: VAE, n: int, bits: int, *, bits_bac
     """Take from the stack what `push` put there: as many images at once, with the same arguments.
 
     Args:
-        coder: the stack, which is changed: into what it was before `push`.
+        coder: the stack, which is changed: into what it was before `push`; of no use after an error.
         model: as for `push`.
         n: B, how many images.
         bits, bits_back: as for `push`.
@@ -216,7 +216,7 @@ def compress(model: VAE, x: Tensor, *, bits: int = 10) -> bytes:
 
     The first image is coded without bits back; then ever more images make one symbol, up to 32, so that what each pops
     is there. The archive can be read by the same model on a machine that computes the same numbers to the last bit: the
-    same versions, processor and number of threads. Anyone else is refused.
+    same versions, processor, device and number of threads. Anyone else is refused.
 
     Args:
         model: a VAE with a diagonal Gaussian posterior, the standard normal prior and the Bernoulli likelihood.
@@ -240,7 +240,7 @@ def compress(model: VAE, x: Tensor, *, bits: int = 10) -> bytes:
     coder = _empty()
     for start, end in pairwise([*chain(*_starts(len(x))), len(x)]):
         push(coder, model, x[start:end], bits, bits_back=start > 0)
-    where = _here().encode()
+    where = _here(model).encode()
     header = HEADER.pack(MAGIC, bits, *x.shape, _weights(model), _probe(model, bits), _digest(x), len(where))
     body: bytes = header + where + coder.get_compressed().astype("<u4").tobytes()
     return body + _hash(body)
@@ -248,6 +248,9 @@ def compress(model: VAE, x: Tensor, *, bits: int = 10) -> bytes:
 
 def decompress(model: VAE, archive: bytes) -> Tensor:
     """The images of an archive that `compress` wrote with this model.
+
+    The header says how many images there are. As with any compressed file, one that is made to do harm can claim far
+    more than it holds, and that is seen only when as many have been read.
 
     Args:
         model: the model.
@@ -278,7 +281,7 @@ def decompress(model: VAE, archive: bytes) -> Tensor:
         raise ArchiveError("the archive is damaged or cut short: its checksum is wrong; use another copy")
     _, bits, n, x_dim, weights, probe, digest, length = HEADER.unpack_from(body)
     where, words = body[HEADER.size : HEADER.size + length], body[HEADER.size + length :]
-    # No pixel costs less than 2^-16 bits: who forges n shall not keep us busy forever.
+    # No pixel costs less than 2^-16 bits: a bound on what a forged n can make us do.
     possible = 1 <= bits <= 16 and 0 < n * x_dim <= 2**16 * 8 * len(body) and where.isascii()
     if not (possible and words and len(words) % 4 == 0 and any(words[-4:])):
         raise ArchiveError("the archive was not written by compress: its header says what none does")
@@ -287,12 +290,10 @@ def decompress(model: VAE, archive: bytes) -> Tensor:
     if probe != _probe(model, bits):
         there = where.decode()
         raise ArchiveError(
-            f"the model computes other numbers here, {_here()}, than where it wrote the archive, {there}"
+            f"the model computes other numbers here, {_here(model)}, than where it wrote the archive, {there}"
         )
     coder, chunks, end = AnsCoder(np.frombuffer(words, "<u4").astype(np.uint32)), [], n
     for start in chain.from_iterable(map(reversed, reversed(_starts(n)))):
-        if coder.is_empty():
-            raise ArchiveError("the archive was not written by compress: it holds fewer images than it says")
         chunks.append(pop(coder, model, end - start, bits, bits_back=start > 0))
         end = start
     x = torch.cat(chunks[::-1])
@@ -345,9 +346,9 @@ def _hash(data: bytes) -> bytes:
     return hashlib.sha256(data).digest()[:8]
 
 
-def _here() -> str:
+def _here(model: VAE) -> str:
     versions = f"torch {torch.__version__}, constriction {version('constriction')}"
-    return f"{versions}, {platform.machine()}, threads {torch.get_num_threads()}"
+    return f"{versions}, {platform.machine()}, {model.a_weight().device.type}, threads {torch.get_num_threads()}"
 
 
 def _require_bits(bits: int) -> None:
