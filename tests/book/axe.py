@@ -4,6 +4,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 
 COLORS = ["color-contrast", "link-in-text-block"]  # rules that take milliseconds for each text of a page
+PLACES = ["scrollable-region-focusable", "target-size"]  # rules that depend on the width
 # Texts whose ancestors all look alike have the same contrast, so the first of a kind speaks for the others.
 MARK_KINDS = """within => {
     document.querySelectorAll('[data-kind]').forEach(node => node.removeAttribute('data-kind'));
@@ -27,6 +28,11 @@ def violations(tab: Page, within: str = "html") -> list[tuple[str, str]]:
     """Each rule that is broken, and the element that breaks it."""
     others = {"rules": {rule: {"enabled": False} for rule in COLORS}}
     return run(tab, within, others) + color_violations(tab, within)
+
+
+def appearance_violations(tab: Page) -> list[tuple[str, str]]:
+    """Those of the rules that another width or another scheme can break."""
+    return run(tab, "html", {"runOnly": {"type": "rule", "values": PLACES}}) + color_violations(tab)
 
 
 def color_violations(tab: Page, within: str = "body") -> list[tuple[str, str]]:
