@@ -20,7 +20,7 @@ FACTORS: dict[str, tuple[float, ...]] = {
     "x": tuple(np.linspace(-0.45, 0.45, 8)),  # of the center, where the image reaches from -1 to 1; to the right
     "y": tuple(np.linspace(-0.45, 0.45, 8)),  # downwards, as rows are counted
 }
-"""The factors and their levels. All combinations exist: 4,608 images."""
+"""The factors and their levels; each of the 4,608 combinations is an image."""
 
 
 class Shapes(NamedTuple):
