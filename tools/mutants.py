@@ -206,7 +206,8 @@ class Bench:
             shutil.copytree(ROOT / needed, self.copy / needed, ignore=unbuilt)
         (self.copy / "conftest.py").write_text(QUICK_FIRST, encoding="utf-8")
         (self.copy / "book").mkdir()
-        shutil.copy(ROOT / "book" / "running_times.json", self.copy / "book")
+        for needed in ("running_times.json", "troubleshooting.ipynb"):
+            shutil.copy(ROOT / "book" / needed, self.copy / "book")
         own = {"only_mutate": [self.source.relative_to(ROOT).as_posix()]}
         own["pytest_add_cli_args_test_selection"] = self.tests
         settings = "".join(f"{key} = {json.dumps(value)}\n" for key, value in (SETTINGS | own).items())

@@ -67,7 +67,7 @@ def _json_value(value: Any) -> Any:
 def _call(value: nn.Module) -> dict[str, Any] | None:
     """How a prior or posterior of the package is made: its class, and the arguments it keeps under their names."""
     kind = type(value)
-    if kind.__module__.partition(".")[0] != __name__.partition(".")[0]:
+    if kind.__module__.partition(".")[0] != __package__:
         return None
     parameters = inspect.signature(kind).parameters.values()
     names = [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]  # without __init__

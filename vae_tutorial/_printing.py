@@ -24,7 +24,7 @@ def printable(text: str) -> str:
         try:
             character.encode(encoding)
         except UnicodeEncodeError:
-            piece = WORDS.get(character) or character.encode("ascii", "backslashreplace").decode()
+            piece = WORDS.get(character) or ascii(character)[1:-1]
         # σε becomes "sigma epsilon", not "sigmaepsilon".
         apart = _is_word(shown[-1:]) and _is_word(piece[:1]) and (after_word or piece != character)
         shown += " " * apart + piece

@@ -40,7 +40,11 @@ def test_a_prior_is_recorded_as_its_class_is_called_and_what_is_usual_not_at_all
     def with_parts(prior=standard_normal, posterior=diagonal):
         return SimpleNamespace()
 
+    def with_none(prior=None, posterior=None, name=None):
+        return SimpleNamespace()
+
     assert described(with_parts)().description["arguments"] == {}
+    assert described(with_none)().description["arguments"] == {"name": None}
     arguments = described(with_parts)(Mixture(2, 3, seed=4), Diagonal()).description["arguments"]
     mixture = {"name": "Mixture", "arguments": {"latent_dim": 2, "n_components": 3, "seed": 4}}
     assert arguments == {"prior": mixture, "posterior": {"name": "Diagonal", "arguments": {}}}

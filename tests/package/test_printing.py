@@ -61,6 +61,7 @@ def test_a_standard_output_of_no_encoding_takes_all(stdout, monkeypatch):
 def test_ascii_gets_words(monkeypatch):
     to("ascii", monkeypatch)
     assert str(CHECK) == f"{CHECK}" == repr(CHECK) == IN_WORDS
+    assert printable("σû") == "sigma u_hat"
 
 
 def test_an_encoding_keeps_the_symbols_that_it_has(monkeypatch):

@@ -39,6 +39,14 @@ def test_it_is_put_back_after_two_interrupts_meanwhile(n_interrupts, fails):
     assert value == [1] and not left
 
 
+@pytest.mark.parametrize("levels", [{}, {"levels": 1}])
+def test_once_for_each_level(levels):
+    calls = []
+    with restoring(lambda: calls.append("restore"), **levels):
+        pass
+    assert len(calls) == levels.get("levels", 3)
+
+
 def test_evaluation_mode_is_for_the_inside_and_each_module_has_its_own_back():
     model = mixed()
     before = modes(model)
