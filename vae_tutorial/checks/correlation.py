@@ -31,8 +31,8 @@ def check_total_correlation(fn: Callable[[Tensor, Tensor, Tensor, int], Tensor],
         \hat q(z_{il}) = \frac{1}{NM} \sum_{j=1}^{M} q_\phi(z_{il} \mid x_j)
 
     The exact answer normalizes every density by quadrature and adds them up in pairs. A function that passes is also
-    called with one example and with 33, in one dimension and in 20, with narrow and wide posteriors, and with codes far
-    apart, where densities round to 0.
+    called with one example and with all N, in one dimension and in 20, with narrow and wide posteriors, and with codes
+    far apart, where densities round to 0.
 
     Args:
         fn: ``fn(z, mu, log_var, n_data)`` gives the differences in nats, shape (M,), for one ``z`` of each example of a
@@ -53,7 +53,7 @@ def check_total_correlation(fn: Callable[[Tensor, Tensor, Tensor, int], Tensor],
         >>> check_total_correlation(dependence).passed
         True
         >>> check_total_correlation(lambda *given: dependence(*given).clamp(min=0)).mistake
-        'It is clamped at 0: a total correlation is no less, but one point's log-ratio may be.'
+        "It is clamped at 0: a total correlation is no less, but one point's log-ratio may be."
     """
     return compare(
         "minibatch-weighted log q(z) − Σ log q(z_l), values and gradients",
@@ -122,7 +122,7 @@ def _fresh(shape: tuple[int, int], generator: torch.Generator) -> dict[str, Tens
 
 def _trials(generator: torch.Generator) -> list[At]:
     sizes = {"For one example": (1, 3), "For one dimension": (4, 1), "For 20 dimensions": (4, 20)}
-    sizes |= {"For 33 examples": (33, 2), "For as many examples as dimensions": (3, 3)}
+    sizes |= {"For a whole data set": (N_DATA, 2), "For as many examples as dimensions": (3, 3)}
     drawn = {place: _fresh(shape, generator) for place, shape in sizes.items()}
     far = _fresh((4, 3), generator)
     spread = _fresh((4, 3), generator)
