@@ -1,7 +1,7 @@
 """Argument checks shared by the public functions: every message names the argument, what came, what is expected."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from numbers import Integral
@@ -157,6 +157,23 @@ def require_number(**argument: float) -> float:
     if not finite:
         raise ValueError(f"{name} must be one finite number, got {value!r}")
     return float(value)
+
+
+def require_at_least_zero(*, unit: str = "", **argument: float) -> float:
+    """Return the argument as a float; it must be one finite number of at least 0."""
+    ((name, value),) = argument.items()
+    if (number := require_number(**argument)) < 0:
+        raise ValueError(f"{name} must be at least 0{unit}, got {value!r}")
+    return number
+
+
+def require_widths(**argument: int | Sequence[int]) -> tuple[int, ...]:
+    """Return the widths of hidden layers, given as one width or as a sequence of them, each a count."""
+    ((name, value),) = argument.items()
+    widths = tuple(value) if isinstance(value, Sequence) else (value,)
+    for width in widths:
+        require_count(**{name: width})
+    return widths
 
 
 def require_positive(**argument: float) -> float:

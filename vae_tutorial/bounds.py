@@ -76,7 +76,7 @@ def elbo_terms(
     params = model.encode(x)
     z, log_q = posterior_samples(model, params, n_samples, eps, generator)
     log_likelihood = model.log_likelihood(x, z).mean(0)
-    kl = _closed_form_kl(model, params) if analytic_kl else None
+    kl = closed_form_kl(model, params) if analytic_kl else None
     if kl is None:
         kl = (log_q - model.log_prior(z)).mean(0)
     return ElboTerms(log_likelihood, kl)
@@ -294,8 +294,19 @@ def posterior_samples(
     return z, require_finite_result(log_q, **named, eps=eps)
 
 
-def _closed_form_kl(model: VAE, params: tuple[Tensor, ...]) -> Tensor | None:
-    """KL(q(z|x) ‖ p(z)), shape (B,), where prior and posterior know it."""
+def closed_form_kl(model: VAE, params: tuple[Tensor, ...]) -> Tensor | None:
+    r""":math:`\mathrm{KL}(q_\phi(z \mid x) \,\|\, p(z))` in closed form, where prior and posterior know it.
+
+    Args:
+        model: the VAE.
+        params: what ``model.encode(x)`` gave.
+
+    Returns:
+        Nats, shape (B,), or None where there is no closed form.
+
+    Raises:
+        ValueError: the divergence is not finite.
+    """
     if (gaussian := model.posterior.gaussian(params)) is None or (kl := model.prior.kl(*gaussian)) is None:
         return None
     return require_finite_result(kl, **dict(zip(model.posterior.names, params, strict=True)))

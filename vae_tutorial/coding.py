@@ -18,6 +18,7 @@ import math
 import platform
 import struct
 from collections.abc import Sequence
+from functools import cache
 from importlib.metadata import version
 from itertools import chain, pairwise
 
@@ -111,11 +112,17 @@ def posterior_weights(mu: Tensor, log_var: Tensor, bits: int) -> Tensor:
     require_float(mu=mu, log_var=log_var)
     require_same_shape(mu=mu, log_var=log_var)
     require_finite(mu=mu, log_var=log_var)
-    edges = torch.special.ndtri(torch.arange(2**bits + 1, dtype=torch.float64) / 2**bits)
     mu, log_var = (part.detach().cpu().double()[..., None] for part in (mu, log_var))
     sigma = torch.exp(0.5 * log_var.clamp(-60, 60))  # beyond, one bucket has all the mass or the outermost two have
-    cdf = 0.5 + 0.5 * torch.erf((edges - mu) / (math.sqrt(2) * sigma))
+    cdf = 0.5 + 0.5 * torch.erf((_edges(bits) - mu) / (math.sqrt(2) * sigma))
     return (cdf * 2**24).round().diff().float()
+
+
+@cache
+def _edges(bits: int) -> Tensor:
+    """The bounds of the buckets, which every image asks for."""
+    edges: Tensor = torch.special.ndtri(torch.arange(2**bits + 1, dtype=torch.float64) / 2**bits)
+    return edges
 
 
 def pixel_probabilities(logits: Tensor) -> Tensor:

@@ -19,11 +19,12 @@ from vae_tutorial._description import described
 from vae_tutorial._random import initial_weights, standard_noise
 from vae_tutorial._validation import (
     require_as_many,
+    require_at_least_zero,
     require_count,
     require_finite_result,
     require_float,
-    require_number,
     require_rows,
+    require_widths,
 )
 from vae_tutorial.bounds import ElboTerms, elbo_terms
 from vae_tutorial.likelihoods import Likelihood
@@ -260,8 +261,7 @@ def semi_supervised_terms(
     require_rows(x=x)
     known = _known(x, y, model.condition_dim)  # (B, 1)
     y = y.to(x)
-    if require_number(alpha=alpha) < 0:
-        raise ValueError(f"alpha must be at least 0, got {alpha!r}")
+    require_at_least_zero(alpha=alpha)
     B, C = y.shape
     if eps is None:
         require_count(n_samples=n_samples)
@@ -315,7 +315,8 @@ def conditional_vae(
         >>> model.condition_dim
         10
     """
-    widths = _widths(hidden_dim, x_dim=x_dim, condition_dim=condition_dim, latent_dim=latent_dim)
+    require_count(x_dim=x_dim, condition_dim=condition_dim, latent_dim=latent_dim)
+    widths = require_widths(hidden_dim=hidden_dim)
     require_parts(likelihood, standard_normal, diagonal)
     with initial_weights(seed):
         networks = _networks(x_dim, condition_dim, widths, latent_dim, likelihood, activation)
@@ -354,7 +355,8 @@ def semi_supervised_vae(
         >>> print(f"{model.classify(torch.zeros(1, 784)).exp().sum().item():.4f}")
         1.0000
     """
-    widths = _widths(hidden_dim, x_dim=x_dim, n_classes=n_classes, latent_dim=latent_dim)
+    require_count(x_dim=x_dim, n_classes=n_classes, latent_dim=latent_dim)
+    widths = require_widths(hidden_dim=hidden_dim)
     require_parts(likelihood, standard_normal, diagonal)
     with initial_weights(seed):
         networks = _networks(x_dim, n_classes, widths, latent_dim, likelihood, activation)
@@ -424,14 +426,6 @@ def _known(x: Tensor, y: Tensor, n_classes: int) -> Tensor:
             f"{tuple(y.shape)}. For labels that are numbers: F.one_hot(labels, {n_classes}).float()"
         )
     return sums == 1
-
-
-def _widths(hidden_dim: int | Sequence[int], **sizes: int) -> tuple[int, ...]:
-    widths = tuple(hidden_dim) if isinstance(hidden_dim, Sequence) else (hidden_dim,)
-    require_count(**sizes)
-    for width in widths:
-        require_count(hidden_dim=width)
-    return widths
 
 
 def _networks(

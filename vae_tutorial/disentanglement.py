@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from vae_tutorial._extra import of_the_chapters
-from vae_tutorial._validation import require_count, require_finite, require_float, require_number, require_seed
+from vae_tutorial._validation import require_at_least_zero, require_count, require_finite, require_float, require_seed
 
 __all__ = [
     "mutual_information",
@@ -288,8 +288,7 @@ def factor_vae_score(
     require_count(n_examples=n_examples, n_votes=n_votes)
     if n_examples < 2:
         raise ValueError(f"n_examples must be at least 2, or there is no variance, got {n_examples!r}")
-    if require_number(threshold=threshold) < 0:
-        raise ValueError(f"threshold must be at least 0, got {threshold!r}")
+    require_at_least_zero(threshold=threshold)
     everything = draw.codes(draw.levels(1, 10_000)).var(1)[0]  # (L,)
     alive = everything > threshold
     if not alive.any():

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from vae_tutorial import formulas
 from vae_tutorial._description import described
 from vae_tutorial._random import initial_weights, standard_noise
-from vae_tutorial._validation import require_count, require_finite_result
+from vae_tutorial._validation import require_count, require_finite_result, require_widths
 from vae_tutorial.bounds import posterior_samples
 from vae_tutorial.likelihoods import Likelihood
 from vae_tutorial.models import VAE, mlp, require_vae
@@ -384,10 +384,8 @@ def hierarchical_vae(
     """
     dims = _require_layers(latent_dims)
     given = list(hidden_dims) if isinstance(hidden_dims, Iterable) else []
-    widths = [tuple(level) if isinstance(level, Sequence) else (level,) for level in given]
     require_count(x_dim=x_dim)
-    for width in (width for level in widths for width in level):
-        require_count(hidden_dims=width)
+    widths = [require_widths(hidden_dims=level) for level in given]
     if len(widths) != len(dims) or not all(widths):
         raise ValueError(
             f"hidden_dims must have one width, or a sequence of them, for each of the {len(dims)} layers, got "

@@ -11,7 +11,6 @@ Shapes: K samples, B examples, L latent dimensions.
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -19,10 +18,10 @@ from torch.func import functional_call
 from torch.nn.functional import softplus
 
 from vae_tutorial._random import initial_weights
-from vae_tutorial._validation import require_count, require_number
-from vae_tutorial.bounds import ElboTerms, posterior_samples
-from vae_tutorial.models import VAE, require_vae
-from vae_tutorial.total_correlation import AggregatedLogs, minibatch_stratified, pairwise_log_q
+from vae_tutorial._validation import require_at_least_zero, require_count, require_widths
+from vae_tutorial.bounds import ElboTerms, closed_form_kl, posterior_samples
+from vae_tutorial.models import VAE, mlp, require_vae
+from vae_tutorial.total_correlation import AggregatedLogs, gaussian_of, minibatch_stratified, pairwise_log_q
 
 __all__ = ["beta_tcvae", "factor_vae", "add_discriminator", "shifted"]
 
@@ -62,7 +61,7 @@ def beta_tcvae(
     require_count(n_data=n_data)
     if not callable(estimate):
         raise TypeError(f"estimate must be a function, such as minibatch_stratified, got {estimate!r}")
-    return partial(_beta_tcvae, gamma=_at_least_zero(gamma), n_data=int(n_data), estimate=estimate)
+    return partial(_beta_tcvae, gamma=require_at_least_zero(gamma=gamma), n_data=int(n_data), estimate=estimate)
 
 
 def _beta_tcvae(
@@ -77,8 +76,7 @@ def _beta_tcvae(
     generator: torch.Generator | None = None,
 ) -> ElboTerms:
     params, z, (log_likelihood, kl) = _encoded(model, x, n_samples, eps, generator)
-    if (gaussian := model.posterior.gaussian(params)) is None:
-        raise TypeError(f"q(z|x) must be the posterior diagonal, got {type(model.posterior).__name__}")
+    gaussian = gaussian_of(model, params)
     if not model.training:
         n_data = max(n_data, len(x))  # held-out examples may be more than the training set
     dependence = [estimate(pairwise_log_q(draw, *gaussian), n_data).dependence for draw in z]
@@ -112,15 +110,10 @@ def add_discriminator(model: VAE, hidden_dim: int | Sequence[int] = (64, 64), *,
         torch.Size([5, 1])
     """
     require_vae(model)
-    widths = tuple(hidden_dim) if isinstance(hidden_dim, Sequence) else (hidden_dim,)
-    for width in widths:
-        require_count(hidden_dim=width)
-    layers: list[nn.Module] = []
+    widths = require_widths(hidden_dim=hidden_dim)
     with initial_weights(seed):
-        for n_in, n_out in pairwise((model.latent_dim, *widths, 1)):
-            layers += [nn.Linear(n_in, n_out), nn.LeakyReLU(0.2)]
-    discriminator = nn.Sequential(*layers[:-1]).to(model.a_weight())
-    model.discriminator = discriminator
+        discriminator = mlp((model.latent_dim, *widths, 1), partial(nn.LeakyReLU, 0.2))
+    model.discriminator = discriminator.to(model.a_weight())
     return discriminator
 
 
@@ -157,7 +150,7 @@ def factor_vae(gamma: float) -> Callable[..., ElboTerms]:
         >>> discriminator = add_discriminator(model, seed=0)
         >>> history = fit(model, x, epochs=1, seed=0, objective=factor_vae(5.0), progress=False)
     """
-    return partial(_factor_vae, gamma=_at_least_zero(gamma))
+    return partial(_factor_vae, gamma=require_at_least_zero(gamma=gamma))
 
 
 def _factor_vae(
@@ -185,8 +178,7 @@ def _encoded(
     """What ``elbo_terms`` computes, with the codes z, shape (K, B, L), that it draws."""
     params = model.encode(x)
     z, log_q = posterior_samples(model, params, n_samples, eps, generator)
-    gaussian = model.posterior.gaussian(params)
-    kl = None if gaussian is None else model.prior.kl(*gaussian)
+    kl = closed_form_kl(model, params)
     if kl is None:
         kl = (log_q - model.log_prior(z)).mean(0)
     return params, z, ElboTerms(model.log_likelihood(x, z).mean(0), kl)
@@ -217,9 +209,3 @@ def shifted(z: Tensor) -> Tensor:
         came = tuple(z.shape) if isinstance(z, Tensor) else type(z).__name__
         raise ValueError(f"z must have shape (..., B, L), got {came}")
     return torch.stack([column.roll(places, -1) for places, column in enumerate(z.unbind(-1))], -1)
-
-
-def _at_least_zero(gamma: float) -> float:
-    if (number := require_number(gamma=gamma)) < 0:
-        raise ValueError(f"gamma must be at least 0, got {gamma!r}")
-    return number

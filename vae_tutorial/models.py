@@ -3,7 +3,7 @@ r"""The variational autoencoder: an encoder for :math:`q_\phi(z \mid x)`, a deco
 Shapes: K samples, B examples, D dimensions of x, L latent dimensions.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any, NoReturn
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from vae_tutorial._description import described
 from vae_tutorial._random import initial_weights
 from vae_tutorial._restoring import in_evaluation_mode
-from vae_tutorial._validation import require_count, require_finite, require_float, require_rows
+from vae_tutorial._validation import require_count, require_finite, require_float, require_rows, require_widths
 from vae_tutorial.likelihoods import Likelihood
 from vae_tutorial.posteriors import Posterior, diagonal
 from vae_tutorial.priors import Prior, standard_normal
@@ -295,10 +295,8 @@ def mlp_vae(
         652824
         >>> two_layers = mlp_vae(784, (200, 200), 50, bernoulli, seed=0)
     """
-    widths = tuple(hidden_dim) if isinstance(hidden_dim, Sequence) else (hidden_dim,)
     require_count(x_dim=x_dim, latent_dim=latent_dim)
-    for width in widths:
-        require_count(hidden_dim=width)
+    widths = require_widths(hidden_dim=hidden_dim)
     require_parts(likelihood, prior, posterior)
     with initial_weights(seed):
         encoder = mlp((x_dim, *widths, len(posterior.names) * latent_dim), activation)
@@ -306,7 +304,7 @@ def mlp_vae(
     return VAE(encoder, decoder, latent_dim, likelihood, prior, posterior)
 
 
-def mlp(widths: Sequence[int], activation: type[nn.Module]) -> nn.Sequential:
+def mlp(widths: Sequence[int], activation: Callable[[], nn.Module]) -> nn.Sequential:
     """Linear layers of these widths, the first that of the input, with the nonlinearity between them."""
     layers: list[nn.Module] = []
     for n_in, n_out in pairwise(widths):

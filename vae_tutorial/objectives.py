@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from vae_tutorial import formulas
-from vae_tutorial._validation import require_finite_result, require_number
+from vae_tutorial._validation import require_at_least_zero, require_finite_result
 from vae_tutorial.bounds import ElboTerms, elbo_terms, posterior_samples
 from vae_tutorial.models import VAE
 from vae_tutorial.priors import Gaussian, StandardNormal
@@ -54,7 +54,7 @@ def free_bits(minimum: float) -> Callable[..., ElboTerms]:
         >>> free_bits(0.5)(model, torch.tensor([[0.0, 1.0, 1.0]])).kl
         tensor([1.], grad_fn=<ExpandBackward0>)
     """
-    return partial(_free_bits, minimum=_at_least_zero(minimum=minimum))
+    return partial(_free_bits, minimum=require_at_least_zero(unit=" nats", minimum=minimum))
 
 
 def _free_bits(
@@ -101,7 +101,7 @@ def capacity(target: float) -> Callable[..., ElboTerms]:
         >>> torch.equal(capacity(3.0)(model, x).kl, 3.0 - kl)
         True
     """
-    return partial(_capacity, target=_at_least_zero(target=target))
+    return partial(_capacity, target=require_at_least_zero(unit=" nats", target=target))
 
 
 def _capacity(
@@ -131,10 +131,3 @@ def kl_by_unit(model: VAE, params: tuple[Tensor, ...]) -> Tensor:
     else:
         kl = formulas.kl_standard_normal(mu, log_var)
     return require_finite_result(kl, mu=mu, log_var=log_var)
-
-
-def _at_least_zero(**argument: float) -> float:
-    ((name, value),) = argument.items()
-    if (number := require_number(**argument)) < 0:
-        raise ValueError(f"{name} must be at least 0 nats, got {value!r}")
-    return number

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from vae_tutorial._restoring import in_evaluation_mode
 from vae_tutorial._validation import require_count, require_finite, require_float, require_positive, require_seed
-from vae_tutorial.bounds import posterior_samples
+from vae_tutorial.bounds import closed_form_kl, posterior_samples
 from vae_tutorial.models import VAE, require_vae
 from vae_tutorial.objectives import kl_by_unit
 from vae_tutorial.reference import Estimate, monte_carlo
@@ -94,8 +94,7 @@ def rate_distortion(model: VAE, x: Tensor, n_samples: int = 100, *, seed: int) -
     with in_evaluation_mode(model), torch.no_grad():
         for rows in x.split(ROWS):
             params = model.encode(rows)
-            gaussian = model.posterior.gaussian(params)
-            kl = None if gaussian is None else model.prior.kl(*gaussian)
+            kl = closed_form_kl(model, params)
             rates, distortions = [], []
             for start in range(0, int(n_samples), DRAWS):
                 shape = (min(DRAWS, int(n_samples) - start), *params[0].shape)

@@ -282,9 +282,7 @@ def kl_parts(model: VAE, x: Tensor, n_samples: int = 1, *, seed: int) -> KlParts
     generator = torch.Generator().manual_seed(require_seed(seed=seed))
     with in_evaluation_mode(model), torch.no_grad():
         params = model.encode(x)
-        if (gaussian := model.posterior.gaussian(params)) is None:
-            raise TypeError(f"q(z|x) must be the posterior diagonal, got {type(model.posterior).__name__}")
-        mu, log_var = (t.double() for t in gaussian)
+        mu, log_var = (t.double() for t in gaussian_of(model, params))
         values: list[list[Tensor]] = [[], [], []]
         for _ in range(int(n_samples)):
             z, log_q = (t[0] for t in posterior_samples(model, params, generator=generator))
@@ -296,3 +294,10 @@ def kl_parts(model: VAE, x: Tensor, n_samples: int = 1, *, seed: int) -> KlParts
             ):
                 part.append(value)
     return KlParts(*(monte_carlo(torch.cat(part)) for part in values))
+
+
+def gaussian_of(model: VAE, params: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+    """Mean and log-variance of q(z|x), which must be a diagonal Gaussian."""
+    if (gaussian := model.posterior.gaussian(params)) is None:
+        raise TypeError(f"q(z|x) must be the posterior diagonal, got {type(model.posterior).__name__}")
+    return gaussian

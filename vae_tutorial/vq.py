@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from vae_tutorial._description import described
 from vae_tutorial._random import initial_weights
 from vae_tutorial._validation import (
+    require_at_least_zero,
     require_count,
     require_finite,
     require_float,
@@ -489,8 +490,7 @@ def vq_terms(
     """
     require_vae(model)
     require_rows(x=x)
-    if require_number(commitment=commitment) < 0:
-        raise ValueError(f"commitment must be at least 0, got {commitment!r}")
+    require_at_least_zero(commitment=commitment)
     encoder, decoder = model.encoder, model.decoder
     if not (
         isinstance(encoder, nn.Sequential) and isinstance(encoder[-1], Distances)

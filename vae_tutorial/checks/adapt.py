@@ -108,3 +108,15 @@ def variance_of_loss(fn: Callable[..., Any]) -> float | None:
     far, near = (as_numbers(loss[0] if isinstance(loss, (tuple, list)) else loss) for loss in found)
     noise_var: float = (x.numel() / (2 * (far - near))).item()
     return noise_var if 0 < noise_var < math.inf else None
+
+
+def with_last(fn: Callable[..., Any], number: float) -> Function:
+    """The function of tensors alone: its last argument is this number."""
+    if not callable(fn):
+        return fn
+
+    @wraps(fn)
+    def at_number(*given: Tensor) -> Any:
+        return fn(*given, number)
+
+    return at_number

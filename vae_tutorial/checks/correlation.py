@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Callable
-from functools import reduce, wraps
+from functools import reduce
 
 import torch
 from torch import Tensor
 
 from vae_tutorial.checks import mistakes as known
+from vae_tutorial.checks.adapt import with_last
 from vae_tutorial.checks.answers import Arguments, Function
 from vae_tutorial.checks.arguments import uniform
 from vae_tutorial.checks.claims import Check
@@ -72,14 +73,7 @@ def check_total_correlation(fn: Callable[[Tensor, Tensor, Tensor, int], Tensor],
 
 def with_n_data(fn: Callable[..., Tensor]) -> Function:
     """The function at the N of the check."""
-    if not callable(fn):
-        return fn
-
-    @wraps(fn)
-    def at_n_data(z: Tensor, mu: Tensor, log_var: Tensor) -> Tensor:
-        return fn(z, mu, log_var, N_DATA)
-
-    return at_n_data
+    return with_last(fn, N_DATA)
 
 
 def dependence_by_quadrature(z: Tensor, mu: Tensor, log_var: Tensor) -> Tensor:

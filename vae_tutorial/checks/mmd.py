@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Callable
-from functools import wraps
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from vae_tutorial.checks import mistakes as known
+from vae_tutorial.checks.adapt import with_last
 from vae_tutorial.checks.answers import Arguments, Function
 from vae_tutorial.checks.arguments import uniform
 from vae_tutorial.checks.claims import Check
@@ -70,15 +70,7 @@ def check_mmd(fn: Callable[[Tensor, Tensor, float], Tensor], *, seed: int = 0) -
 
 def at_bandwidth(fn: Callable[..., Any]) -> Function:
     """The function of x and y alone, at the bandwidth of the check."""
-    if not callable(fn):
-        return fn
-
-    @wraps(fn)
-    def at(x: Tensor, y: Tensor) -> Tensor:
-        found: Tensor = fn(x, y, BANDWIDTH)
-        return found
-
-    return at
+    return with_last(fn, BANDWIDTH)
 
 
 def mmd_by_pairs(x: Tensor, y: Tensor) -> Tensor:
