@@ -79,8 +79,8 @@ ROWS = {
     "IWAE-50": Row("IWAE", 50, 84.78, 25, {"full": 600}),
 }
 TWO_LAYERS = {
-    "two-VAE-1": Row("VAE", 1, 85.33, None, {"30 min": 330, "full": 1500}, (100, 50)),
-    "two-IWAE-5": Row("IWAE", 5, 83.89, None, {"30 min": 150, "full": 600}, (100, 50)),
+    "two-VAE-1": Row("VAE", 1, 85.33, None, {"5 min": 55, "30 min": 330, "full": 1500}, (100, 50)),
+    "two-IWAE-5": Row("IWAE", 5, 83.89, None, {"5 min": 25, "30 min": 150, "full": 600}, (100, 50)),
     "two-IWAE-50": Row("IWAE", 50, 82.90, None, {"full": 600}, (100, 50)),  # for a GPU
 }
 ALL = ROWS | TWO_LAYERS

@@ -158,10 +158,8 @@ def needed(app) -> dict[str, list[str]]:
     if not hasattr(app, "needed_chapters"):
         chapters = [page for page in reading_order(app) if chapter_number(app, page)]
         labels = app.env.get_domain("std").anonlabels
-        app.needed_chapters = {
-            page: [other for other in chapters if other in {labels[name][0] for name in required(app, page)}]
-            for page in chapters
-        }
+        linked = {page: {labels[name][0] for name in required(app, page)} for page in chapters}
+        app.needed_chapters = {page: [other for other in chapters if other in linked[page]] for page in chapters}
     return app.needed_chapters
 
 
