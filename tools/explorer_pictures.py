@@ -9,13 +9,16 @@ from explorer_model import CHECKPOINT, FOLDER, LIMIT, N_DRAWS, codes, names, ten
 from matplotlib.axes import Axes
 from matplotlib.patches import Ellipse
 from PIL import Image
-from torch.distributions import Normal
+from torch import nn
+from torch.distributions import MultivariateNormal, Normal
 
 from vae_tutorial import checkpoints, datasets
 from vae_tutorial.bounds import elbo_terms
+from vae_tutorial.datasets import GAUSSIAN_2D_COV, GAUSSIAN_2D_MEAN
 from vae_tutorial.gaussian import log_normal, log_standard_normal, reparameterize
-from vae_tutorial.models import VAE
-from vae_tutorial.plotting import BLUE, GRAY, VERMILION, image_grid, use_book_style
+from vae_tutorial.likelihoods import normal_diag
+from vae_tutorial.models import VAE, mlp_vae
+from vae_tutorial.plotting import BLUE, GRAY, GREEN, VERMILION, image_grid, use_book_style
 from vae_tutorial.reference import grid
 
 CLASSES = "#0072b2 #e69f00 #009e73 #d55e00 #cc79a7 #56b4e9 #6b6b6b #1a1a1a #a8a000 #8c564b".split()  # explorers.css
@@ -93,12 +96,54 @@ def reparameterization() -> None:
         ax.set(title=title, xlabel="$z$", xlim=(-4, 4), ylim=(-0.4, 1.1), yticks=[0, 1], yticklabels=["draws", "noise"])
 
 
+def smallest() -> None:
+    """A run with the settings that the explorer begins with, on fresh examples."""
+    truth = MultivariateNormal(torch.tensor(GAUSSIAN_2D_MEAN), torch.tensor(GAUSSIAN_2D_COV))
+    generator = torch.Generator().manual_seed(0)
+    noise = lambda *shape: torch.randn(*shape, generator=generator)  # noqa: E731
+    examples = lambda n: truth.loc + noise(n, 2) @ truth.scale_tril.T  # noqa: E731
+    model, held_out, losses = mlp_vae(2, 16, 1, normal_diag, seed=1, activation=nn.Tanh), examples(20_000), []
+    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+    for step in range(2001):
+        if step % 20 == 0:
+            losses.append(-elbo_terms(model, held_out, eps=noise(1, 20_000, 1)).elbo.mean().item())
+        optimizer.zero_grad()
+        with torch.enable_grad():
+            (-elbo_terms(model, examples(100), eps=noise(1, 100, 1)).elbo.mean()).backward()
+        optimizer.step()
+    _, (left, middle, right) = plt.subplots(1, 3, figsize=(8, 2.8))
+    turn = torch.linspace(0, 2 * math.pi, 100)
+    circle = torch.stack([torch.cos(turn), torch.sin(turn)], -1) @ truth.scale_tril.T
+    for scale in (2, 1):
+        left.fill(*(truth.loc + scale * circle).T, color=GRAY, alpha=0.35, linewidth=0)
+    z = torch.linspace(-3, 3, 61)[:, None]
+    means, log_vars = model.decode(z).unflatten(-1, (2, 2)).unbind(-2)
+    left.plot(*means.T, color=BLUE)
+    for i in range(10, 60, 10):
+        width, height = 2 * torch.exp(0.5 * log_vars[i])
+        left.add_patch(Ellipse(means[i].tolist(), width, height, facecolor=BLUE, edgecolor=BLUE, alpha=0.3))
+    left.set(xlabel="$x_1$", ylabel="$x_2$", aspect="equal")
+    z = torch.linspace(-4, 4, 161)
+    middle.fill_between(z, torch.exp(log_standard_normal(z[:, None])), color=GRAY, alpha=0.35, linewidth=0)
+    for i in (-2, -1, 0, 1, 2):
+        mu, log_var = model.encode(truth.loc[None] + i * math.sqrt(0.75))
+        middle.plot(z, Normal(mu[0], torch.exp(0.5 * log_var[0])).log_prob(z).exp(), color=VERMILION, linewidth=0.8)
+    mu, log_var = model.encode(held_out[:4000])
+    middle.plot(z, Normal(mu, torch.exp(0.5 * log_var)).log_prob(z).exp().mean(0), color=GREEN)
+    middle.set(xlabel="$z$", ylabel="density", ylim=(0, None))
+    right.plot(range(0, 2001, 20), losses, color=BLUE)
+    for mark, name in [(truth.entropy().item(), "floor"), (math.log(2 * math.pi) + 1, "collapsed")]:
+        right.axhline(mark, color=GRAY)
+        right.text(2000, mark + 0.015, name, ha="right", color=GRAY)
+    right.set(xlabel="steps", ylabel="−ELBO, nats", ylim=(2.6, 3.4))
+
+
 @torch.no_grad()
 def main() -> None:
     use_book_style()
     data, model = datasets.mnist(), checkpoints.load(CHECKPOINT).float()
     pictures = dict(latent=(latent, (model, data)), draw=(draw, (model, data)), elbo=(elbo, ()),
-                    reparameterization=(reparameterization, ()))  # fmt: skip
+                    reparameterization=(reparameterization, ()), smallest=(smallest, ()))  # fmt: skip
     for name, (picture, arguments) in pictures.items():
         picture(*arguments)
         with io.BytesIO() as file:  # a palette takes a third of the bytes

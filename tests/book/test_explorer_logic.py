@@ -14,7 +14,7 @@ import pytest
 import torch
 from playwright.sync_api import Locator, Page
 from scipy.optimize import minimize
-from scipy.stats import norm
+from scipy.stats import kstest, norm
 from test_explorers import (
     FOLDER,
     MEANS,
@@ -33,11 +33,14 @@ from test_explorers import (
     rows,
     values,
 )
+from torch import nn
+from torch.distributions import MultivariateNormal
 
 from vae_tutorial import checkpoints
 from vae_tutorial.bounds import elbo_terms
-from vae_tutorial.gaussian import kl_standard_normal, log_normal, reparameterize
-from vae_tutorial.models import VAE
+from vae_tutorial.gaussian import kl_standard_normal, log_normal, log_standard_normal, reparameterize
+from vae_tutorial.likelihoods import normal_diag
+from vae_tutorial.models import VAE, mlp_vae
 from vae_tutorial.reference import kl_quadrature, log_marginal_quadrature
 
 PAGE = "<!DOCTYPE html><html lang='en'><meta charset='utf-8'><title>Explorers</title>{places}{scripts}</html>"
@@ -45,7 +48,7 @@ PAGE = "<!DOCTYPE html><html lang='en'><meta charset='utf-8'><title>Explorers</t
 
 @pytest.fixture(scope="module")
 def tab(tmp_path_factory, browser) -> Iterator[Page]:
-    """A page with nothing but the four explorers, high enough for all of them to be near its window."""
+    """A page with nothing but the explorers, high enough for all of them to be near its window."""
     page = tmp_path_factory.mktemp("bare") / "index.html"
     places = "".join(f"<div class='explorer-{name}'><img alt=''></div>" for name in NAMES)
     scripts = [f"<script src='{(FOLDER / f'{name}.js').as_uri()}'></script>" for name in ("network", "panel", *NAMES)]
@@ -430,7 +433,11 @@ def test_the_pen_is_round_and_draws_under_the_pointer_on_a_paper_of_any_size(tab
 def test_the_sliders_begin_and_end_where_they_should(tab):
     script = """all => all.map(node => ["min", "max", "step"].map(name => Number(node[name])))"""
     found = {name: explorer(tab, name).locator("input[type=range]").evaluate_all(script) for name in NAMES[2:]}
-    assert found == {"elbo": [[-2, 2, 0.01], [-5, 1, 0.01]], "reparameterization": [[-2, 2, 0.01], [-4, 1, 0.01]]}
+    assert found == {
+        "elbo": [[-2, 2, 0.01], [-5, 1, 0.01]],
+        "reparameterization": [[-2, 2, 0.01], [-4, 1, 0.01]],
+        "smallest": [[1, 2.5, 0.1], [1, 20, 1]],
+    }
 
 
 Q = [(0.3, -1.5), (-1.7, 0.6), (0.82, -2.1), (1.9, -4.5)]
@@ -566,7 +573,7 @@ def test_a_gap_has_its_name_where_there_is_room_for_it(tab):
 def test_estimates_are_those_of_autograd_and_the_exact_ones_those_of_moments(tab, mu, log_var):
     noise = torch.randn(50, generator=torch.Generator().manual_seed(0)).double()
     exact = tab.evaluate("q => Explorers.reparameterization.exact(...q)", [mu, log_var])
-    eps, weights = np.polynomial.hermite_e.hermegauss(20)  # exact for the polynomials that these are
+    eps, weights = np.polynomial.hermite_e.hermegauss(60)  # exact for the polynomials that these are
     weights = weights / weights.sum()
     for name, draws in estimates(mu, log_var, noise).items():
         script = "([name, q, noise]) => Explorers.reparameterization.estimate(name, ...q, noise)"
@@ -624,3 +631,158 @@ def test_the_table_has_what_its_rows_say(tab):
     kept, fresh = [0, 2, 3, 5], [1, 4]
     assert torch.equal(again[kept], shown[kept])
     assert ((again[fresh] - shown[fresh]).abs() > 1e-4).all() and ((shown[fresh] - shown[[0, 3]]).abs() > 1e-4).all()
+
+
+# gradients.js, smallest.js: the smallest VAE
+
+
+TRUTH = MultivariateNormal(torch.tensor([1.0, 0.5]).double(), torch.tensor([[1.0, 0.5], [0.5, 1.0]]).double())
+TO_LAYERS = """([encoder, decoder]) => {
+    const layers = all => all.map(([weight, bias]) => (
+        {weight: Float64Array.from(weight), bias: Float64Array.from(bias)}
+    ));
+    globalThis.smallest = {encoder: layers(encoder), decoder: layers(decoder)};
+}"""
+
+
+def smallest(seed: int) -> VAE:
+    return mlp_vae(2, 16, 1, normal_diag, seed=seed, activation=nn.Tanh).double()
+
+
+def hand_over(tab: Page, model: VAE) -> None:
+    """The same network in the page, as `smallest`."""
+    networks = [[layer for layer in part if isinstance(layer, nn.Linear)] for part in (model.encoder, model.decoder)]
+    tab.evaluate(
+        TO_LAYERS, [[[p.flatten().tolist() for p in layer.parameters()] for layer in part] for part in networks]
+    )
+
+
+def batch_loss(model: VAE, x: torch.Tensor, eps: torch.Tensor, beta: float) -> torch.Tensor:
+    terms = elbo_terms(model, x, eps=eps[None, :, None])
+    return (beta * terms.kl - terms.log_likelihood).mean()
+
+
+def examples(n: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.randn(n, 2, generator=generator, dtype=torch.float64)
+    return TRUTH.loc + noise @ TRUTH.scale_tril.T, torch.randn(n, generator=generator, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("beta", [1.0, 1.7])
+def test_the_gradient_is_autograds(tab, beta):
+    model, (x, eps) = smallest(3), examples(7, 0)
+    loss = batch_loss(model, x, eps, beta)
+    loss.backward()
+    hand_over(tab, model)
+    script = """([xs, eps, beta]) => {
+        const {parameters, zeros} = Explorers.gradients;
+        const gradient = {encoder: zeros(smallest.encoder), decoder: zeros(smallest.decoder)};
+        const losses = xs.map((x, i) => Explorers.smallest.loss(smallest, x, eps[i], beta, gradient));
+        const all = parameters([...gradient.encoder, ...gradient.decoder]);
+        return [losses.reduce((a, b) => a + b), ...all.flatMap(list => [...list])];
+    }"""
+    shown = rows(tab, script, [x.tolist(), eps.tolist(), beta]) / len(x)
+    exact = torch.cat([loss.detach()[None], *(p.grad.flatten() for p in model.parameters())])
+    assert torch.allclose(shown, exact, rtol=1e-11, atol=1e-13)
+
+
+def expected(model: VAE) -> tuple[float, float]:
+    """-ELBO and KL averaged over the truth, by the rule of Gauss and Hermite."""
+    nodes, weights = (torch.tensor(part) for part in np.polynomial.hermite_e.hermegauss(60))
+    weights = weights / weights.sum()
+    x = TRUTH.loc + torch.cartesian_prod(nodes, nodes) @ TRUTH.scale_tril.T
+    over_x = torch.cartesian_prod(weights, weights).prod(-1)
+    with torch.no_grad():
+        (mu, log_var), eps = model.encode(x), nodes[:, None, None].expand(-1, len(x), 1)
+        log_likelihood = weights @ model.log_likelihood(x, reparameterize(mu, log_var, eps))
+        kl = kl_standard_normal(mu, log_var)
+    return (over_x @ (kl - log_likelihood)).item(), (over_x @ kl).item()
+
+
+@pytest.mark.parametrize("beta, learning_rate", [(1.0, 0.003), (2.0, 0.003)])
+def test_a_run_ends_where_pytorchs_ends(tab, beta, learning_rate):
+    """The book's settings: 2,000 steps of 100 examples; the same weights, examples and noise on both sides."""
+    model, (x, eps) = smallest(1), examples(200_000, 0)
+    hand_over(tab, model)
+    script = """([beta, lr]) => { globalThis.step = Explorers.smallest.run(smallest, {beta, lr}); }"""
+    tab.evaluate(script, [beta, learning_rate])
+    optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate)
+    for xs, noises in zip(x.split(10_000), eps.split(10_000), strict=True):
+        script = """([xs, eps]) => {
+            for (let i = 0; i < xs.length; i += 100) step(xs.slice(i, i + 100), eps.slice(i, i + 100));
+        }"""
+        tab.evaluate(script, [xs.tolist(), noises.tolist()])
+        for some, noise in zip(xs.split(100), noises.split(100), strict=True):
+            optimizer.zero_grad()
+            batch_loss(model, some, noise, beta).backward()
+            optimizer.step()
+    loss, kl = expected(model)
+    measured = tab.evaluate("() => Explorers.smallest.measure(smallest)")
+    assert measured["loss"] == pytest.approx(loss, abs=1e-3) and measured["rate"] == pytest.approx(kl, abs=1e-3)
+    floor, collapsed = TRUTH.entropy().item(), math.log(2 * math.pi) + 1
+    assert loss - (floor if beta == 1 else collapsed) < 0.02
+
+
+def test_what_is_measured_adds_up_and_is_that_of_quadrature(tab):
+    model = smallest(5)
+    hand_over(tab, model)
+    shown = tab.evaluate("() => Explorers.smallest.measure(smallest)")
+    loss, kl = expected(model)
+    assert shown["loss"] == pytest.approx(loss, abs=1e-7) and shown["rate"] == pytest.approx(kl, abs=1e-7)
+    nodes, weights = np.polynomial.hermite_e.hermegauss(60)
+    x = TRUTH.loc + torch.cartesian_prod(*[torch.tensor(nodes)] * 2) @ TRUTH.scale_tril.T
+    over_x = torch.cartesian_prod(*[torch.tensor(weights / weights.sum())] * 2).prod(-1)
+    log_joint = lambda z, row: log_standard_normal(z) + model.log_likelihood(row.expand(len(z), 2), z)  # noqa: E731
+    with torch.no_grad():
+        log_p = torch.stack([
+            log_marginal_quadrature(lambda z, row=row: log_joint(z, row), [-9.0], [9.0], 801) for row in x
+        ])  # fmt: skip
+    assert shown["ofModel"] == pytest.approx(-(over_x @ log_p).item() - TRUTH.entropy().item(), abs=1e-6)
+    assert shown["ofQ"] == pytest.approx(loss + (over_x @ log_p).item(), abs=1e-6)
+
+
+@pytest.mark.parametrize("beta", [1.0, 1.2, 1.4, 1.6, 2.5])
+def test_the_marks_are_the_best_of_linear_models(tab, beta):
+    """By SciPy: a decoder w z + b with noise S, and q = N(a · (x - b), v), all of them free."""
+    covariance = TRUTH.covariance_matrix.numpy()
+
+    def terms(numbers: np.ndarray) -> tuple[float, float]:
+        w, log_noise, a, log_v = numbers[:2], numbers[2:4], numbers[4:6], numbers[6]
+        rest = np.eye(2) - np.outer(w, a)  # x - b - w (a · (x - b)) = rest (x - b)
+        errors = np.diag(rest @ covariance @ rest.T) + w**2 * np.exp(log_v)
+        distortion = 0.5 * np.sum(np.log(2 * np.pi) + log_noise + errors * np.exp(-log_noise))
+        return distortion, 0.5 * (a @ covariance @ a + np.exp(log_v) - 1 - log_v)
+
+    starts = [np.array([0.8, 0.6, -0.5, -0.4, 0.4, 0.5, -1.0]), np.array([0.3, 0.2, -0.1, 0.1, 0.1, 0.2, -0.2])]
+    best = min((minimize(lambda n: terms(n)[0] + beta * terms(n)[1], start, tol=1e-12) for start in starts),
+               key=lambda found: found.fun)  # fmt: skip
+    assert tab.evaluate("beta => Explorers.smallest.limit(beta)", beta) == pytest.approx(sum(terms(best.x)), abs=1e-4)
+
+
+def test_the_examples_are_draws_from_the_truth(tab):
+    x = rows(tab, "() => Explorers.smallest.source(7, 20000)()[0]")
+    apart = torch.linalg.solve_triangular(TRUTH.scale_tril, (x - TRUTH.loc).T, upper=False)
+    for noise in apart:
+        assert kstest(noise, norm.cdf).pvalue > 1e-6
+    assert abs(np.corrcoef(apart)[0, 1]) < 5 / math.sqrt(20_000)
+
+
+@pytest.mark.parametrize("above, rate, found", [
+    (0.019, 0.5, "floor"), (0.021, 0.5, "between"), (0.1, 0.021, "between"), (0.15, 0.019, "collapsed"),
+    (8.0, 0.5, "broken"), (math.nan, 0.5, "broken"), (math.inf, 0.0, "broken"),
+])  # fmt: skip
+def test_the_end_of_a_run_has_its_name(tab, above, rate, found):
+    script = "([above, rate]) => Explorers.smallest.end({loss: Explorers.smallest.FLOOR + Number(above), rate})"
+    assert tab.evaluate(script, [str(above).replace("inf", "Infinity"), rate]) == found
+
+
+def test_the_verdict_compares_bet_end_and_linear_algebra(tab):
+    script = """([above, rate, bet, beta]) => {
+        const {FLOOR, verdict} = Explorers.smallest;
+        return verdict({loss: FLOOR + above, rate}, bet, beta);
+    }"""
+    assert tab.evaluate(script, [0.0123, 0.5, "floor", 1]) == (
+        "You were right: on the floor, 0.012 nats above the floor, with a code of 0.50 nats. "
+        "Linear algebra says 0.000 for β = 1.0."
+    )
+    assert tab.evaluate(script, [0.1501, 0.0, "between", 2]).startswith("Not as you bet: collapsed, 0.150 nats")

@@ -1,6 +1,6 @@
 """The explorers of the book, driven in a real browser: what a reader sees is what PyTorch and quadrature say.
 
-A page with all four is built with the book's theme, style sheet and extension. It is opened from the disk and from a
+A page with all of them is built with the book's theme, style sheet and extension. It is opened from the disk and from a
 folder of a web site, with mouse, keys and fingers, and without scripts. In the page every number is shown with few
 digits and kept with all of them in `data-value`.
 """
@@ -30,7 +30,7 @@ from vae_tutorial.models import VAE
 from vae_tutorial.reference import LinearGaussian, grid, kl_quadrature, log_marginal_quadrature
 
 FOLDER = ROOT / "book" / "_static" / "explorers"
-NAMES = ("latent", "draw", "elbo", "reparameterization")
+NAMES = ("latent", "draw", "elbo", "reparameterization", "smallest")
 SCREENS = [("light", 1350), ("dark", 1350), ("light", 390), ("dark", 390)]
 
 
@@ -641,3 +641,42 @@ def test_nothing_is_shifted_by_what_changes(site, browser, width):
             tab.keyboard.press("Shift+ArrowLeft")
         explorer(tab, "draw").get_by_role("button", name="Clear").click()
         assert tab.evaluate(layout) == before
+
+
+# The smallest VAE
+
+
+@pytest.mark.parametrize("beta, learning_rate, bet, said", [
+    (1.0, "0.003", "floor", "You were right: on the floor, 0.0"),
+    (2.0, "0.003", "floor", "Not as you bet: collapsed, 0.14"),
+    (1.0, "3", "floor", "The loss has exploded: lower the learning rate"),
+])  # fmt: skip
+def test_the_smallest_vae_is_trained_and_ends_where_it_should(site, browser, beta, learning_rate, bet, said):
+    with browser.new_context(reduced_motion="reduce") as context:
+        tab = opened(context, (site / "book" / "index.html").as_uri(), "smallest")
+        found = explorer(tab, "smallest")
+        move(found, "Weight of the KL divergence", beta)
+        found.get_by_label("Learning rate").select_option(learning_rate)
+        found.locator(f"[data-bet={bet}]").click()
+        tab.wait_for_selector(".explorer-smallest [data-state=over]")
+        assert found.get_by_role("status").inner_text().startswith(said)
+        floor, of_model, of_q, loss, _, _ = values(found.locator("table"))
+        assert floor == pytest.approx(0.5 * math.log((2 * math.pi) ** 2 * 0.75) + 1, abs=1e-12)
+        assert learning_rate == "3" or floor + of_model + of_q == pytest.approx(loss, abs=1e-9)
+
+
+def test_a_run_can_be_stopped_and_begins_anew(site, browser):
+    with browser.new_context() as context:
+        tab = opened(context, (site / "book" / "index.html").as_uri(), "smallest")
+        found = explorer(tab, "smallest")
+        steps = lambda: values(found.locator("table"))[-1]  # noqa: E731
+        found.locator("[data-bet=floor]").click()
+        tab.wait_for_function(
+            "node => Number(node.dataset.value) >= 40", arg=found.locator("td span").last.element_handle()
+        )
+        found.get_by_role("button", name="stop").click()
+        stopped = steps()
+        painted(tab)
+        assert steps() == stopped < 2000
+        found.locator("[data-bet=floor]").click()
+        assert steps() < stopped

@@ -102,7 +102,7 @@ Explorers.network = (() => {
   }
 
   return {
-    LOG_2PI, binarize, bytes, decode, decodeMean, elboTerms, encode, float16, float32, klStandardNormal, logNormal,
-    logSigmoid, reparameterize, sigmoid, standardNoise, sum,
+    LOG_2PI, binarize, bytes, decode, decodeMean, elboTerms, encode, float16, float32, klStandardNormal, linear,
+    logNormal, logSigmoid, reparameterize, sigmoid, standardNoise, sum, uniforms,
   };
 })();
