@@ -37,8 +37,8 @@ def main(given: list[str] | None = None) -> int:
     options = parser.parse_args(given)
     try:
         assignment = load(options.assignment)
-        needs_seed = options.students or options.kind in ("nbgrader", "otter", "gradescope")
-        if needs_seed and options.seed is None:
+        secret = options.kind in ("nbgrader", "otter", "gradescope") or options.students
+        if options.seed is None and (secret or options.kind == "classroom" and assignment.varied):
             raise ValueError("give your secret number, --seed")
         names = options.students.read_text(encoding="utf-8").split("\n") if options.students else []
     except (OSError, ValueError) as error:
@@ -103,9 +103,9 @@ def _archive(folder: Path) -> Path:
 
 
 def classroom(assignment: Assignment, seed: int, students: list[str]) -> dict[str, str]:
-    first = [variants[0] for variants in assignment.questions.values()]
-    single = assignment.public
-    command = "python -m vae_tutorial.grade assignment.py answers.py"
+    first = assignment.of("answers", seed)  # the name of the file decides
+    seeded = f" --seed {seed}" if assignment.varied else ""
+    command = f"python -m vae_tutorial.grade assignment.py answers.py{seeded}"
     steps = "".join(
         f"      - id: {q.name}\n        uses: classroom-resources/autograding-command-grader@v1\n        with:\n"
         f"          test-name: {q.name}\n          command: {command} --jobs 1 --only {q.name}\n"
@@ -124,7 +124,7 @@ def classroom(assignment: Assignment, seed: int, students: list[str]) -> dict[st
         f"{results}        with:\n          runners: {','.join(q.name for q in first)}\n"
     )
     return {
-        "assignment.py": single,
+        "assignment.py": assignment.public,
         "answers.py": notebooks.file(assignment, first),
         ".github/workflows/classroom.yml": workflow,
     }

@@ -45,17 +45,22 @@ class Ended(Exception):
 
 
 class Worker:
-    """The quiet process that has loaded PyTorch once and makes a child for each function; it is closed by ``with``."""
+    """The quiet process that has loaded PyTorch once and makes a child for each function; it is closed by ``with``.
 
-    def __init__(self, limits: Limits = Limits()) -> None:  # noqa: B008
-        self.limits = limits
+    Args:
+        limits: of each child.
+        modules: what else is loaded once, where it is there.
+    """
+
+    def __init__(self, limits: Limits | None = None, modules: Sequence[str] = ()) -> None:
+        self.limits = limits or Limits()
         self.folder = Path(tempfile.mkdtemp(prefix="grade-")).resolve()
         self.control, theirs = socket.socketpair()
         file = Path(__file__).with_name("child.py")
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "LD_LIBRARY_PATH") if name in os.environ}
         command = [sys.executable, "-I", str(file), str(theirs.fileno()), str(self.folder)]
         self.process = subprocess.Popen(
-            [*command, str(Path(torch.__file__).parents[1])],
+            [*command, str(Path(torch.__file__).parents[1]), *modules],
             pass_fds=[theirs.fileno()],
             env=kept | {"OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg", "PYTHONHASHSEED": "0"},
             stdin=subprocess.DEVNULL,

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -28,6 +28,8 @@ class Task:
     seed: int
     limits: Limits
     only: tuple[str, ...] = ()
+    modules: tuple[str, ...] = ()
+    """What is loaded once for all, since submissions import it."""
 
 
 def grade_all(
@@ -41,6 +43,8 @@ def grade_all(
         kept: a folder in which each result is kept as soon as it is there, and where it is looked for first.
         done: is told how many are graded, after each.
     """
+    text = {cell for submission in submissions for cell in submission.cells}
+    task = replace(task, modules=tuple(m for m in SLOW if any(m.partition(".")[0] in cell for cell in text)))
     assignment = load(task.assignment)
     marks = [_mark(task, assignment, submission) for submission in submissions]
     found: dict[int, Graded] = {}
@@ -56,11 +60,14 @@ def grade_all(
     return [found[i] for i in range(len(submissions))]
 
 
+SLOW = "matplotlib.pyplot", "scipy.stats", "tqdm.auto"
+
+
 def _graded(task: Task, submissions: dict[int, Submission], n_jobs: int) -> Iterator[tuple[int, Graded]]:
     n_jobs = min(n_jobs, len(submissions))
     if n_jobs <= 1:
         if submissions:
-            with Worker(task.limits) as worker:
+            with Worker(task.limits, task.modules) as worker:
                 assignment = load(task.assignment)
                 for i, submission in submissions.items():
                     yield i, grade(worker, assignment, submission, task.seed, task.only)
@@ -79,7 +86,7 @@ def _start(task: Task) -> None:
     """In each process, once. Its worker ends with it."""
     torch.set_num_threads(1)
     global _one_worker
-    _one_worker = task, load(task.assignment), Worker(task.limits)
+    _one_worker = task, load(task.assignment), Worker(task.limits, task.modules)
 
 
 _one_worker: tuple[Task, Assignment, Worker] | None = None

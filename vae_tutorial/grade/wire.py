@@ -28,12 +28,11 @@ class Broken(Exception):
 
 
 def send(to: socket.socket, message: Mapping[str, Any], tensors: Sequence[Tensor] = ()) -> None:
-    dense = [tensor.detach().cpu().contiguous() for tensor in tensors]
+    dense = [tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for tensor in tensors]
     kinds = [[str(tensor.dtype).removeprefix("torch."), list(tensor.shape)] for tensor in dense]
     head = json.dumps({**message, "tensors": kinds}).encode()
-    to.sendall(struct.pack("<I", len(head)) + head)
-    for tensor in dense:
-        to.sendall(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    numbers = [tensor.reshape(-1).view(torch.uint8).numpy().tobytes() if tensor.numel() else b"" for tensor in dense]
+    to.sendall(b"".join([struct.pack("<I", len(head)), head, *numbers]))
 
 
 def receive(source: socket.socket, seconds: float = math.inf) -> tuple[dict[str, Any], list[Tensor]]:
