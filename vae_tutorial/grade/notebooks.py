@@ -45,7 +45,7 @@ def for_nbgrader(assignment: Assignment, questions: Sequence[Question], seed: in
 
 def for_otter(assignment: Assignment, questions: Sequence[Question], seed: int) -> str:
     """The notebook that ``otter assign`` takes apart: for students, and for its grader."""
-    config = f"# ASSIGNMENT CONFIG\ninit_cell: false\nexport_cell: false\nsolutions_pdf: false\ntests:\n  ok_format: false\nname: {assignment.name}"
+    config = f"# ASSIGNMENT CONFIG\nname: {assignment.name}\nexport_cell: false\ntests:\n  ok_format: false"
     cells = [_raw(config), *_beginning(assignment)]
     for question in questions:
         tests = []
@@ -53,7 +53,7 @@ def for_otter(assignment: Assignment, questions: Sequence[Question], seed: int) 
             body = "\n".join([*assignment.helpers.splitlines(), _asserted(question, seed if hidden else None)])
             name = f"test_{question.name}" + "_hidden" * hidden
             lines = ["# HIDDEN"] * hidden + [f"def {name}({question.name}):", *(f"    {line}" for line in body.splitlines())]
-            tests.append(_code("\n".join([*lines])))
+            tests.append(_code("\n".join(lines)))
         cells += [
             _raw(f"# BEGIN QUESTION\nname: {question.name}\npoints: {question.points:g}"),
             _text(_title(question)),
