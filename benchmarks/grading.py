@@ -61,7 +61,13 @@ RIGHT = {
     "    return model.log_likelihood(x, z).mean(0) - 0.5 * (mu**2 + log_var.exp() - 1 - log_var).sum(-1)\n",
     "bound": "def bound(log_w):\n    return torch.logsumexp(log_w, 0) - math.log(len(log_w))\n",
 }
-SLIPS = [(".sum(-1)", ".mean(-1)"), ("0.5 * ", ""), ("- 1 ", ""), ("log_var.exp()", "(0.5 * log_var).exp()"), ("len(log_w)", "2")]
+SLIPS = [
+    (".sum(-1)", ".mean(-1)"),
+    ("0.5 * ", ""),
+    ("- 1 ", ""),
+    ("log_var.exp()", "(0.5 * log_var).exp()"),
+    ("len(log_w)", "2"),
+]
 HOSTILE = [
     "while True: pass",
     "import os; os._exit(0)",
@@ -118,7 +124,9 @@ def main() -> None:
                 print(one.student, result, file=sys.stderr)
     judging = resource.getrusage(resource.RUSAGE_CHILDREN)
     students = sum(result.seconds for one in graded for result in one.results)
-    honest = max(r.seconds for one, kind in zip(graded, kinds, strict=True) for r in one.results if kind[r.name] == "right")
+    honest = max(
+        r.seconds for one, kind in zip(graded, kinds, strict=True) for r in one.results if kind[r.name] == "right"
+    )
     record = {
         "submissions": len(graded), "functions": len(RIGHT), "jobs": options.jobs, "seconds": round(seconds, 1),
         "processor_seconds": {

@@ -1,4 +1,5 @@
 """Grading: through the wall a function gets the verdict it gets here, and what is reported is what came."""
+# ruff: noqa: E501, the functions that are judged stand in a line each
 
 import csv
 import inspect
@@ -20,6 +21,7 @@ from vae_tutorial.grade import load, make, notebooks
 from vae_tutorial.grade.__main__ import main
 from vae_tutorial.grade.assignment import READY_MADE, question
 from vae_tutorial.grade.judge import Graded, Result, grade, which
+from vae_tutorial.grade.proxy import function_of
 from vae_tutorial.grade.remote import Limits, Worker
 from vae_tutorial.grade.report import as_csv, as_json, for_gradescope, from_json, page, table
 from vae_tutorial.grade.submission import Submission, find, read
@@ -74,7 +76,9 @@ SOURCES = {
     "check_log_bernoulli": {
         "naive": "def log_prob(x, logits):\n p = logits.sigmoid()\n return (x * p.log() + (1 - x) * (1 - p).log()).sum(-1)"
     },
-    "check_log_normal": {"no constant": "def log_n(x, mu, log_var): return -0.5 * ((x - mu)**2 / log_var.exp() + log_var).sum(-1)"},
+    "check_log_normal": {
+        "no constant": "def log_n(x, mu, log_var): return -0.5 * ((x - mu)**2 / log_var.exp() + log_var).sum(-1)"
+    },
     "check_reparameterize": {
         "given noise": "def sample(mu, log_var, eps): return mu + (0.5 * log_var).exp() * eps",
         "its own noise": "import torch\ndef sample(mu, log_var): return mu + (0.5 * log_var).exp() * torch.randn_like(mu)",
@@ -93,7 +97,9 @@ SOURCES = {
         "the model changed": "def elbo(model, x, eps):\n next(model.parameters()).data.add_(1)\n return x.sum(-1)",
     },
     "check_iwae_bound": {"summed": "import torch\ndef bound(log_w): return torch.logsumexp(log_w, 0)"},
-    "check_conditional_elbo": {"wrong": "def bound(model, x, seen, y, eps): return model.classify(x).sum(-1) + eps.sum(-1)"},
+    "check_conditional_elbo": {
+        "wrong": "def bound(model, x, seen, y, eps): return model.classify(x).sum(-1) + eps.sum(-1)"
+    },
     "check_reduction": {"mean": "def error(x, mu): return ((x - mu)**2).mean(-1)"},
 }
 CASES = [(check, kind) for check, kinds in SOURCES.items() for kind in kinds]
@@ -106,7 +112,7 @@ def test_a_function_is_told_there_what_it_is_told_here(worker, check, kind):
     judge = getattr(checks, check)
     here = judge(local(source)[name])
     with worker.run([source]) as child:
-        there = judge(child.function(name))
+        there = judge(function_of(child, name))
     assert not child.ended
     assert plain(repr(there)) == plain(repr(here)) and there.passed == here.passed
 
@@ -199,7 +205,10 @@ def test_a_class_is_graded_resumed_and_reported(two, tmp_path, capsys, monkeypat
     folder.mkdir()
     (folder / "ada.py").write_text(KL + SAMPLE)
     (folder / "bo.py").write_text(KL.replace("def kl", "def KL_div") + "print('\\x1b[31m<b>hi')\n")
-    cells = [{"cell_type": "markdown", "source": "x"}, {"cell_type": "code", "source": ["%matplotlib inline\n", SAMPLE]}]
+    cells = [
+        {"cell_type": "markdown", "source": "x"},
+        {"cell_type": "code", "source": ["%matplotlib inline\n", SAMPLE]},
+    ]
     (folder / "cy.ipynb").write_text(json.dumps({"cells": cells}))
     (folder / "dan.ipynb").write_text("{")
     out = tmp_path / "grades"
@@ -349,7 +358,10 @@ def test_the_layout_of_a_gradescope_container(two, tmp_path):
     root = tmp_path / "autograder"
     for name in ("source", "submission", "results", "bin"):
         (root / name).mkdir(parents=True)
-    run([sys.executable, "-m", "zipfile", "-e", str(tmp_path / "made" / "autograder.zip"), str(root / "source")], tmp_path)
+    run(
+        [sys.executable, "-m", "zipfile", "-e", str(tmp_path / "made" / "autograder.zip"), str(root / "source")],
+        tmp_path,
+    )
     (root / "submission" / "my answers.py").write_text(KL)
     (root / "bin" / "python3").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
     (root / "bin" / "python3").chmod(0o755)

@@ -1,4 +1,5 @@
-"""Submissions that attack the grader: none gets a point it has not earned, and the next honest one gets all of its own."""
+"""Submissions that attack the grader: none gets a point that it has not earned, and the next honest one gets its own."""
+# ruff: noqa: E501, attacks stand in a line each
 
 import os
 import socket
@@ -42,7 +43,12 @@ def came(worker, *cells, seed=12345):
 
 def inside(body):
     """The right function, with an attack before its answer."""
-    return RIGHT + "def kl(mu, log_var):\n" + textwrap.indent(textwrap.dedent(body), "    ") + "\n    return right(mu, log_var)"
+    return (
+        RIGHT
+        + "def kl(mu, log_var):\n"
+        + textwrap.indent(textwrap.dedent(body), "    ")
+        + "\n    return right(mu, log_var)"
+    )
 
 
 def test_an_honest_function_passes_and_is_shut_in(worker):
@@ -97,7 +103,11 @@ def test_a_fork_bomb_has_no_process(worker):
 
 @pytest.mark.parametrize(
     "code",
-    ["bytearray(10 * 2**30)", "torch.zeros(10 * 2**30, dtype=torch.uint8)", "x = []\nwhile True: x.append(bytes(2**24))"],
+    [
+        "bytearray(10 * 2**30)",
+        "torch.zeros(10 * 2**30, dtype=torch.uint8)",
+        "x = []\nwhile True: x.append(bytes(2**24))",
+    ],
 )
 @linux
 def test_ten_gigabytes_are_not_given(worker, code):
@@ -117,7 +127,14 @@ def test_files_outside_are_neither_read_nor_written(worker, tmp_path):
     secret = tmp_path / "secret.py"
     secret.write_text("the answers")
     target = Path(worker.folder.parent, "written")
-    places = [secret, target, PACKAGE / "gaussian.py", "/etc/passwd", "/proc/self/environ", f"/proc/{os.getpid()}/cmdline"]
+    places = [
+        secret,
+        target,
+        PACKAGE / "gaussian.py",
+        "/etc/passwd",
+        "/proc/self/environ",
+        f"/proc/{os.getpid()}/cmdline",
+    ]
     code = f"""
     import os
     for place in {[str(place) for place in places]}:

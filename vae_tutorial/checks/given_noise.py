@@ -12,7 +12,7 @@ class GivenNoise(TorchFunctionMode):
     """Inside, PyTorch's functions for Gaussian noise of one shape give ``eps``."""
 
     inside: "GivenNoise | None" = None
-    """The one that is in force: what a function in another process is to be given, and where it says that it took it."""
+    """The one that is in force: a function in another process is given its noise, and says here that it took it."""
 
     def __init__(self, eps: Tensor) -> None:
         super().__init__()
@@ -20,12 +20,12 @@ class GivenNoise(TorchFunctionMode):
 
     def __enter__(self) -> "GivenNoise":
         GivenNoise.inside = self
-        super().__enter__()
+        super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
     def __exit__(self, *how: Any) -> None:
         GivenNoise.inside = None
-        super().__exit__(*how)
+        super().__exit__(*how)  # type: ignore[no-untyped-call]
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None

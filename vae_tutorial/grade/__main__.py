@@ -97,7 +97,9 @@ def _itself(assignment: Assignment, options: argparse.Namespace) -> int:
             for i, question in enumerate(variants):
                 for what, code in (("solution", question.solution), ("stub", question.stub)):
                     cells = (assignment.imports, code)
-                    result = judged(worker, question, Submission("", cells), options.seed or 0, list(assignment.questions))
+                    result = judged(
+                        worker, question, Submission("", cells), options.seed or 0, list(assignment.questions)
+                    )
                     as_it_should = result.passed == (what == "solution")
                     good &= as_it_should
                     variant = f", variant {i + 1}" if len(variants) > 1 else ""

@@ -106,8 +106,8 @@ def question(check: Callable[..., Check], *, points: float = 1, **constants: tup
     """Mark a function of an assignment as a question; the function itself is the solution.
 
     Several functions of one name are variants of one question. So are the values of a constant: ``prior_var=(0.25,
-    4.0)`` makes two, the check is called with ``prior_var=0.25`` or ``prior_var=4.0``, and the word ``PRIOR_VAR`` in the
-    function and its docstring stands for the number.
+    4.0)`` makes two, the check is called with ``prior_var=0.25`` or ``prior_var=4.0``, and the word ``PRIOR_VAR`` in
+    the function and its docstring stands for the number.
 
     Args:
         check: takes the function, and gives a `Check`; points that students shall not know it draws from its ``seed``.
@@ -149,7 +149,8 @@ def load(path: str | Path) -> Assignment:
             raise FileNotFoundError(f"there is no assignment {path}: name a file, or one of {', '.join(ready)}")
         path = READY_MADE / f"{path.name}.py"
     source = path.read_text(encoding="utf-8")
-    token = _marked.set(marked := [])
+    marked: list[_Marked] = []
+    token = _marked.set(marked)
     try:
         runpy.run_path(str(path))
     finally:
@@ -157,7 +158,7 @@ def load(path: str | Path) -> Assignment:
     if not marked:
         raise ValueError(f"{path} has no question: mark its functions with @question(check_…, points=…)")
     tree = ast.parse(source)
-    nodes = {node.decorator_list[0].lineno: node for node in tree.body if _is_marked(node)}
+    nodes: dict[int, Any] = {n.decorator_list[0].lineno: n for n in tree.body if _is_marked(n)}  # type: ignore[attr-defined]
     questions: dict[str, list[Question]] = {}
     for one in marked:
         node = nodes[one.fn.__code__.co_firstlineno]
@@ -202,9 +203,7 @@ def _variant(one: _Marked, node: Any, source: str, constants: dict[str, Any]) ->
     solution = "\n".join(source.splitlines()[node.lineno - 1 : node.end_lineno])
     stub = "\n".join(_stub(node, source))
     check_text = ast.unparse(node.decorator_list[0].args[0])
-    return Question(
-        node.name, one.check, one.points, constants, check_text, with_numbers(solution), with_numbers(stub)
-    )
+    return Question(node.name, one.check, one.points, constants, check_text, with_numbers(solution), with_numbers(stub))
 
 
 def _is_marked(node: ast.AST) -> bool:

@@ -2,7 +2,7 @@
 
 `serve` is a quiet process that has loaded PyTorch once. For each function it makes a child, which shuts itself in,
 runs the student's code, and answers calls: arguments come in, numbers go out. Neither holds any part of this package
-but this file and its three neighbours, loaded by their paths: there is no answer here to find, and none to forge, since
+but this file and its four neighbours, loaded by their paths: there is no answer here to find, and none to forge, since
 the verdict is made where the exact answer is, in the process that asks.
 """
 
@@ -12,8 +12,6 @@ import inspect
 import io
 import json
 import os
-import pickle
-import random
 import shutil
 import signal
 import socket
@@ -24,11 +22,12 @@ from importlib.abc import Loader, MetaPathFinder
 from pathlib import Path
 from typing import Any
 
-sys.path += [place for place in sys.argv[3:4] if place not in sys.path]  # where PyTorch is
+if __name__ == "__main__":
+    sys.path += [place for place in sys.argv[3:4] if place not in sys.path]  # where PyTorch is
 
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-from torch import Tensor, nn  # noqa: E402
+import numpy as np
+import torch
+from torch import Tensor
 
 HERE = Path(__file__).resolve().parent
 
@@ -42,7 +41,7 @@ def neighbour(path: Path) -> Any:
     return module
 
 
-wire, walls = neighbour(HERE / "wire.py"), neighbour(HERE / "walls.py")
+wire, walls, evaluator = (neighbour(HERE / f"{name}.py") for name in ("wire", "walls", "evaluator"))
 given_noise = neighbour(HERE.parent / "checks" / "given_noise.py")
 
 
@@ -58,7 +57,7 @@ class Away(types.ModuleType):
         def absent(*args: Any, **kwargs: Any) -> Any:
             if ".checks" in self.__name__ or name in ("agree", "exceeds", "question"):
                 return ()  # as extreme_logits() may be unpacked
-            raise RuntimeError(f"{self.__name__}.{name} is not there while you are graded: the function is to be yours")
+            raise RuntimeError(f"{self.__name__}.{name} is not there while you are graded: write it yourself")
 
         return absent
 
@@ -74,42 +73,6 @@ class NoAnswers(MetaPathFinder, Loader):
 
     def exec_module(self, module: types.ModuleType) -> None:
         pass
-
-
-class Model(nn.Module):
-    """A VAE: the methods that its users call, and its networks."""
-
-    encoder: nn.Module
-    decoder: nn.Module
-    latent_dim: int
-    noise_var: float | None
-
-    def encode(self, x: Tensor) -> Any:
-        return self.encoder(x).chunk(2, -1)
-
-    def decode(self, z: Tensor) -> Tensor:
-        found: Tensor = self.decoder(z)
-        return found
-
-    def log_prior(self, z: Tensor) -> Tensor:
-        return torch.distributions.Normal(0.0, 1.0).log_prob(z).sum(-1)
-
-    def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
-        params = self.decode(z)
-        pixels: Any = torch.distributions.Bernoulli(logits=params, validate_args=False)
-        if self.noise_var is not None:
-            pixels = torch.distributions.Normal(params, self.noise_var**0.5)
-        found: Tensor = pixels.log_prob(x).sum(-1)
-        return found
-
-
-def model(parts: dict[str, Any]) -> nn.Module:
-    """What a check hands over: a VAE, or networks alone."""
-    made = Model() if "noise_var" in parts else nn.Module()
-    for name, network in parts.pop("networks").items():
-        made.add_module(name, network)
-    made.__dict__.update(parts)
-    return made
 
 
 def load(cells: list[str]) -> tuple[dict[str, Any], str]:
@@ -133,7 +96,7 @@ def described(error: BaseException) -> str:
 
 def defined(names: dict[str, Any]) -> dict[str, list[tuple[str, bool]]]:
     """The functions, each with its positional parameters and whether it must be given them."""
-    found = {}
+    found: dict[str, list[tuple[str, bool]]] = {}
     for name, value in list(names.items()):
         if len(found) < 1000 and callable(value) and not name.startswith("_") and not inspect.isclass(value):
             with contextlib.suppress(Exception):
@@ -146,67 +109,6 @@ def defined(names: dict[str, Any]) -> dict[str, list[tuple[str, bool]]]:
     return found
 
 
-MOST_KEPT = 1000
-
-
-class Evaluator:
-    """Answers calls of one function, and asks for gradients of what it answered lately."""
-
-    def __init__(self, fn: Any) -> None:
-        self.fn = fn
-        self.kept: dict[int, tuple[list[Tensor], list[Tensor]]] = {}
-
-    def call(self, message: dict[str, Any], tensors: list[Tensor]) -> tuple[dict[str, Any], list[Tensor]]:
-        torch.set_default_dtype(getattr(torch, message["dtype"]))
-        for seed in (torch.default_generator.manual_seed, random.seed, lambda n: np.random.seed(n % 2**32)):
-            seed(message["seed"])
-        given, leaves = [], []
-        for packed in message["arguments"]:
-            if packed["kind"] == "model":
-                given.append(model(pickle.loads(tensors[packed["at"]].numpy().tobytes())))
-                leaves += list(given[-1].parameters())
-                continue
-            value = wire.unpack(packed, tensors)
-            if isinstance(value, Tensor):
-                value = value.clone().requires_grad_(packed["grad"])
-                leaves += [value] * packed["grad"]
-            given.append(value)
-        before = [state(value) for value in given]
-        noise = given_noise.GivenNoise(tensors[message["noise"]]) if message["noise"] is not None else None
-        with torch.set_grad_enabled(message["grad"]), noise or contextlib.nullcontext():
-            value = self.fn(*given)
-        out: list[Tensor] = []
-        packed = wire.pack(value, out)
-        n = len(out)
-        self.kept[message["id"]] = [t for t in out if t.requires_grad], leaves
-        self.kept.pop(message["id"] - MOST_KEPT, None)
-        changed = []
-        for i, (argument, earlier) in enumerate(zip(given, before, strict=True)):
-            if not unchanged(state(argument), earlier):
-                changed.append([i, len(out) if isinstance(argument, Tensor) else None, earlier[1]])
-                out += [argument.detach()] if isinstance(argument, Tensor) else []
-        used = noise is not None and noise.used
-        return {"value": packed, "n": n, "changed": changed, "used": used}, out
-
-    def slopes(self, message: dict[str, Any], tensors: list[Tensor]) -> tuple[dict[str, Any], list[Tensor]]:
-        out, leaves = self.kept[message["id"]]
-        # A weighted sum: with weights apart, torch.autograd.grad loads half a second of other modules.
-        with torch.enable_grad():
-            total = sum(((weights * t).sum() for weights, t in zip(tensors, out, strict=True)), torch.zeros(()))
-        return {}, list(torch.autograd.grad(total, leaves, retain_graph=True, materialize_grads=True))
-
-
-def state(value: Any) -> tuple[list[Tensor], Any]:
-    if isinstance(value, nn.Module):
-        return [t.detach().clone() for t in value.state_dict().values()], value.training
-    return ([value.detach().clone()], value.requires_grad) if isinstance(value, Tensor) else ([], None)
-
-
-def unchanged(now: tuple[list[Tensor], Any], earlier: tuple[list[Tensor], Any]) -> bool:
-    same = all(a.shape == b.shape and torch.equal(a, b) for a, b in zip(now[0], earlier[0], strict=True))
-    return same and now[1] == earlier[1]
-
-
 def child(asked: socket.socket, ruleset: int | None, limits: list[int]) -> None:
     """Shut in, run the cells, say what they define, and answer until nobody asks."""
     walls.limit(*limits)
@@ -214,15 +116,16 @@ def child(asked: socket.socket, ruleset: int | None, limits: list[int]) -> None:
     message, _ = wire.receive(asked)
     names, problem = load(message["cells"])
     wire.send(asked, {"problem": problem, "functions": defined(names), "walls": in_force})
-    evaluator = None
+    taken = None
+    answer: tuple[dict[str, Any], list[Tensor]]
     while True:
         message, tensors = wire.receive(asked)
         try:
             if message["do"] == "take":
-                evaluator, answer = Evaluator(names[message["name"]]), ({}, [])
+                taken, answer = evaluator.Evaluator(names[message["name"]], wire, given_noise.GivenNoise), ({}, [])
             else:
-                assert evaluator
-                answer = (evaluator.call if message["do"] == "call" else evaluator.slopes)(message, tensors)
+                assert taken
+                answer = (taken.call if message["do"] == "call" else taken.slopes)(message, tensors)
         except BaseException as error:
             answer = {"error": type(error).__name__[:80], "text": described(error).partition(": ")[2]}, []
         for stream in (sys.stdout, sys.stderr):
@@ -260,7 +163,7 @@ def serve(control: socket.socket, folder: Path) -> None:
                 os._exit(0)
         for descriptor in descriptors:
             os.close(descriptor)
-        control.sendall(b"made")
+        control.sendall(str(pid).encode())
         control.recv(16)
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)

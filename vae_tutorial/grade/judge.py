@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from vae_tutorial.grade.assignment import Assignment, Question, number
+from vae_tutorial.grade.proxy import function_of
 from vae_tutorial.grade.remote import Child, Ended, Worker
 from vae_tutorial.grade.submission import Submission
 
@@ -92,7 +93,7 @@ def judged(worker: Worker, question: Question, submission: Submission, seed: int
 
 def _verdict(child: Child, question: Question, found: str, seed: int) -> tuple[bool, str]:
     try:
-        check = question.judge(child.function(found), seed)
+        check = question.judge(function_of(child, found), seed)
     except Ended as error:
         return False, str(error)
     except Exception as error:  # numbers that a check was not made for

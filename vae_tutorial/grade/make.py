@@ -58,7 +58,8 @@ def main(given: list[str] | None = None) -> int:
 def starter(assignment: Assignment, seed: int, students: list[str], *, solved: bool = False) -> dict[str, str]:
     if students:
         return {
-            f"{name}.ipynb": notebooks.starter(assignment, assignment.of(name, seed), solved=solved) for name in students
+            f"{name}.ipynb": notebooks.starter(assignment, assignment.of(name, seed), solved=solved)
+            for name in students
         }
     first = [variants[0] for variants in assignment.questions.values()]
     return {
@@ -112,9 +113,7 @@ def classroom(assignment: Assignment, seed: int, students: list[str]) -> dict[st
         f"          timeout: 10\n          max-score: {q.points:g}\n"
         for q in first
     )
-    results = "".join(
-        f"          {q.name.upper()}_RESULTS: ${{{{ steps.{q.name}.outputs.result }}}}\n" for q in first
-    )
+    results = "".join(f"          {q.name.upper()}_RESULTS: ${{{{ steps.{q.name}.outputs.result }}}}\n" for q in first)
     workflow = (
         "name: Autograding Tests\non: [push]\npermissions: {checks: write, actions: read, contents: read}\njobs:\n"
         "  run-autograding-tests:\n    runs-on: ubuntu-latest\n    steps:\n      - uses: actions/checkout@v4\n"

@@ -1,4 +1,4 @@
-"""Notebooks of an assignment: the one that students begin with, the one with the solutions, and those of nbgrader, Otter."""
+"""Notebooks of an assignment: what students begin with, the solutions, and those that nbgrader and Otter take."""
 
 import json
 from collections.abc import Sequence
@@ -52,7 +52,10 @@ def for_otter(assignment: Assignment, questions: Sequence[Question], seed: int) 
         for hidden in (False, True):
             body = "\n".join([*assignment.helpers.splitlines(), _asserted(question, seed if hidden else None)])
             name = f"test_{question.name}" + "_hidden" * hidden
-            lines = ["# HIDDEN"] * hidden + [f"def {name}({question.name}):", *(f"    {line}" for line in body.splitlines())]
+            lines = ["# HIDDEN"] * hidden + [
+                f"def {name}({question.name}):",
+                *(f"    {line}" for line in body.splitlines()),
+            ]
             tests.append(_code("\n".join(lines)))
         cells += [
             _raw(f"# BEGIN QUESTION\nname: {question.name}\npoints: {question.points:g}"),

@@ -77,7 +77,9 @@ def page(one: Graded, title: str) -> str:
     for result in one.results:
         verdict = "right" if result.passed else "not yet"
         notes = "".join(f"<p>{html.escape(plain(note))}</p>" for note in result.notes)
-        printed = f"<h3>What your code printed</h3><pre>{html.escape(plain(result.printed))}</pre>" if result.printed else ""
+        printed = (
+            f"<h3>What your code printed</h3><pre>{html.escape(plain(result.printed))}</pre>" if result.printed else ""
+        )
         parts.append(
             f'<section class="{"pass" if result.passed else "fail"}"><h2><code>{html.escape(result.name)}</code>: '
             f"{verdict}, {result.earned:g} of {result.points:g} points</h2>"

@@ -8,15 +8,17 @@ taken off again. Where one is missing, the report says so.
 import ctypes
 import os
 import platform
-import resource
 import struct
 import sys
 import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
-LIBC = ctypes.CDLL(None, use_errno=True)
-LIBC.syscall.restype = ctypes.c_long
+if sys.platform != "win32":
+    import resource
+
+    LIBC = ctypes.CDLL(None, use_errno=True)
+    LIBC.syscall.restype = ctypes.c_long
 
 
 def limit(cpu_seconds: int, memory: int, file_bytes: int) -> None:
@@ -103,7 +105,8 @@ REFUSED = {
     "limits": ((160, 141, 144, 203, 314), (164, 140, 119, 122, 274)),  # setrlimit, priorities, affinity
     "memory": ((319, 29, 64, 68, 240), (279, 194, 190, 186, 180)),  # memfd_create, shared memory, queues
     "kernel": ((165, 272, 308, 321, 298, 323, 248, 249, 250), (40, 97, 268, 280, 241, 282, 217, 218, 219)),
-    "modes": ((90, 91, 92, 93, 94, 260, 268, 452, 132, 235, 261, 280, 188, 189, 190), (52, 53, 54, 55, 452, 88, 5, 6, 7)),
+    "modes": ((90, 91, 92, 93, 94, 260, 268, 452), (52, 53, 54, 55, 452)),  # chmod, chown
+    "marks": ((132, 235, 261, 280, 188, 189, 190), (88, 5, 6, 7)),  # times, extended attributes
 }
 CLONE, CLONE3, KILL, TGKILL, PRLIMIT = (56, 220), (435, 435), (62, 129), (234, 131), (302, 261)
 CLONE_THREAD, EPERM, ENOSYS = 0x10000, 1, 38
@@ -111,25 +114,31 @@ ALLOW, ERROR = 0x7FFF0000, 0x00050000
 LOAD, EQUAL, AT_LEAST, BITS, RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 
 
+NUMBER = 0  # where it stands in what the filter sees
+
+
+def _argument(i: int, half: int = 0) -> int:
+    return 16 + 8 * i + 4 * half
+
+
 def filter_calls() -> bool:
     """Refuse every system call by which one leaves; whether that is possible here."""
     if sys.platform != "linux" or platform.machine() not in MACHINES or struct.calcsize("P") != 8:
         return False
     arch, column = MACHINES[platform.machine()]
-    number, argument = 0, lambda i, half=0: 16 + 8 * i + 4 * half  # where they stand in what the filter sees
     refuse = [(RETURN, 0, 0, ERROR | EPERM)]
-    program = [(LOAD, 0, 0, 4), (EQUAL, 1, 0, arch), *refuse, (LOAD, 0, 0, number), (AT_LEAST, 0, 1, 1 << 30), *refuse]
+    program = [(LOAD, 0, 0, 4), (EQUAL, 1, 0, arch), *refuse, (LOAD, 0, 0, NUMBER), (AT_LEAST, 0, 1, 1 << 30), *refuse]
     for numbers in REFUSED.values():
         for one in numbers[column]:
             program += [(EQUAL, 0, 1, one), *refuse]
     program += [(EQUAL, 0, 1, CLONE3[column]), (RETURN, 0, 0, ERROR | ENOSYS)]  # then the C library takes clone
-    program += [(EQUAL, 0, 3, CLONE[column]), (LOAD, 0, 0, argument(0)), (BITS, 1, 0, CLONE_THREAD), *refuse]
-    program += [(LOAD, 0, 0, number)]
+    program += [(EQUAL, 0, 3, CLONE[column]), (LOAD, 0, 0, _argument(0)), (BITS, 1, 0, CLONE_THREAD), *refuse]
+    program += [(LOAD, 0, 0, NUMBER)]
     for one in (KILL[column], TGKILL[column]):
-        program += [(EQUAL, 0, 3, one), (LOAD, 0, 0, argument(0)), (EQUAL, 1, 0, os.getpid()), *refuse]
-        program += [(LOAD, 0, 0, number)]
+        program += [(EQUAL, 0, 3, one), (LOAD, 0, 0, _argument(0)), (EQUAL, 1, 0, os.getpid()), *refuse]
+        program += [(LOAD, 0, 0, NUMBER)]
     program += [(EQUAL, 0, 5, PRLIMIT[column])]  # to ask is allowed, to change is not
-    program += [(LOAD, 0, 0, argument(2)), (EQUAL, 0, 2, 0), (LOAD, 0, 0, argument(2, 1)), (EQUAL, 1, 0, 0), *refuse]
+    program += [(LOAD, 0, 0, _argument(2)), (EQUAL, 0, 2, 0), (LOAD, 0, 0, _argument(2, 1)), (EQUAL, 1, 0, 0), *refuse]
     program += [(RETURN, 0, 0, ALLOW)]
     code = b"".join(struct.pack("<HBBI", *instruction) for instruction in program)
     held = ctypes.create_string_buffer(code)

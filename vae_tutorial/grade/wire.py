@@ -8,7 +8,7 @@ import math
 import socket
 import struct
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,7 +35,28 @@ def send(to: socket.socket, message: Mapping[str, Any], tensors: Sequence[Tensor
     to.sendall(b"".join([struct.pack("<I", len(head)), head, *numbers]))
 
 
-def receive(source: socket.socket, seconds: float = math.inf) -> tuple[dict[str, Any], list[Tensor]]:
+class Deadline:
+    """A time by which something must have come; it is moved as long as ``more()`` gives further seconds."""
+
+    def __init__(self, seconds: float = math.inf, more: Callable[[], float] = lambda: 0.0) -> None:
+        self.end, self.more = time.monotonic() + seconds, more
+
+    def left(self) -> float | None:
+        """The seconds left, None where there is no limit.
+
+        Raises:
+            TimeoutError: there are none.
+        """
+        left = self.end - time.monotonic()
+        if left <= 0:
+            left = self.more()
+            self.end = time.monotonic() + left
+        if left <= 0:
+            raise TimeoutError
+        return None if math.isinf(left) else left
+
+
+def receive(source: socket.socket, deadline: Deadline | None = None) -> tuple[dict[str, Any], list[Tensor]]:
     """The next message.
 
     Raises:
@@ -43,7 +64,7 @@ def receive(source: socket.socket, seconds: float = math.inf) -> tuple[dict[str,
         EOFError: the other side is gone.
         TimeoutError: it did not come in time.
     """
-    end = time.monotonic() + seconds
+    end = deadline or Deadline()
     (length,) = struct.unpack("<I", _bytes(source, 4, end))
     if length > MOST_TEXT:
         raise Broken("a message too long")
@@ -68,15 +89,14 @@ def _length(n: Any) -> int:
     return n
 
 
-def _bytes(source: socket.socket, n: int, end: float) -> bytes:
+def _bytes(source: socket.socket, n: int, end: Deadline) -> bytes:
     parts = []
     while n:
-        left = end - time.monotonic()
-        if left <= 0:
-            raise TimeoutError
-        source.settimeout(None if math.isinf(left) else left)
+        source.settimeout(end.left())
         try:
             part = source.recv(min(n, 2**20))
+        except TimeoutError:
+            continue
         except ConnectionError as error:
             raise EOFError from error
         if not part:
@@ -90,10 +110,9 @@ def pack(value: Any, tensors: list[Tensor], depth: int = 0) -> dict[str, Any]:
     """A value in JSON; the tensors in it are added to the list, and stand for it by their number."""
     if value is ...:
         return {"kind": "dots"}
-    if isinstance(value, Tensor) and value.layout == torch.strided and not value.is_nested and value.device.type == "cpu":
-        if str(value.dtype).removeprefix("torch.") in DTYPES:
-            tensors.append(value)
-            return {"kind": "tensor", "at": len(tensors) - 1, "grad": value.requires_grad}
+    if isinstance(value, Tensor) and _is_plain(value):
+        tensors.append(value)
+        return {"kind": "tensor", "at": len(tensors) - 1, "grad": value.requires_grad}
     if isinstance(value, (np.ndarray, np.floating)) and str(value.dtype) in DTYPES:
         tensors.append(torch.from_numpy(np.array(value)))
         return {"kind": "array", "at": len(tensors) - 1}
@@ -104,6 +123,11 @@ def pack(value: Any, tensors: list[Tensor], depth: int = 0) -> dict[str, Any]:
     if isinstance(value, Mapping) and len(value) <= MOST_ITEMS and depth < 3:
         return {"kind": "dict", "items": {str(key): pack(item, tensors, depth + 1) for key, item in value.items()}}
     return {"kind": "other", "type": type(value).__name__[:80]}
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    known = str(tensor.dtype).removeprefix("torch.") in DTYPES
+    return known and tensor.layout == torch.strided and not tensor.is_nested and tensor.device.type == "cpu"
 
 
 def unpack(packed: Any, tensors: Sequence[Tensor]) -> Any:
