@@ -12,7 +12,6 @@ SOURCES := _config.yml _toc.yml references.bib CITATION.cff $(shell find book va
 ifeq ($(SOLUTIONS),0)
 BUILT := _build/without_solutions/ready
 OUTPUT := _build/without_solutions
-export SOLUTIONS
 endif
 OUTPUT ?= .
 
@@ -77,9 +76,13 @@ clean:  ## remove what was built, and the virtual environment
 	rm -rf _build build dist node_modules .venv .venv-bench .venv-otter .venv-nbgrader .mypy_cache .pytest_cache .ruff_cache *.egg-info
 	find benchmarks book tests tools vae_tutorial -name __pycache__ -o -name .ipynb_checkpoints | xargs rm -rf
 
-$(BUILT): $(READY) $(SOURCES)
-	@mkdir -p $(OUTPUT)
-	$(BIN)/jupyter-book build -W --keep-going -n --all --path-output $(OUTPUT) .
+_build/ready: $(READY) $(SOURCES)
+	$(BIN)/jupyter-book build -W --keep-going -n --all .
+	@touch $@
+
+_build/without_solutions/ready: $(READY) $(SOURCES)
+	@mkdir -p $(@D)
+	SOLUTIONS=0 $(BIN)/jupyter-book build -W --keep-going -n --all --path-output $(@D) .
 	@touch $@
 
 $(PDF): $(READY) $(SOURCES) book/_latex/book.sty tools/typeset.py
