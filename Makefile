@@ -8,15 +8,22 @@ BUILT := _build/ready
 PDF := _build/book.pdf
 SOURCES := _config.yml _toc.yml references.bib CITATION.cff $(shell find book vae_tutorial -type f -not -path "*/__pycache__/*" -not -path "*/.*")
 
-.PHONY: help install book pdf test quick portable serve execute browser lighthouse bench mutants lint lock clean
+# make book SOLUTIONS=0: for a class, chapters without the solutions of their exercises.
+ifeq ($(SOLUTIONS),0)
+BUILT := _build/without_solutions/ready
+OUTPUT := _build/without_solutions
+endif
+OUTPUT ?= .
+
+.PHONY: help install book pdf test quick portable serve execute browser lighthouse bench mutants adapters lint lock clean
 
 help:  ## list the targets
 	@awk -F ':.*  ## ' '/^[a-z]+:.*  ## / { printf "  make %-11s%s\n", $$1, $$2 }' Makefile
 
 install: $(READY)  ## set up .venv with everything pinned in requirements.txt
 
-book: $(BUILT)  ## build the book and say where it is
-	@echo "The book: $(CURDIR)/_build/html/index.html"
+book: $(BUILT)  ## build the book and say where it is (SOLUTIONS=0: without the exercises' solutions)
+	@echo "The book: $(abspath $(OUTPUT))/_build/html/index.html"
 
 pdf: $(PDF)  ## typeset the book as one PDF and say where it is (TeX: about 400 MB, once)
 	@echo "The book: $(CURDIR)/$(PDF)"
@@ -32,7 +39,7 @@ portable: $(READY)  ## run notebooks and unit tests as other processors would, a
 
 serve: $(BUILT)  ## build the book and serve it on this machine
 	@echo "The book: http://127.0.0.1:$(PORT)/ (stop with Ctrl-C)"
-	@$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
+	@$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory $(OUTPUT)/_build/html
 
 execute: $(READY)  ## run all notebooks again, in place, and draw the book's card anew
 	$(BIN)/python tools/execute_notebooks.py
@@ -51,6 +58,9 @@ bench: .venv-bench/ready  ## compare the speed of training with public peers (ne
 mutants: $(READY)  ## break the code in every small way and count what no test notices (long)
 	$(BIN)/python tools/mutants.py
 
+adapters: $(READY) .venv-otter/ready .venv-nbgrader/ready  ## run the grading kit's notebooks by Otter-Grader and nbgrader (1 GB, once)
+	$(BIN)/pytest tests/package/test_grade_adapters.py
+
 lint: $(READY)  ## check style and types of the code, modules and notebooks
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -63,11 +73,16 @@ lock:  ## settle which versions of all the rest go with the pins of requirements
 	    --custom-compile-command "make lock" --output-file requirements-lock.txt -
 
 clean:  ## remove what was built, and the virtual environment
-	rm -rf _build build dist node_modules .venv .venv-bench .mypy_cache .pytest_cache .ruff_cache *.egg-info
+	rm -rf _build build dist node_modules .venv .venv-bench .venv-otter .venv-nbgrader .mypy_cache .pytest_cache .ruff_cache *.egg-info
 	find benchmarks book tests tools vae_tutorial -name __pycache__ -o -name .ipynb_checkpoints | xargs rm -rf
 
-$(BUILT): $(READY) $(SOURCES)
+_build/ready: $(READY) $(SOURCES)
 	$(BIN)/jupyter-book build -W --keep-going -n --all .
+	@touch $@
+
+_build/without_solutions/ready: $(READY) $(SOURCES)
+	@mkdir -p $(@D)
+	SOLUTIONS=0 $(BIN)/jupyter-book build -W --keep-going -n --all --path-output $(@D) .
 	@touch $@
 
 $(PDF): $(READY) $(SOURCES) book/_latex/book.sty tools/typeset.py
@@ -85,6 +100,16 @@ $(READY): requirements.txt requirements-lock.txt pyproject.toml
 
 node_modules: package.json package-lock.json
 	npm ci --no-audit --no-fund
+	@touch $@
+
+.venv-otter/ready: pyproject.toml
+	$(PYTHON) -m venv .venv-otter
+	.venv-otter/bin/python -m pip install --quiet --disable-pip-version-check "otter-grader>=7,<8" .
+	@touch $@
+
+.venv-nbgrader/ready: pyproject.toml
+	$(PYTHON) -m venv .venv-nbgrader
+	.venv-nbgrader/bin/python -m pip install --quiet --disable-pip-version-check "nbgrader>=0.9,<0.10" .
 	@touch $@
 
 .venv-bench/ready: benchmarks/requirements.txt pyproject.toml

@@ -2,15 +2,15 @@
 
 import inspect
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
 
 from vae_tutorial.checks.answers import Function, Unusable, as_numbers
+from vae_tutorial.checks.given_noise import GivenNoise
 from vae_tutorial.models import VAE
 
 
@@ -50,27 +50,6 @@ def sampler_without_noise(fn: Function) -> Function:
         return torch.stack([draw(mu, log_var, one) for one in eps])
 
     return sample
-
-
-class GivenNoise(TorchFunctionMode):
-    """Inside, PyTorch's functions for Gaussian noise of one shape give ``eps``."""
-
-    def __init__(self, eps: Tensor) -> None:
-        super().__init__()
-        self.eps, self.used = eps, False
-
-    def __torch_function__(
-        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
-        result = func(*args, **(kwargs or {}))
-        if func not in (torch.randn, torch.randn_like, torch.normal, Tensor.normal_) or result.shape != self.eps.shape:
-            return result
-        self.used = True
-        eps = self.eps.to(result.dtype)
-        if func is torch.normal:
-            mean, std = (*args, *(kwargs or {}).values())[:2]
-            return mean + std * eps
-        return result.detach().copy_(eps) if func is Tensor.normal_ else eps
 
 
 def loss_of_four(fn: Function) -> Function:
