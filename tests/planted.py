@@ -29,6 +29,7 @@ from vae_tutorial.checks import (
     check_conditional_elbo,
     check_density_ratio,
     check_elbo,
+    check_filter,
     check_flow,
     check_iwae_bound,
     check_kl,
@@ -2782,3 +2783,185 @@ MMDS_WRONG = [
 ]  # fmt: skip
 CORRECT += MMDS_RIGHT
 WRONG += MMDS_WRONG
+
+
+# Kalman filters: fn(x, A, C, Q, R, m0, P0) gives means, covariances and log p(x) of one sequence.
+
+
+def filter_textbook(x, A, C, Q, R, m0, P0):
+    m, P, means, covs, log_p = m0, P0, [], [], 0.0
+    for t in range(len(x)):
+        if t > 0:
+            m, P = A @ m, A @ P @ A.T + Q
+        S = C @ P @ C.T + R
+        K = P @ C.T @ torch.linalg.inv(S)
+        v = x[t] - C @ m
+        log_p = log_p - 0.5 * (len(v) * LOG_2PI + torch.logdet(S) + v @ torch.linalg.solve(S, v))
+        m, P = m + K @ v, (torch.eye(len(m)) - K @ C) @ P
+        means.append(m)
+        covs.append(P)
+    return torch.stack(means), torch.stack(covs), log_p
+
+
+def filter_by_information(x, A, C, Q, R, m0, P0):
+    """Precisions add up; the likelihood by torch.distributions."""
+    precision, means, covs, log_p = torch.linalg.inv(R), [], [], []
+    m, P = m0, P0
+    for x_t in x:
+        predicted = torch.distributions.MultivariateNormal(C @ m, C @ P @ C.T + R)
+        log_p.append(predicted.log_prob(x_t))
+        before = torch.linalg.inv(P)
+        P = torch.linalg.inv(before + C.T @ precision @ C)
+        m = P @ (before @ m + C.T @ precision @ x_t)
+        means.append(m)
+        covs.append(P)
+        m, P = A @ m, A @ P @ A.T + Q  # for the step to come
+    return torch.stack(means), torch.stack(covs), torch.stack(log_p).sum()
+
+
+def filter_in_numpy(x, A, C, Q, R, m0, P0):
+    x, A, C, Q, R, m, P = (np.asarray(given) for given in (x, A, C, Q, R, m0, P0))
+    means, covs, log_p = np.zeros((len(x), len(A))), np.zeros((len(x), *A.shape)), 0.0
+    for t, x_t in enumerate(x):
+        S = C @ P @ C.T + R
+        K = np.linalg.solve(S, C @ P).T
+        v = x_t - C @ m
+        log_p += -0.5 * (np.linalg.slogdet(2 * np.pi * S)[1] + v @ np.linalg.solve(S, v))
+        means[t], covs[t] = m + K @ v, P - K @ S @ K.T
+        m, P = A @ means[t], A @ covs[t] @ A.T + Q
+    return means, covs, np.array(log_p)
+
+
+def filter_one_number_at_a_time(x, A, C, Q, R, m0, P0):
+    """Where R's axes are turned to be independent, each number of x is an update of its own."""
+    variances, turn = torch.linalg.eigh(R)
+    C, x = turn.T @ C, x @ turn
+    m, P, means, covs, log_p = m0, P0, [], [], 0.0
+    for t, x_t in enumerate(x):
+        if t:
+            m, P = A @ m, A @ P @ A.T + Q
+        for number, c, r in zip(x_t, C, variances, strict=True):
+            s = c @ P @ c + r
+            log_p = log_p + torch.distributions.Normal(c @ m, s.sqrt()).log_prob(number)
+            m, P = m + P @ c * (number - c @ m) / s, P - torch.outer(P @ c, P @ c) / s
+        means.append(m)
+        covs.append(P)
+    return torch.stack(means), torch.stack(covs), log_p
+
+
+def filter_with(predict=None, update=None, log_p=None, start=lambda m, P, A, Q: (m, P), after=lambda m, P, *_: (m, P)):
+    """Right but for a step."""
+    predict = predict or (lambda m, P, A, Q: (A @ m, A @ P @ A.T + Q))
+
+    def right_update(m, P, v, S, C, R):
+        K = P @ C.T @ torch.linalg.inv(S)
+        return m + K @ v, P - K @ C @ P
+
+    def right_log_p(v, S, R):
+        return -0.5 * (v @ torch.linalg.solve(S, v) + torch.linalg.slogdet(S)[1] + len(v) * LOG_2PI)
+
+    def fn(x, A, C, Q, R, m0, P0):
+        m, P = start(m0, P0, A, Q)
+        means, covs, total = [], [], 0.0
+        for t, x_t in enumerate(x):
+            if t:
+                m, P = predict(m, P, A, Q)
+            S, v = C @ P @ C.T + R, x_t - C @ m
+            total = total + (log_p or right_log_p)(v, S, R)
+            m, P = (update or right_update)(m, P, v, S, C, R)
+            means.append(m)
+            covs.append(P)
+        return torch.stack(means), torch.stack(covs), total
+
+    return fn
+
+
+def gain(K=lambda P, C, S: P @ C.T @ torch.linalg.inv(S), cov=lambda P, K, C: P - K @ C @ P, sign=1):
+    return filter_with(update=lambda m, P, v, S, C, R: (m + sign * K(P, C, S) @ v, cov(P, K(P, C, S), C)))
+
+
+def quad(v, S):
+    return v @ torch.linalg.inv(S) @ v
+
+
+def filter_smoothed(x, A, C, Q, R, m0, P0):
+    found = [*filter_textbook(x, A, C, Q, R, m0, P0)]
+    means, covs = [part.clone() for part in found[:2]]
+    for t in range(len(x) - 2, -1, -1):
+        ahead = A @ covs[t] @ A.T + Q
+        J = covs[t] @ A.T @ torch.linalg.inv(ahead)
+        means[t] += J @ (means[t + 1] - A @ means[t])
+        covs[t] += J @ (covs[t + 1] - ahead) @ J.T
+    return means, covs, found[2]
+
+
+def filter_case(name, fn, named=""):
+    return Case(f"filter: {name}", check_filter, fn, named)
+
+
+FILTERS_RIGHT = [
+    filter_case("textbook", filter_textbook),
+    filter_case("by information", filter_by_information),
+    filter_case("NumPy", filter_in_numpy),
+    filter_case("one number at a time", filter_one_number_at_a_time),
+    filter_case("a list, a float", lambda *given: [*filter_textbook(*given)[:2], float(filter_textbook(*given)[2])]),
+]
+
+FILTERS_WRONG = [
+    filter_case("no prediction", filter_with(predict=lambda m, P, A, Q: (m, P)), "never predicts"),
+    filter_case("mean not moved", filter_with(predict=lambda m, P, A, Q: (m, A @ P @ A.T + Q)), "not move the mean"),
+    filter_case("no Q", filter_with(predict=lambda m, P, A, Q: (A @ m, A @ P @ A.T)), "lacks Q in the prediction"),
+    filter_case("Aᵀ P A", filter_with(predict=lambda m, P, A, Q: (A @ m, A.T @ P @ A + Q)), "by Aᵀ P A + Q"),
+    filter_case("A P A", filter_with(predict=lambda m, P, A, Q: (A @ m, A @ P @ A + Q)), "second A must be transposed"),
+    filter_case("m A", filter_with(predict=lambda m, P, A, Q: (m @ A, A @ P @ A.T + Q)), "moves the mean by Aᵀ"),
+    filter_case(
+        "off by one", filter_with(start=lambda m, P, A, Q: (A @ m, A @ P @ A.T + Q)), "predicts before the first x"
+    ),
+    filter_case("sign", gain(sign=-1), "innovation with the wrong sign"),
+    filter_case("no inverse", gain(K=lambda P, C, S: P @ C.T), "lacks S⁻¹ in the gain"),
+    filter_case("gain without P", gain(K=lambda P, C, S: C.T @ torch.linalg.inv(S)), "lacks P in the gain"),
+    filter_case("P kept", gain(cov=lambda P, K, C: P), "does not update the covariance"),
+    filter_case("plus", gain(cov=lambda P, K, C: P + K @ C @ P), "(I + G C) P"),
+    filter_case(
+        "Joseph without R", gain(cov=lambda P, K, C: (torch.eye(len(P)) - K @ C) @ P @ (torch.eye(len(P)) - K @ C).T),
+        "lacks G R Gᵀ",
+    ),
+    filter_case(
+        "no log det", filter_with(log_p=lambda v, S, R: -0.5 * (quad(v, S) + len(v) * LOG_2PI)), "lacks −½ log det"
+    ),
+    filter_case("whole log det", filter_with(
+        log_p=lambda v, S, R: -0.5 * (quad(v, S) + len(v) * LOG_2PI) - torch.logdet(S)
+    ), "subtracts log det S whole"),
+    filter_case("no 2π", filter_with(log_p=lambda v, S, R: -0.5 * (quad(v, S) + torch.logdet(S))), "lacks −½ log 2π"),
+    filter_case("2π once", filter_with(
+        log_p=lambda v, S, R: -0.5 * (quad(v, S) + torch.logdet(S) + LOG_2PI)
+    ), "once a step"),
+    filter_case("no half", filter_with(
+        log_p=lambda v, S, R: -quad(v, S) - 0.5 * (torch.logdet(S) + len(v) * LOG_2PI)
+    ), "lacks the ½ before the square"),
+    filter_case("by R", filter_with(
+        log_p=lambda v, S, R: -0.5 * (quad(v, R) + torch.logdet(R) + len(v) * LOG_2PI)
+    ), "judges x by R"),
+    filter_case("smoother", filter_smoothed, "smooths"),
+    filter_case("minus", lambda *given: (*filter_textbook(*given)[:2], -filter_textbook(*given)[2]), "opposite sign"),
+    filter_case("mean of steps", lambda x, *given: (
+        *filter_textbook(x, *given)[:2], filter_textbook(x, *given)[2] / len(x)
+    ), "averages the log-likelihood"),
+    filter_case("no R in S", lambda x, A, C, Q, R, m0, P0: filter_textbook(
+        x, A, C, Q, 1e-300 * R, m0, P0
+    ), ""),
+    filter_case("m0 = 0", filter_with(start=lambda m, P, A, Q: (0 * m, P)), "from a mean of 0"),
+    filter_case("P0 = I", filter_with(start=lambda m, P, A, Q: (m, torch.eye(len(m)))), "from a covariance of I"),
+    filter_case("squares", lambda x, A, C, Q, R, m0, P0: filter_textbook(
+        x, A, C, Q @ Q, R @ R, m0, P0
+    ), "takes Q and R for standard deviations"),
+    filter_case("two of three", lambda *given: filter_textbook(*given)[:2], "returned tuple of 2"),
+    filter_case("one value a step", lambda x, *given: (
+        *filter_textbook(x, *given)[:2], filter_textbook(x, *given)[2].expand(len(x))
+    ), "where one number is expected"),
+    filter_case("variances", lambda *given: (
+        filter_textbook(*given)[0], filter_textbook(*given)[1].diagonal(0, -2, -1), filter_textbook(*given)[2]
+    ), "returned covariances of shape"),
+]  # fmt: skip
+CORRECT += FILTERS_RIGHT
+WRONG += FILTERS_WRONG

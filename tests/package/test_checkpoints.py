@@ -40,6 +40,7 @@ from vae_tutorial.likelihoods import (
 )
 from vae_tutorial.models import VAE, mlp_vae
 from vae_tutorial.priors import Gaussian, Mixture
+from vae_tutorial.state_space import deep_markov_model
 
 ROOT = Path(vae_tutorial.__file__).parents[1]
 needs_links = pytest.mark.skipif(os.name == "nt", reason="needs POSIX links and folders")
@@ -396,6 +397,8 @@ MODELS = {
     "resnet": lambda: resnet_vae((8, 8), 3, normal_diag, seed=3),
     "bottom-up": lambda: hierarchical_vae(5, (7, (6, 4)), (3, 2), bernoulli, seed=3),
     "top-down": lambda: hierarchical_vae(5, ((7, 6), 4, 3), (3, 2, 1), normal_diag, seed=3, inference="top_down"),
+    "in time": lambda: deep_markov_model(2, 3, 7, 2, normal_diag, seed=3),
+    "in time, factorized": lambda: deep_markov_model(2, 3, 7, 2, bernoulli, seed=3, inference="factorized"),
 }
 
 

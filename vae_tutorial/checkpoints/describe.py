@@ -17,6 +17,7 @@ from vae_tutorial.checkpoints.files import CheckpointError
 from vae_tutorial.conditional import ConditionalVAE, conditional_vae, semi_supervised_vae
 from vae_tutorial.hierarchical import hierarchical_vae
 from vae_tutorial.models import VAE, mlp_vae
+from vae_tutorial.state_space import deep_markov_model
 from vae_tutorial.vq import Nearest, vq_vae
 
 # All that a description may name. Whatever else its words spell, nothing of it is looked up or called.
@@ -29,6 +30,7 @@ FACTORIES: dict[str, Callable[..., VAE]] = {
     "hierarchical_vae": hierarchical_vae,
     "conditional_vae": conditional_vae,
     "semi_supervised_vae": semi_supervised_vae,
+    "deep_markov_model": deep_markov_model,
 }
 PARTS: dict[str, dict[str, Any]] = {
     "likelihood": {

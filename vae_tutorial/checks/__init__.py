@@ -17,6 +17,7 @@ from vae_tutorial.checks.correlation import check_total_correlation
 from vae_tutorial.checks.density_ratio import check_density_ratio
 from vae_tutorial.checks.distribution import check_log_prob
 from vae_tutorial.checks.estimates import check_elbo, check_iwae_bound, check_reparameterize
+from vae_tutorial.checks.filters import check_filter
 from vae_tutorial.checks.flow import check_flow
 from vae_tutorial.checks.formulas import check_kl, check_log_bernoulli, check_log_normal
 from vae_tutorial.checks.jax_functions import from_jax
@@ -45,6 +46,7 @@ __all__ = [
     "check_conditional_elbo",
     "check_density_ratio",
     "check_mmd",
+    "check_filter",
     "check_reduction",
     "check_numerics",
     "extreme_encodings",

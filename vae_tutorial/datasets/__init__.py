@@ -1,4 +1,4 @@
-"""Real handwritten digits, a Gaussian in the plane whose entropy is known, and shapes whose factors are known.
+"""Real handwritten digits, a Gaussian in the plane whose entropy is known, shapes with known factors, a pendulum.
 
 ``digits`` comes with the package; ``mnist`` is looked for on disk, then downloaded; ``load_images`` takes MNIST when it
 can be had and the digits otherwise. Every file of MNIST is known by the SHA-256 of its decompressed content, which is
@@ -16,6 +16,7 @@ from vae_tutorial.datasets.dataset import Dataset
 from vae_tutorial.datasets.drawn_shapes import FACTORS, Shapes, all_shapes, draw_shapes, shapes
 from vae_tutorial.datasets.mnist_files import DatasetError, load_images, mnist
 from vae_tutorial.datasets.small import GAUSSIAN_2D_COV, GAUSSIAN_2D_MEAN, binarize, digits, gaussian_2d
+from vae_tutorial.datasets.swings import Swings, pendulum
 
 __all__ = [
     "Dataset",
@@ -32,4 +33,6 @@ __all__ = [
     "shapes",
     "all_shapes",
     "draw_shapes",
+    "Swings",
+    "pendulum",
 ]

@@ -10,6 +10,7 @@ from vae_tutorial.checks.mistakes.densities import LOG_BERNOULLI, LOG_BERNOULLI_
 from vae_tutorial.checks.mistakes.discrepancies import MMD
 from vae_tutorial.checks.mistakes.discriminators import DISCRIMINATOR
 from vae_tutorial.checks.mistakes.divergence import KL, KL_TERMS
+from vae_tutorial.checks.mistakes.filters import FILTER
 from vae_tutorial.checks.mistakes.importance import IWAE
 from vae_tutorial.checks.mistakes.mixtures import LOG_MIXTURE, SAMPLED_MIXTURE
 from vae_tutorial.checks.mistakes.narrow import KL_FAR, LOG_NORMAL_FAR
@@ -25,6 +26,7 @@ __all__ = [
     "DISCRIMINATOR",
     "ELBO",
     "ELBO_TERMS",
+    "FILTER",
     "IWAE",
     "KL",
     "KL_FAR",
