@@ -163,10 +163,7 @@ def dense_path_kl(model, x, n_steps):
         noise[i] = s_s**2 - c**2 / s_t**2
     through = torch.linalg.inv(torch.eye(n).double() - step)
     p = MultivariateNormal(through @ offset, through @ torch.diag(noise) @ through.T)
-    alphas, variances = (
-        torch.tensor([f(v) for v in at], dtype=torch.float64)
-        for f in (lambda v: signal(v)[0], lambda v: signal(v)[1] ** 2)
-    )
+    alphas, sds = torch.tensor([signal(v) for v in at], dtype=torch.float64).T
     i = torch.arange(n)
     first, last = torch.minimum(i[:, None], i), torch.maximum(i[:, None], i)
     q_cov = alphas[last] / alphas[first] * sds[first] ** 2
