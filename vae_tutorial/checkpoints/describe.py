@@ -48,7 +48,7 @@ PARTS: dict[str, dict[str, Any]] = {
     "prior": {
         prior.__name__: prior
         for prior in (priors.StandardNormal, priors.Gaussian, priors.Mixture, priors.VampPrior, priors.FlowPrior)
-        + (categorical.UniformCodes, categorical.AutoregressiveCodes, priors.DiffusionPrior)
+        + (categorical.UniformCodes, categorical.AutoregressiveCodes, priors.DiffusionPrior, priors.BitDiffusion)
     },
     "posterior": {
         posterior.__name__: posterior
