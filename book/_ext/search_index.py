@@ -17,10 +17,10 @@ from sphinx.util import logging
 NOTATION = "notation"  # the page whose tables have the symbols in the first column and, in code, in the third
 GREEK = {
     "beta": "β", "pi": "π", "varepsilon": "ε", "theta": "θ", "mu": "μ", "sigma": "σ", "phi": "φ",
-    "ell": "ℓ", "lambda": "λ", "alpha": "α", "Lambda": "Λ",
+    "ell": "ℓ", "lambda": "λ", "alpha": "α", "Lambda": "Λ", "tau": "τ",
 }  # fmt: skip
 SPOKEN = {"varepsilon": "epsilon", "ell": "ell"}
-SIGNS = {"mid": " | ", "Vert": " ‖ ", "log": "log ", "int": "∫", "dots": "…"}
+SIGNS = {"mid": " | ", "Vert": " ‖ ", "lVert": "‖", "rVert": "‖", "log": "log ", "int": "∫", "dots": "…"}
 STATEMENT = re.compile(r"^ \((.*)\)$")  # the title of a theorem, which its number would precede
 WRITTEN = re.compile(r"Search\.setIndex\((.*)\)", re.DOTALL)
 EXERCISE = re.compile(r"Solution to (?P<name>Exercise [\d.]+ ?(?P<title>\(.*\))?)")
