@@ -59,14 +59,17 @@ class GivenNoise(TorchFunctionMode):
         super().__init__()
         self.eps, self.used = eps, False
 
+    def fits(self, drawn: Tensor) -> bool:
+        return drawn.shape == self.eps.shape
+
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         result = func(*args, **(kwargs or {}))
-        if func not in (torch.randn, torch.randn_like, torch.normal, Tensor.normal_) or result.shape != self.eps.shape:
+        if func not in (torch.randn, torch.randn_like, torch.normal, Tensor.normal_) or not self.fits(result):
             return result
         self.used = True
-        eps = self.eps.to(result.dtype)
+        eps = self.eps.to(result.dtype).reshape(result.shape)
         if func is torch.normal:
             mean, std = (*args, *(kwargs or {}).values())[:2]
             return mean + std * eps
