@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.distributions import Normal, kl_divergence
 
-from vae_tutorial.checks import examine
+from vae_tutorial.checks import check_iwae_bound, check_log_normal, examine
 from vae_tutorial.checks.examination import Report
 from vae_tutorial.checks.parts import roles
 
@@ -549,3 +549,15 @@ def test_beta_is_above_zero():
     with pytest.raises(ValueError, match="beta must be above 0"):
         examine(Base(), bce_loss, BITS, beta=0.0)
     assert math.isfinite(examine(Base(), bce_loss, BITS).results["bound"].gap)
+
+
+def test_two_mistakes_that_the_chapter_found_have_a_name():
+    def bracket(x, mu, log_var):
+        return -0.5 * ((log_var + (x - mu) ** 2) / log_var.exp() + math.log(2 * math.pi)).sum(-1)
+
+    def worst_first(log_w):
+        loss = -log_w
+        return -(loss.softmax(0) * loss).sum(0)
+
+    assert check_log_normal(bracket).mistake == "It divides log σ² by σ², too: the bracket is closed too late."
+    assert "the worst draw counts most" in check_iwae_bound(worst_first).mistake
