@@ -43,7 +43,7 @@ class Parts:
 
     def __init__(self, model: nn.Module, loss: Callable[..., Any], x: Tensor, options: Mapping[str, Any]) -> None:
         try:
-            self.model = copy.deepcopy(model).double()
+            self.model = copy.deepcopy(model).cpu().double()
         except Exception as error:
             raise Missing(f"the model can't be copied, {error}: examine it before it is trained") from error
         for parameter in self.model.parameters():
