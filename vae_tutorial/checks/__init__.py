@@ -5,9 +5,9 @@ of an independent route: quadrature, enumeration, quantiles, decimal arithmetic,
 function that computes in float32 passes as well. One that is right there is called with further arguments: of one
 example and of many, far out, and fresh ones, which ``seed`` decides; its arguments are compared before and after, and
 it is called once more without gradients. `check_reduction` and `check_numerics` take any function and need no exact
-answer: they compare it with itself. `from_jax` hands a function written in JAX to any of them. What comes back is a
-`Check`; where it failed, its ``mistake`` names the formula that gives the same wrong answers on all the arguments, or
-shows the evidence when no known mistake does.
+answer: they compare it with itself. `examine` takes a whole VAE class apart. `from_jax` hands a function written in JAX
+to any of them. What comes back is a `Check`; where it failed, its ``mistake`` names the formula that gives the same
+wrong answers on all the arguments, or shows the evidence when no known mistake does.
 """
 
 from vae_tutorial.checks.any_function import check_numerics, check_reduction, extreme_encodings, extreme_logits
@@ -19,6 +19,7 @@ from vae_tutorial.checks.diffusion_step import check_posterior_step
 from vae_tutorial.checks.distribution import check_log_prob
 from vae_tutorial.checks.estimates import check_elbo, check_iwae_bound, check_reparameterize
 from vae_tutorial.checks.filters import check_filter
+from vae_tutorial.checks.examination import Report, examine
 from vae_tutorial.checks.flow import check_flow
 from vae_tutorial.checks.formulas import check_kl, check_log_bernoulli, check_log_normal
 from vae_tutorial.checks.jax_functions import from_jax
@@ -51,6 +52,8 @@ __all__ = [
     "check_posterior_step",
     "check_reduction",
     "check_numerics",
+    "examine",
+    "Report",
     "extreme_encodings",
     "extreme_logits",
     "log_variance",

@@ -30,6 +30,9 @@ LOG_NORMAL: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
     "divides (x − μ)² by σ, where σ² belongs": (
         lambda x, mu, log_var: -0.5 * (LOG_2PI + log_var + (x - mu) ** 2 / (0.5 * log_var).exp())
     ),
+    "divides log σ² by σ², too: the bracket is closed too late": (
+        lambda x, mu, log_var: -0.5 * (LOG_2PI + (log_var + (x - mu) ** 2) / log_var.exp())
+    ),
     "squares (x − μ)/σ², where (x − μ)/σ is to be squared": (
         lambda x, mu, log_var: -0.5 * (LOG_2PI + log_var + ((x - mu) / log_var.exp()) ** 2)
     ),

@@ -28,6 +28,9 @@ IWAE: dict[str, Callable[[Tensor], Tensor]] = {
     "averages the log-weights by their softmax: the weights are to be averaged, then their logarithm taken": (
         lambda log_w: (log_w.softmax(0) * log_w).sum(0)
     ),
+    "averages the log-weights by the softmax of their negatives: the worst draw counts most": (
+        lambda log_w: ((-log_w).softmax(0) * log_w).sum(0)
+    ),
     "is the largest log-weight": lambda log_w: log_w.amax(0),
     "uses only the first of the K samples": lambda log_w: log_w[0],
     "is in bits: the logarithm has base 2, where nats are expected": (
