@@ -1,0 +1,154 @@
+"""Every model of the book: the record is complete and consistent, and the script that writes it does what it says."""
+
+import json
+import math
+import sys
+
+import pytest
+
+pytest.importorskip("constriction", reason="no constriction: archives were NOT tested")
+import every_model as benchmark
+import models_of_the_book as book
+import torch
+from recording import rows_of
+from torch.distributions import Bernoulli
+
+from vae_tutorial.checkpoints import load
+
+ROWS = rows_of(benchmark.RESULTS)
+FIELDS = dict(
+    model=str, family=str, seed=int, epochs=int, n_test=int, parameters=int, train_seconds=float, sample_seconds=float,
+    log_px=float, log_px_stderr=float, by=str, digits_stderr=float, gain=float, gain_stderr=float, date=str,
+    package=str, commit=str, torch=str, threads=int, cpu=str, cores=int, python=str,
+)  # fmt: skip
+each_row = pytest.mark.parametrize("row", ROWS.values(), ids=ROWS.keys())
+
+
+def test_every_model_has_five_seeds_on_one_machine():
+    recorded = {(row["model"], row["seed"]) for row in ROWS.values()}
+    assert recorded >= {(model, seed) for model in book.MODELS for seed in range(5)}
+    assert {model for model, _ in recorded} - book.MODELS.keys() <= set(benchmark.LATER)
+    assert len({(row["cpu"], row["torch"], row["python"], row["threads"]) for row in ROWS.values()}) == 1
+    assert {row["threads"] for row in ROWS.values()} == {1}
+
+
+@each_row
+def test_a_row_says_what_was_measured_and_where(row):
+    assert all(isinstance(row[name], kind) for name, kind in FIELDS.items())
+    assert row["n_test"] == 360 and row["epochs"] == benchmark.EPOCHS
+    assert row["best_epoch"] is None or 1 <= row["best_epoch"] <= row["epochs"]
+    assert 0 < row["sample_seconds"] < 60 and 0 <= row["train_seconds"] < 600 and row["parameters"] >= 64
+    assert "dirty" not in row["commit"]
+
+
+@each_row
+def test_numbers_are_possible(row):
+    """No model is worse than 64 coins, none better than 64 pixels that say nothing; a bound lies below."""
+    assert -64 * math.log(2) < row["log_px"] < -5
+    noise = math.hypot(row["log_px_stderr"], row["bound_stderr"] or 0.0)
+    assert row["bound"] is None or row["bound"] < row["log_px"] + 5 * noise + 1e-5  # float32 beside float64
+    assert 0 <= row["log_px_stderr"] < 0.1
+    assert row["model"] != benchmark.REFERENCE or row["gain"] == 0
+    reference = ROWS[f"{benchmark.REFERENCE}, seed {row['seed']}"]
+    assert row["gain"] == pytest.approx(row["log_px"] - reference["log_px"], abs=1e-9)
+
+
+@each_row
+def test_an_archive_is_as_long_as_the_bound_says(row):
+    if row["archive_bytes"] is None:
+        assert row["model"] not in book.MODELS or not book.MODELS[row["model"]].coded
+        return
+    bits = 8 * (row["archive_bytes"] - row["archive_header_bytes"])
+    assert bits == pytest.approx(-360 * row["bound"] / math.log(2), rel=0.03)
+
+
+def test_independent_pixels_are_as_recorded():
+    data = book.black_and_white()
+    p = (data.x_train.sum(0) + 1) / (len(data.x_train) + 2)
+    log_px = Bernoulli(p.double()).log_prob(data.x_test.double()).sum(-1).mean().item()
+    for seed in range(5):
+        assert ROWS[f"independent pixels, seed {seed}"]["log_px"] == pytest.approx(log_px, abs=1e-4)
+
+
+def test_the_kept_model_has_the_recorded_evidence_by_quadrature():
+    row = ROWS["two latents, seed 0"]
+    model, x = load(benchmark.RESULTS.with_name("every_model_two_latents.safetensors")), book.black_and_white().x_test
+    points = torch.linspace(-6, 6, 241)
+    z = torch.cartesian_prod(points, points)
+    with torch.no_grad():
+        logits = model.decode(z)
+    log_joint = x @ logits.T - torch.nn.functional.softplus(logits).sum(-1) - z.square().sum(-1) / 2
+    log_px = torch.logsumexp(log_joint.double(), -1) + math.log(0.05**2 / (2 * math.pi))
+    assert log_px.mean().item() == pytest.approx(row["log_px"], abs=5 * row["log_px_stderr"] + 1e-4)
+
+
+@pytest.mark.parametrize("name", book.MODELS)
+def test_each_model_is_what_its_measure_says(name):
+    """Untrained: a probability, with a bound below it; and samples that are black and white."""
+    entry = book.MODELS[name]
+    model, x = entry.make(3).eval(), book.black_and_white().x_test[:6]
+    with torch.no_grad():
+        found = entry.measure(model, x, 0)
+        assert found.log_px.shape == found.stderr.shape == (6,) and found.log_px.dtype == torch.float64
+        assert (found.log_px < 0).all()
+        if entry.bound is not None:
+            bound, stderr = entry.bound(model, x, 1)
+            assert (bound < found.log_px + 5 * torch.hypot(stderr, found.stderr) + 1e-4).all()
+    drawn = model.sample(7, generator=torch.Generator().manual_seed(0))
+    assert drawn.shape == (7, 64) and ((drawn == 0) | (drawn == 1)).all()
+
+
+def test_masked_pixels_sum_to_one_and_are_drawn_as_often(monkeypatch):
+    monkeypatch.setattr(book, "D", 4)
+    model = book.Masked(None, 16, seed=0)
+    with torch.no_grad():
+        for parameter in model.pixels.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
+        x = torch.cartesian_prod(*[torch.tensor([0.0, 1.0])] * 4)
+        p = model.log_likelihood(x, torch.zeros(16, 1)).exp()
+    assert p.sum().item() == pytest.approx(1, abs=1e-5)
+    drawn = model.sample(40_000, generator=torch.Generator().manual_seed(2))
+    counted = torch.bincount((drawn @ torch.tensor([8.0, 4.0, 2.0, 1.0])).int(), minlength=16) / len(drawn)
+    assert ((counted - p).abs() < 5 * (p * (1 - p) / len(drawn)).sqrt()).all()
+
+
+def test_classes_are_summed_out():
+    """Where no network hears the class, the sum over classes is the model without one."""
+    entry, x = book.MODELS["given the class"], book.black_and_white().x_test[:5]
+    model = entry.make(0)
+    with torch.no_grad():
+        for network in (model.encoder, model.decoder):
+            network[0].weight[:, -book.N_CLASSES :] = 0
+        deaf = model.given(torch.eye(book.N_CLASSES)[:1].expand(5, -1))
+        for summed, alone in (
+            (entry.measure(model, x, 0).log_px, book.by_draws(deaf, x, 0).log_px),
+            (entry.bound(model, x, 0)[0], book.bound(deaf, x, 0)[0]),
+        ):
+            assert summed.mean().item() == pytest.approx(alone.mean().item(), abs=0.1)
+
+
+def call(monkeypatch, folder, *arguments):
+    given = ["--epochs", "1", "--test", "12", "--seed", "0", "--runs", str(folder / "runs")]
+    results = folder / "results.json"
+    monkeypatch.setattr(sys, "argv", ["every_model.py", *arguments, *given, "--results", str(results)])
+    benchmark.main()
+    return json.loads(results.read_text())["rows"]
+
+
+def test_rows_are_recorded_once_and_with_their_provenance(monkeypatch, tmp_path, capsys):
+    names = benchmark.REFERENCE, "two latents", "independent pixels", "given the class"
+    rows = call(monkeypatch, tmp_path, *names)
+    assert list(rows) == [name for name in benchmark.ORDER if name.removesuffix(", seed 0") in names]
+    for row in rows.values():
+        assert all(isinstance(row[name], kind) for name, kind in FIELDS.items())
+        assert row["n_test"] == 12 and row["epochs"] == 1
+    assert rows["independent pixels, seed 0"]["best_epoch"] is None
+    assert load(tmp_path / "results_two_latents.safetensors").latent_dim == 2
+    assert call(monkeypatch, tmp_path, benchmark.REFERENCE) == rows
+    assert "plain VAE, seed 0: recorded before" in capsys.readouterr().out
+
+
+def test_another_model_is_refused(monkeypatch, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        call(monkeypatch, tmp_path, "GAN")
+    assert "got GAN" in capsys.readouterr().err
