@@ -31,7 +31,7 @@ from vae_tutorial.vq import vq_terms, vq_vae
 D, HIDDEN, L = 64, 64, 8  # pixels, hidden units, latent dimensions where nothing else is said
 N_CLASSES, N_TRAIN = 10, 1200  # the other 237 training digits choose the epoch
 CHOICES, CODES, CODE_DIM = 3, 10, 4
-N_DRAWS, N_BOUND, N_PARTS = 1000, 200, 8  # of z: for the importance-weighted estimate, for the bound in eight parts
+N_DRAWS, N_BOUND, N_PARTS = 300, 64, 8  # of z: for the importance-weighted estimate, for the bound in eight parts
 N_CHAINS, N_STEPS, N_LEAPFROG = 10, 50, 5  # of annealed importance sampling
 AT_A_TIME = 90  # test digits
 
