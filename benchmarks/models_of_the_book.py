@@ -32,7 +32,7 @@ D, HIDDEN, L = 64, 64, 8  # pixels, hidden units, latent dimensions where nothin
 N_CLASSES, N_TRAIN = 10, 1200  # the other 237 training digits choose the epoch
 CHOICES, CODES, CODE_DIM = 3, 10, 4
 N_DRAWS, N_BOUND, N_PARTS = 300, 64, 8  # of z: for the importance-weighted estimate, for the bound in eight parts
-N_CHAINS, N_STEPS, N_LEAPFROG = 10, 50, 5  # of annealed importance sampling
+N_CHAINS, N_STEPS, N_LEAPFROG = 5, 40, 3  # of annealed importance sampling
 AT_A_TIME = 90  # test digits
 
 
