@@ -14,10 +14,11 @@ Seconds are of the processor, one thread. Written to benchmarks/results/every_mo
 weights of "two latents", seed 0, beside it; what is recorded is not run again. About ten minutes on a quiet core; needs
 the extra ``coding``.
 
-To add a model: an `Entry` in `models_of_the_book.MODELS`, and the same command. Two places are kept, by name and order,
-in `LATER`: "diffusion" and "latent diffusion". A model that is no VAE needs ``measure`` (log p(x) of each test digit
-as `Measured`, or a bound of it, and then ``by`` says so), ``bound`` or None, a ``train`` of its own where `fit` does
-not take it, ``parameters()`` and ``sample(n, generator=…)``.
+To add a model: an `Entry` in `models_of_the_book.MODELS`, and the same command; then its row in the page's table of
+settings, and its name in the page's text. Two places are kept, by name and order, in `LATER`: "diffusion" and "latent
+diffusion", of the family "diffusion", whose color and mark the page has. A model that is no VAE needs ``measure``
+(log p(x) of each test digit as `Measured`, or a bound of it, and then ``by`` says so), ``bound`` or None, a way through
+`train` where `fit` does not take it, ``eval()``, ``parameters()`` and ``sample(n, generator=…)``.
 """
 
 import argparse
