@@ -70,16 +70,45 @@ def test_independent_pixels_are_as_recorded():
         assert ROWS[f"independent pixels, seed {seed}"]["log_px"] == pytest.approx(log_px, abs=1e-4)
 
 
-def test_the_kept_model_has_the_recorded_evidence_by_quadrature():
-    row = ROWS["two latents, seed 0"]
-    model, x = load(benchmark.RESULTS.with_name("every_model_two_latents.safetensors")), book.black_and_white().x_test
-    points = torch.linspace(-6, 6, 241)
+def kept():
+    """The model of two latents, seed 0, and log p(x) of the test digits by quadrature over the plane."""
+    model = load(benchmark.RESULTS.with_name("every_model_two_latents.safetensors"))
+    x, points = book.black_and_white().x_test, torch.linspace(-6, 6, 241)
     z = torch.cartesian_prod(points, points)
     with torch.no_grad():
         logits = model.decode(z)
     log_joint = x @ logits.T - torch.nn.functional.softplus(logits).sum(-1) - z.square().sum(-1) / 2
-    log_px = torch.logsumexp(log_joint.double(), -1) + math.log(0.05**2 / (2 * math.pi))
+    return model, x, torch.logsumexp(log_joint.double(), -1) + math.log(0.05**2 / (2 * math.pi))
+
+
+def test_the_kept_model_has_the_recorded_evidence_by_quadrature():
+    row, (_, _, log_px) = ROWS["two latents, seed 0"], kept()
     assert log_px.mean().item() == pytest.approx(row["log_px"], abs=5 * row["log_px_stderr"] + 1e-4)
+
+
+@pytest.mark.parametrize("measure", [book.by_draws, book.by_annealing])
+def test_draws_and_chains_find_the_evidence_with_the_stated_error(measure):
+    model, x, log_px = kept()
+    with torch.no_grad():
+        found = measure(model, x[:60], 0)
+    assert (found.log_px - log_px[:60]).mean().abs() < 5 * benchmark.of_mean(found.stderr)
+    assert benchmark.of_mean(found.stderr) < 0.1
+
+
+def test_the_price_of_a_wae_is_the_mean_over_pairs():
+    model, x = book.mlp(0), book.black_and_white().x_test[:4]
+    with torch.no_grad():
+        terms = book.mmd_terms(model, x, generator=torch.Generator().manual_seed(0))
+        z, prior = model.encode(x)[0], torch.randn(4, book.L, generator=torch.Generator().manual_seed(0))
+
+    def k(a, b):
+        return math.exp(-sum((p - q) ** 2 for p, q in zip(a, b, strict=True)) / 8)
+
+    z, prior = z.tolist(), prior.tolist()
+    within = sum(k(s[i], s[j]) for s in (z, prior) for i in range(4) for j in range(4) if i != j) / 12
+    across = sum(k(a, b) for a in z for b in prior) / 16
+    assert terms.kl[0].item() == pytest.approx(100 * (within - 2 * across), rel=1e-4)
+    torch.testing.assert_close(terms.log_likelihood, model.log_likelihood(x, torch.tensor(z)))
 
 
 @pytest.mark.parametrize("name", book.MODELS)
