@@ -38,6 +38,7 @@ from vae_tutorial.checks import (
     check_log_prob,
     check_mmd,
     check_numerics,
+    check_posterior_step,
     check_prior,
     check_quantizer,
     check_reduction,
@@ -2782,3 +2783,81 @@ MMDS_WRONG = [
 ]  # fmt: skip
 CORRECT += MMDS_RIGHT
 WRONG += MMDS_WRONG
+
+
+# A step back of a diffusion: fn(z_t, x, log_snr_s, log_snr_t) gives mean and log-variance.
+
+
+def ddpm(z_t, x, log_snr_s, log_snr_t, log_var=lambda tilde, beta: tilde.log(), coefficients=None):
+    """As in the paper: by beta_t and cumulative products of 1 - beta."""
+    kept_s, kept_t = torch.sigmoid(log_snr_s), torch.sigmoid(log_snr_t)
+    alpha = kept_t / kept_s
+    beta, rest = torch.sigmoid(-log_snr_t) - alpha * torch.sigmoid(-log_snr_s), torch.sigmoid(-log_snr_t)
+    left = torch.sigmoid(-log_snr_s)
+    a, b = kept_s**0.5 * beta / rest, alpha**0.5 * left / rest
+    if coefficients:
+        a, b = coefficients(a, b)
+    return a * x + b * z_t, log_var(left / rest * beta, beta).expand_as(x)
+
+
+def step_by_precisions(z_t, x, log_snr_s, log_snr_t):
+    a_s, a_t = torch.sigmoid(log_snr_s).sqrt(), torch.sigmoid(log_snr_t).sqrt()
+    s_s2 = torch.sigmoid(-log_snr_s)
+    kept = a_t / a_s
+    noise = -torch.expm1(log_snr_t - log_snr_s) * torch.sigmoid(-log_snr_t)
+    precision = 1 / s_s2 + kept**2 / noise
+    return (a_s * x / s_s2 + kept * z_t / noise) / precision, -precision.log() * torch.ones_like(x)
+
+
+def step_from_noise(z_t, x, log_snr_s, log_snr_t):
+    """Right, by the noise that x leaves of z_t."""
+    s, t = log_snr_s.item(), log_snr_t.item()
+    a_s, a_t = (1 / (1 + math.exp(-v)) for v in (s, t))
+    eps = (z_t - a_t**0.5 * x) / (1 - a_t) ** 0.5
+    c = -math.expm1(t - s)
+    mean = (a_s / a_t) ** 0.5 * (z_t - c * (1 - a_t) ** 0.5 * eps)
+    return mean, torch.full_like(x, math.log(c / (1 + math.exp(s))))
+
+
+def step_changed(change):
+    return lambda *given: change(*step_by_precisions(*given))
+
+
+def step_case(name, fn, named=""):
+    return Case(f"step back: {name}", check_posterior_step, fn, named)
+
+
+STEPS_RIGHT = [
+    step_case("precisions", step_by_precisions),
+    step_case("from the noise", step_from_noise),
+    step_case("one number for the variance", lambda z, x, s, t: (step_by_precisions(z, x, s, t)[0],
+        step_by_precisions(z, x, s, t)[1][:1, :1])),
+    step_case("numbers", lambda z, x, s, t: step_from_noise(z, x, s, t)),
+]  # fmt: skip
+
+STEPS_WRONG = [
+    step_case("variance", step_changed(lambda m, v: (m, v.exp())), "gives the variance"),
+    step_case("standard deviation", step_changed(lambda m, v: (m, (v / 2).exp())), "gives the standard deviation"),
+    step_case("half", step_changed(lambda m, v: (m, v / 2)), "the logarithm of the standard deviation"),
+    step_case("precision", step_changed(lambda m, v: (m, -v)), "the logarithm of the precision"),
+    step_case("beta for its posterior", lambda *given: ddpm(*given, log_var=lambda tilde, beta: beta.log()),
+        "has the variance of the step forward"),
+    step_case("marginal of s", lambda z, x, s, t: (step_by_precisions(z, x, s, t)[0],
+        torch.nn.functional.logsigmoid(-s).expand_as(x)), "z_s given x alone"),
+    step_case("marginal of t", lambda z, x, s, t: (step_by_precisions(z, x, s, t)[0],
+        torch.nn.functional.logsigmoid(-t).expand_as(x)), "has the variance of z_t given x"),
+    step_case("x and z exchanged", lambda *given: ddpm(*given, coefficients=lambda a, b: (b, a)), ""),
+    step_case("x alone", lambda z, x, s, t: (torch.sigmoid(s) ** 0.5 * x, step_by_precisions(z, x, s, t)[1]),
+        "as if z_t told nothing"),
+    step_case("z alone", lambda z, x, s, t: ((torch.sigmoid(s) / torch.sigmoid(t)).sqrt() * z,
+        step_by_precisions(z, x, s, t)[1]), "as if x told nothing"),
+    step_case("DDIM", lambda z, x, s, t: (torch.sigmoid(s).sqrt() * x + (z - torch.sigmoid(t).sqrt() * x)
+        * (torch.sigmoid(-s) / torch.sigmoid(-t)).sqrt(), step_by_precisions(z, x, s, t)[1]), "the mean of DDIM"),
+    step_case("noise for signal", lambda z, x, s, t: step_by_precisions(z, x, t, s), ""),
+    step_case("negated", lambda z, x, s, t: step_from_noise(z, x, -t, -s), ""),
+    step_case("no factor alpha_s", lambda z, x, s, t: (step_by_precisions(z, x, s, t)[0] / torch.sigmoid(s).sqrt(),
+        step_by_precisions(z, x, s, t)[1]), "lacks the factor alpha_s"),
+    step_case("the guess held", lambda z, x, s, t: step_by_precisions(z, x.detach(), s, t), ""),
+]  # fmt: skip
+CORRECT += STEPS_RIGHT
+WRONG += STEPS_WRONG

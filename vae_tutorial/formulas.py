@@ -1,4 +1,5 @@
-r"""The equations of diagonal Gaussians, and nothing else: what `vae_tutorial.gaussian` computes once it has checked.
+r"""The equations of diagonal Gaussians, and nothing else: what `vae_tutorial.gaussian` and `vae_tutorial.diffusion`
+compute once they have checked.
 
 A mean ``mu`` and a log-variance ``log_var`` have one shape; the last axis is summed; values are in nats. Nothing is
 checked here: shapes that do not fit are broadcast, and what is not finite passes.
@@ -8,6 +9,7 @@ import math
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 LOG_2PI = math.log(2 * math.pi)
@@ -40,6 +42,16 @@ def kl_normal(mu_q: Tensor, log_var_q: Tensor, mu_p: Tensor, log_var_p: Tensor) 
 def reparameterize(mu: Tensor, log_var: Tensor, eps: Tensor) -> Tensor:
     """z = mu + sigma eps, which is N(mu, diag exp(log_var)) where eps is N(0, I)."""
     return mu + torch.exp(0.5 * log_var) * eps
+
+
+def alpha_sigma(log_snr: Tensor) -> tuple[Tensor, Tensor]:
+    """Signal and noise of a log-signal-to-noise ratio, whose squares add up to 1."""
+    return torch.exp(0.5 * F.logsigmoid(log_snr)), torch.exp(0.5 * F.logsigmoid(-log_snr))
+
+
+def half_snr_gap(log_snr_s: Tensor, log_snr_t: Tensor) -> Tensor:
+    """Half of e^log_snr_s - e^log_snr_t, by a difference that does not cancel."""
+    return -0.5 * log_snr_s.exp() * torch.expm1(log_snr_t - log_snr_s)
 
 
 def exp_minus_1_minus(t: Tensor) -> Tensor:

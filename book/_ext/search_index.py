@@ -17,7 +17,7 @@ from sphinx.util import logging
 NOTATION = "notation"  # the page whose tables have the symbols in the first column and, in code, in the third
 GREEK = {
     "beta": "β", "pi": "π", "varepsilon": "ε", "theta": "θ", "mu": "μ", "sigma": "σ", "phi": "φ",
-    "ell": "ℓ", "Lambda": "Λ",
+    "ell": "ℓ", "lambda": "λ", "alpha": "α", "Lambda": "Λ",
 }  # fmt: skip
 SPOKEN = {"varepsilon": "epsilon", "ell": "ell"}
 SIGNS = {"mid": " | ", "Vert": " ‖ ", "log": "log ", "int": "∫", "dots": "…"}

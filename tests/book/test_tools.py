@@ -228,7 +228,7 @@ def test_modules_are_found_by_themselves_and_have_tests():
     named = {path.stem.removeprefix("test_") for path in mutants.tests_of("checks.claims")}
     assert named == {
         *("checks", "checks_beyond", "checks_blind", "checks_conditional", "checks_correlation"),
-        *("checks_density_ratio", "checks_flow", "checks_mmd"),
+        *("checks_density_ratio", "checks_diffusion_step", "checks_flow", "checks_mmd"),
         *("checks_power", "checks_priors", "checks_quantizer", "claims"),
     }
 

@@ -15,6 +15,7 @@ from vae_tutorial._troubleshooting import see
 from vae_tutorial.architectures import conv1d_vae, conv_vae, resnet_vae
 from vae_tutorial.checkpoints.files import CheckpointError
 from vae_tutorial.conditional import ConditionalVAE, conditional_vae, semi_supervised_vae
+from vae_tutorial.diffusion import diffusion_vae
 from vae_tutorial.hierarchical import hierarchical_vae
 from vae_tutorial.models import VAE, mlp_vae
 from vae_tutorial.vq import Nearest, vq_vae
@@ -29,6 +30,7 @@ FACTORIES: dict[str, Callable[..., VAE]] = {
     "hierarchical_vae": hierarchical_vae,
     "conditional_vae": conditional_vae,
     "semi_supervised_vae": semi_supervised_vae,
+    "diffusion_vae": diffusion_vae,
 }
 PARTS: dict[str, dict[str, Any]] = {
     "likelihood": {
@@ -46,7 +48,7 @@ PARTS: dict[str, dict[str, Any]] = {
     "prior": {
         prior.__name__: prior
         for prior in (priors.StandardNormal, priors.Gaussian, priors.Mixture, priors.VampPrior, priors.FlowPrior)
-        + (categorical.UniformCodes, categorical.AutoregressiveCodes)
+        + (categorical.UniformCodes, categorical.AutoregressiveCodes, priors.DiffusionPrior, priors.BitDiffusion)
     },
     "posterior": {
         posterior.__name__: posterior
@@ -61,6 +63,9 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
     + (nn.Identity, nn.LeakyReLU, nn.LogSigmoid, nn.Mish, nn.PReLU, nn.ReLU, nn.ReLU6, nn.RReLU, nn.SELU, nn.SiLU)
     + (nn.Sigmoid, nn.Softplus, nn.Softshrink, nn.Softsign, nn.Tanh, nn.Tanhshrink)
 }
+
+
+NO_SIZES = ("seed", "interval", "temperature", "log_snr", "n_steps")  # arguments of a part that take no memory
 
 
 def describe(model: VAE) -> dict[str, Any]:
@@ -134,7 +139,7 @@ def _require_small(arguments: dict[str, Any], weights: dict[str, Tensor]) -> Non
     n_layers = [len(value) for value in arguments.values() if isinstance(value, list)]
     for part in ("prior", "posterior"):
         given = arguments.get(part, {"arguments": {}})["arguments"]
-        sizes = [size for name, size in given.items() if name not in ("seed", "interval", "temperature")]
+        sizes = [size for name, size in given.items() if name not in NO_SIZES]
         if not all(type(size) is int for size in sizes) or math.prod(sizes) > n_weights:
             raise ValueError(f"a {part} larger than all {n_weights} weights")
         n_layers.append(given.get("n_layers", 0))
@@ -181,7 +186,7 @@ def _answers(model: VAE, like: VAE) -> list[bytes | str]:
         with in_evaluation_mode(model), torch.no_grad():
             z = torch.randn(3, like.latent_dim, generator=generator).to(like.a_weight())
             n_dims = like.decode(z).shape[-1] // like.likelihood.n_params
-            x = torch.randn(3, n_dims, generator=generator).to(next(like.encoder.parameters()))
+            x = torch.randn(3, n_dims, generator=generator).to(next(like.encoder.parameters(), like.a_weight()))
             for output in (model.decode(z), *model.encode(x)):
                 answers.append(output.cpu().contiguous().view(torch.uint8).numpy().tobytes())
     except (RuntimeError, ValueError) as error:  # such as a dtype for which a layer has no code

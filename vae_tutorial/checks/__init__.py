@@ -15,6 +15,7 @@ from vae_tutorial.checks.claims import Check, agree, exceeds
 from vae_tutorial.checks.conditional import check_conditional_elbo
 from vae_tutorial.checks.correlation import check_total_correlation
 from vae_tutorial.checks.density_ratio import check_density_ratio
+from vae_tutorial.checks.diffusion_step import check_posterior_step
 from vae_tutorial.checks.distribution import check_log_prob
 from vae_tutorial.checks.estimates import check_elbo, check_iwae_bound, check_reparameterize
 from vae_tutorial.checks.flow import check_flow
@@ -45,6 +46,7 @@ __all__ = [
     "check_conditional_elbo",
     "check_density_ratio",
     "check_mmd",
+    "check_posterior_step",
     "check_reduction",
     "check_numerics",
     "extreme_encodings",

@@ -7,6 +7,7 @@ from vae_tutorial.checks.mistakes.bounds import ELBO, ELBO_TERMS, ElboParts, elb
 from vae_tutorial.checks.mistakes.conditional import CONDITIONAL
 from vae_tutorial.checks.mistakes.correlations import DEPENDENCE
 from vae_tutorial.checks.mistakes.densities import LOG_BERNOULLI, LOG_BERNOULLI_TERMS, LOG_NORMAL, LOG_NORMAL_TERMS
+from vae_tutorial.checks.mistakes.diffusions import POSTERIOR_STEP
 from vae_tutorial.checks.mistakes.discrepancies import MMD
 from vae_tutorial.checks.mistakes.discriminators import DISCRIMINATOR
 from vae_tutorial.checks.mistakes.divergence import KL, KL_TERMS
@@ -37,6 +38,7 @@ __all__ = [
     "LOG_NORMAL_TERMS",
     "MMD",
     "NOT_A_LOGARITHM",
+    "POSTERIOR_STEP",
     "QUANTIZER",
     "REDUCTIONS",
     "REPARAMETERIZE",
