@@ -14,10 +14,11 @@ from torch.nn import functional as F
 
 from vae_tutorial.ais import ais
 from vae_tutorial.architectures import conv_vae, resnet_vae
-from vae_tutorial.bounds import ElboTerms, effective_sample_size, elbo, iwae_bound, iwae_terms, log_weights
+from vae_tutorial.bounds import ElboTerms, effective_sample_size, elbo_terms, iwae_bound, iwae_terms, log_weights
 from vae_tutorial.categorical import AutoregressiveCodes, OneHot, exact_log_marginal, exact_terms
 from vae_tutorial.conditional import ConditionalVAE, conditional_terms, conditional_vae
 from vae_tutorial.datasets import digits
+from vae_tutorial.diffusion import diffusion_elbo, diffusion_vae
 from vae_tutorial.hierarchical import hierarchical_vae
 from vae_tutorial.independence import beta_tcvae
 from vae_tutorial.likelihoods import bernoulli
@@ -25,13 +26,14 @@ from vae_tutorial.masked import Network
 from vae_tutorial.models import VAE, mlp_vae
 from vae_tutorial.objectives import free_bits
 from vae_tutorial.posteriors import AutoregressiveFlow
-from vae_tutorial.priors import FlowPrior, Mixture, Prior, VampPrior
+from vae_tutorial.priors import DiffusionPrior, FlowPrior, Mixture, Prior, VampPrior
 from vae_tutorial.vq import vq_terms, vq_vae
 
 D, HIDDEN, L = 64, 64, 8  # pixels, hidden units, latent dimensions where nothing else is said
 N_CLASSES, N_TRAIN = 10, 1200  # the other 237 training digits choose the epoch
 CHOICES, CODES, CODE_DIM = 3, 10, 4
 N_DRAWS, N_BOUND, N_PARTS = 300, 64, 8  # of z: for the importance-weighted estimate, for the bound in eight parts
+ONLY_A_BOUND = "only a bound"  # in place of the way by which log p(x) was found
 N_CHAINS, N_STEPS, N_LEAPFROG = 5, 40, 3  # of annealed importance sampling
 AT_A_TIME = 90  # test digits
 
@@ -177,6 +179,17 @@ def layers(inference: str) -> Callable[[int], VAE]:
     return lambda seed: hierarchical_vae(D, (HIDDEN, 32), (L, 4), bernoulli, seed=seed, inference=inference)
 
 
+def with_diffusion(model: VAE, seed: int) -> VAE:
+    """The model as it is, held, but for its prior: a diffusion that sees codes of the training digits standardized."""
+    prior = DiffusionPrior(model.latent_dim, HIDDEN, seed=seed)
+    with torch.no_grad():
+        params = model.encode(black_and_white().x_train)
+        eps = torch.randn(N_TRAIN, model.latent_dim, generator=torch.Generator().manual_seed(seed))
+        prior.standardize(model.posterior.sample(params, eps)[0])
+    model.requires_grad_(False)
+    return VAE(model.encoder, model.decoder, model.latent_dim, bernoulli, prior)
+
+
 def mmd_terms(model: VAE, x: Tensor, n_samples: int = 1, *, generator: torch.Generator | None = None) -> ElboTerms:
     r"""The objective of a WAE: :math:`z = \mu_\phi(x)`, and 100 times the squared MMD of these from draws of the prior.
 
@@ -231,10 +244,10 @@ def over_classes(model: VAE, x: Tensor, seed: int) -> Measured:
     return of_weights(torch.cat(log_w).double(), f"{N_DRAWS} draws, all classes")
 
 
-def bound(model: VAE, x: Tensor, seed: int) -> Tensor:
-    """The mean ELBO over draws, (B,), and the standard error of each."""
+def bound(model: VAE, x: Tensor, seed: int, n: int = N_BOUND, terms: Callable[..., ElboTerms] = elbo_terms) -> Tensor:
+    """The mean ELBO over n draws, (B,), and the standard error of each."""
     generator = torch.Generator().manual_seed(seed)
-    parts = [elbo(model, x, N_BOUND // N_PARTS, generator=generator).double() for _ in range(N_PARTS)]
+    parts = [terms(model, x, n // N_PARTS, generator=generator).elbo.double() for _ in range(N_PARTS)]
     return torch.stack([torch.stack(parts).mean(0), torch.stack(parts).std(0) / math.sqrt(N_PARTS)])
 
 
@@ -244,6 +257,16 @@ def bound_over_classes(model: VAE, x: Tensor, seed: int) -> Tensor:
     q = torch.softmax(given[:, 0], 0)
     stderr = (q * given[:, 1]).square().sum(0).sqrt()
     return torch.stack([torch.logsumexp(given[:, 0], 0) - math.log(N_CLASSES), stderr])
+
+
+def bound_of_chain(model: VAE, x: Tensor, seed: int, n: int = N_BOUND) -> Tensor:
+    """With a diffusion as prior: that of the chain of steps, in the limit of many, stands for log p(z)."""
+    return bound(model, x, seed, n, diffusion_elbo)
+
+
+def by_chain(model: VAE, x: Tensor, seed: int) -> Measured:
+    """No estimate of log p(x) but a bound below it: what it says of a diffusion is the least that it may be."""
+    return Measured(*bound_of_chain(model, x, seed, N_DRAWS), ONLY_A_BOUND)
 
 
 class Entry(NamedTuple):
@@ -257,6 +280,8 @@ class Entry(NamedTuple):
         bound: of log p(x), None where the model has none.
         coded: whether `vae_tutorial.coding` can make an archive by it.
         labels: whether it is trained on the classes, too.
+        then: what the trained model becomes part of, by model and seed, and what `fit` is told to train that.
+        rate: whether the KL term is recorded, too: how much z is used.
     """
 
     family: str
@@ -266,6 +291,8 @@ class Entry(NamedTuple):
     bound: Callable[[VAE, Tensor, int], Tensor] | None = bound
     coded: bool = False
     labels: bool = False
+    then: tuple[Callable[[VAE, int], VAE], dict[str, Any]] | None = None
+    rate: bool = False
 
 
 REFERENCE = "plain VAE"
@@ -275,6 +302,7 @@ MODELS = {
     "mixture of 40": Entry("discrete z", mixture_of_bernoullis, dict(objective=exact_terms), by_sum),
     "two latents": Entry("plain", lambda seed: mlp(seed, 2), coded=True),
     REFERENCE: Entry("plain", mlp, coded=True),
+    "ELBO, K = 50": Entry("objective", mlp, dict(n_samples=50), coded=True),
     "IWAE, K = 5": Entry("objective", mlp, dict(objective=iwae_terms, n_samples=5), coded=True),
     "IWAE, K = 50": Entry("objective", mlp, dict(objective=iwae_terms, n_samples=50), coded=True),
     "β = 0.5": Entry("objective", mlp, dict(beta=0.5), coded=True),
@@ -285,7 +313,7 @@ MODELS = {
     "linear decoder": Entry("networks", linear_decoder, coded=True),
     "convolutions": Entry("networks", lambda seed: conv_vae((8, 8), L, bernoulli, seed=seed), coded=True),
     "residual blocks": Entry("networks", lambda seed: resnet_vae((8, 8), L, bernoulli, seed=seed), coded=True),
-    "masked decoder": Entry("networks", lambda seed: Masked(L, 128, seed=seed)),
+    "masked decoder": Entry("networks", lambda seed: Masked(L, 128, seed=seed), rate=True),
     "flow posterior": Entry("q or p(z)", lambda seed: mlp(seed, posterior=AutoregressiveFlow(L, 2, 32, seed=seed))),
     "mixture prior": Entry("q or p(z)", lambda seed: mlp(seed, prior=Mixture(L, 20, seed=seed))),
     "VampPrior": Entry("q or p(z)", vamp),
@@ -296,5 +324,15 @@ MODELS = {
     "categorical codes": Entry("discrete z", choices, measure=by_sum),
     "given the class": Entry(
         "labels", of_any_class, dict(objective=conditional_terms), over_classes, bound_over_classes, labels=True
+    ),
+    "diffusion": Entry(
+        "diffusion",
+        lambda seed: diffusion_vae(D, HIDDEN, seed=seed),
+        dict(objective=diffusion_elbo),
+        by_chain,
+        bound_of_chain,
+    ),
+    "latent diffusion": Entry(
+        "diffusion", mlp, {}, by_chain, bound_of_chain, then=(with_diffusion, dict(objective=diffusion_elbo))
     ),
 }
