@@ -8,8 +8,8 @@ The models stand in `models_of_the_book.py`. What is the same for all: the shipp
 half; 1,200 of them to train on, 237 that choose the epoch, 360 to test; Adam, batches of 128, a learning rate that
 rises to 0.02 and falls to 0 as a cosine; and 40 epochs, of which the model keeps the one whose objective was best on
 the 237; a latent diffusion has 40 for its VAE and 40 for its prior. The rate was chosen for the plain VAE, among 0.01,
-0.02 and 0.03, by the 237 digits and with other seeds. Nothing is tuned for the others, and the test digits are looked at
-once.
+0.02 and 0.03, by the 237 digits and with other seeds. Nothing is tuned for the others, and the test digits are looked
+at once.
 
 Seconds are of the processor, one thread. Written to benchmarks/results/every_model.json after each model, with the
 weights of "two latents", seed 0, beside it; what is recorded is not run again. About ten minutes on a quiet core; needs

@@ -33,6 +33,7 @@ D, HIDDEN, L = 64, 64, 8  # pixels, hidden units, latent dimensions where nothin
 N_CLASSES, N_TRAIN = 10, 1200  # the other 237 training digits choose the epoch
 CHOICES, CODES, CODE_DIM = 3, 10, 4
 N_DRAWS, N_BOUND, N_PARTS = 300, 64, 8  # of z: for the importance-weighted estimate, for the bound in eight parts
+N_CHAIN = 3000  # for the bound of a diffusion
 ONLY_A_BOUND = "only a bound"  # in place of the way by which log p(x) was found
 N_CHAINS, N_STEPS, N_LEAPFROG = 5, 40, 3  # of annealed importance sampling
 AT_A_TIME = 90  # test digits
@@ -259,14 +260,14 @@ def bound_over_classes(model: VAE, x: Tensor, seed: int) -> Tensor:
     return torch.stack([torch.logsumexp(given[:, 0], 0) - math.log(N_CLASSES), stderr])
 
 
-def bound_of_chain(model: VAE, x: Tensor, seed: int, n: int = N_BOUND) -> Tensor:
-    """With a diffusion as prior: that of the chain of steps, in the limit of many, stands for log p(z)."""
-    return bound(model, x, seed, n, diffusion_elbo)
+def bound_of_chain(model: VAE, x: Tensor, seed: int) -> Tensor:
+    """With a diffusion as prior: that of the chain of steps, in the limit of many, stands for log p(z); a noisy one."""
+    return bound(model, x, seed, N_CHAIN, diffusion_elbo)
 
 
 def by_chain(model: VAE, x: Tensor, seed: int) -> Measured:
     """No estimate of log p(x) but a bound below it: what it says of a diffusion is the least that it may be."""
-    return Measured(*bound_of_chain(model, x, seed, N_DRAWS), ONLY_A_BOUND)
+    return Measured(*bound_of_chain(model, x, seed), ONLY_A_BOUND)
 
 
 class Entry(NamedTuple):
