@@ -11,7 +11,7 @@ import every_model as benchmark
 import models_of_the_book as book
 import torch
 from recording import rows_of
-from torch.distributions import Bernoulli
+from torch.distributions import Bernoulli, Normal, kl_divergence
 
 from vae_tutorial.checkpoints import load
 
@@ -112,8 +112,9 @@ def test_the_price_of_a_wae_is_the_mean_over_pairs():
 @pytest.mark.parametrize("name", book.MODELS)
 def test_each_model_is_what_its_measure_says(name):
     """Untrained: a probability, with a bound below it; and samples that are black and white."""
-    entry = book.MODELS[name]
-    model, x = entry.make(3).eval(), book.black_and_white().x_test[:6]
+    entry, x = book.MODELS[name], book.black_and_white().x_test[:6]
+    model = entry.make(3).eval()
+    model = model if entry.then is None else entry.then[0](model, 3)
     with torch.no_grad():
         found = entry.measure(model, x, 0)
         assert found.log_px.shape == found.stderr.shape == (6,) and found.log_px.dtype == torch.float64
@@ -123,6 +124,52 @@ def test_each_model_is_what_its_measure_says(name):
             assert (bound < found.log_px + 5 * torch.hypot(stderr, found.stderr) + 1e-4).all()
     drawn = model.sample(7, generator=torch.Generator().manual_seed(0))
     assert drawn.shape == (7, 64) and ((drawn == 0) | (drawn == 1)).all()
+
+
+def test_the_bound_of_a_diffusion_that_has_learned_nothing_is_that_of_fair_bits():
+    model, x = book.MODELS["diffusion"].make(0), book.black_and_white().x_test[:6]
+    with torch.no_grad():
+        found = book.by_chain(model, x, 0)
+    assert found.by == book.ONLY_A_BOUND
+    assert found.log_px.mean().item() == pytest.approx(-64 * math.log(2), abs=5 * benchmark.of_mean(found.stderr))
+    assert benchmark.of_mean(found.stderr) < 0.4
+
+
+def test_a_diffusion_of_codes_begins_as_the_gaussian_of_all_codes():
+    """Then its chain is exact, and the bound the ELBO under that Gaussian, by torch.distributions."""
+    entry, data = book.MODELS["latent diffusion"], book.black_and_white()
+    vae = entry.make(0)
+    with torch.no_grad():
+        vae.encoder[-1].bias += torch.linspace(-1.5, 1.5, 2 * book.L)  # asymmetric
+        model, x = entry.then[0](vae, 0), data.x_test[:6]
+        mu, log_var = vae.encode(data.x_train)
+        codes = Normal(mu.mean(0), (mu.var(0) + log_var.exp().mean(0)).sqrt())
+        mu, log_var = vae.encode(x)
+        q = Normal(mu, torch.exp(log_var / 2))
+        z = q.sample((4000,))
+        told = Bernoulli(logits=vae.decode(z)).log_prob(x).sum(-1).mean(0) - kl_divergence(q, codes).sum(-1)
+        bound, stderr = book.bound_of_chain(model, x, 0)
+    assert bound.mean().item() == pytest.approx(told.mean().item(), abs=5 * benchmark.of_mean(stderr))
+    assert benchmark.of_mean(stderr) < 0.4
+    assert {name for name, p in model.named_parameters() if p.requires_grad} == {
+        f"prior.{name}" for name, _ in model.prior.named_parameters()
+    }
+
+
+def test_a_second_stage_trains_the_prior_alone(tmp_path):
+    entry = book.MODELS["latent diffusion"]
+    row, model = benchmark.run(benchmark.REFERENCE, 0, 1, 12, tmp_path)
+    row, chained = benchmark.run("latent diffusion", 0, 1, 12, tmp_path)
+    for part in ("encoder", "decoder"):
+        pairs = zip(getattr(model, part).parameters(), getattr(chained, part).parameters(), strict=True)
+        assert all(torch.equal(p, q) for p, q in pairs)
+    assert any(p.abs().sum() > 0 for p in chained.prior.network[-1].parameters())  # they begin at 0
+    assert row["by"] == book.ONLY_A_BOUND and row["best_epoch"] == 1 and entry.measure is book.by_chain
+
+
+def test_the_rate_of_the_masked_decoder_is_recorded():
+    assert all(("rate" in row) == book.MODELS[row["model"]].rate for row in ROWS.values())
+    assert all(row["rate"] >= 0 for row in ROWS.values() if row["model"] == "masked decoder")
 
 
 def test_masked_pixels_sum_to_one_and_are_drawn_as_often(monkeypatch):
