@@ -3,6 +3,7 @@
 import json
 import math
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -66,6 +67,8 @@ def test_independent_pixels_are_as_recorded():
     log_px = Bernoulli(p.double()).log_prob(data.x_test.double()).sum(-1).mean().item()
     for seed in range(5):
         assert ROWS[f"independent pixels, seed {seed}"]["log_px"] == pytest.approx(log_px, abs=1e-4)
+    again = book.exactly(book.independent_pixels(0), data.x_test, 0).log_px.mean().item()
+    assert again == pytest.approx(log_px, abs=1e-4)
 
 
 def kept():
@@ -199,6 +202,53 @@ def test_classes_are_summed_out():
             (entry.bound(model, x, 0)[0], book.bound(deaf, x, 0)[0]),
         ):
             assert summed.mean().item() == pytest.approx(alone.mean().item(), abs=0.1)
+
+
+def test_each_class_counts_a_tenth():
+    """A decoder of which pixel 0 is black for class 3 alone: a tenth of the draws, a tenth of the probability."""
+    model = book.MODELS["given the class"].make(0)
+    with torch.no_grad():
+        for parameter in model.decoder.parameters():
+            parameter.zero_()
+        model.decoder[0].weight[0, book.L + 3] = 1
+        model.decoder[-1].weight[0, 0], model.decoder[-1].bias[0] = 40, -20
+        x = torch.tensor([0.0, 1.0])[:, None] * torch.eye(64)[:1]  # white, and with pixel 0 black
+        found = book.over_classes(model, x, 0).log_px + 63 * math.log(2)
+        drawn = model.sample(4000, generator=torch.Generator().manual_seed(0))[:, 0].mean().item()
+    assert found.tolist() == pytest.approx([math.log(0.9), math.log(0.1)], abs=0.3)
+    assert drawn == pytest.approx(0.1, abs=5 * math.sqrt(0.09 / 4000))
+
+
+def test_a_row_is_about_the_digits_it_names(tmp_path):
+    benchmark.run(benchmark.REFERENCE, 0, 1, 12, tmp_path)
+    row, model = benchmark.run("independent pixels", 0, 1, 12, tmp_path)
+    each = book.exactly(model, book.black_and_white().x_test[:12], 0).log_px.numpy()
+    saved = each - torch.load(tmp_path / "reference-0-1-12.pt").numpy()
+    assert row["log_px"] == pytest.approx(each.mean()) and row["gain"] == pytest.approx(saved.mean())
+    assert row["digits_stderr"] == pytest.approx(each.std(ddof=1) / 12**0.5)
+    assert row["gain_stderr"] == pytest.approx(saved.std(ddof=1) / 12**0.5) and row["parameters"] == 64
+    assert benchmark.of_mean(torch.tensor([3.0, 4.0])) == pytest.approx(2.5)
+
+
+@pytest.mark.parametrize("labels", [False, True])
+def test_the_epoch_that_was_best_is_told_and_nothing_stops_early(monkeypatch, labels):
+    told = {}
+
+    def fit(model, *given, **how):
+        told.update(how, given=given)
+        return SimpleNamespace(val_elbo=[-3.0, -1.0, -2.0])
+
+    monkeypatch.setattr(benchmark, "fit", fit)
+    assert benchmark.train(dict(beta=2.0), None, 7, 3, labels) == 2
+    assert told["patience"] == told["epochs"] == 3 and told["seed"] == 7 and told["beta"] == 2
+    assert [len(part[0] if labels else part) for part in told["given"]] == [1200, 237]
+    assert max(told["lr"](step) for step in range(30)) == pytest.approx(0.02)
+
+
+def test_a_thousand_draws_are_timed():
+    asked = []
+    benchmark.sampling_seconds(SimpleNamespace(sample=lambda n, generator: asked.append((n, generator.initial_seed()))))
+    assert {n for n, _ in asked} == {1000} and len(set(asked)) == 4
 
 
 def call(monkeypatch, folder, *arguments):
