@@ -35,7 +35,7 @@ CHOICES, CODES, CODE_DIM = 3, 10, 4
 N_DRAWS, N_BOUND, N_PARTS = 300, 64, 8  # of z: for the importance-weighted estimate, for the bound in eight parts
 N_CHAIN = 3000  # for the bound of a diffusion
 ONLY_A_BOUND = "only a bound"  # in place of the way by which log p(x) was found
-N_CHAINS, N_STEPS, N_LEAPFROG = 5, 40, 3  # of annealed importance sampling
+N_CHAINS, N_STEPS, N_LEAPFROG = 10, 200, 4  # of annealed importance sampling
 AT_A_TIME = 90  # test digits
 
 
