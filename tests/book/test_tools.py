@@ -236,7 +236,7 @@ def test_modules_are_found_by_themselves_and_have_tests():
             "checks_flow",
             "checks_mmd",
         ),
-        *("checks_power", "checks_priors", "checks_quantizer", "claims"),
+        *("checks_mmd", "checks_power", "checks_priors", "checks_quantizer", "claims"),
     }
 
 

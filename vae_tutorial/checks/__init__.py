@@ -18,8 +18,8 @@ from vae_tutorial.checks.density_ratio import check_density_ratio
 from vae_tutorial.checks.diffusion_step import check_posterior_step
 from vae_tutorial.checks.distribution import check_log_prob
 from vae_tutorial.checks.estimates import check_elbo, check_iwae_bound, check_reparameterize
-from vae_tutorial.checks.filters import check_filter
 from vae_tutorial.checks.examination import Report, examine
+from vae_tutorial.checks.filters import check_filter
 from vae_tutorial.checks.flow import check_flow
 from vae_tutorial.checks.formulas import check_kl, check_log_bernoulli, check_log_normal
 from vae_tutorial.checks.jax_functions import from_jax

@@ -52,40 +52,6 @@ def sampler_without_noise(fn: Function) -> Function:
     return sample
 
 
-«¦class GivenNoise(TorchFunctionMode):
-    """Inside, PyTorch's functions for Gaussian noise of one shape give ``eps``."""
-
-    def __init__(self, eps: Tensor) -> None:
-        super().__init__()
-        self.eps, self.used = eps, False
-
-    def fits(self, drawn: Tensor) -> bool:
-        return drawn.shape == self.eps.shape
-
-    def __torch_function__(
-        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
-        result = func(*args, **(kwargs or {}))
-        if func not in (torch.randn, torch.randn_like, torch.normal, Tensor.normal_) or result.shape != self.eps.shape:
-            return result
-        self.used = True
-        eps = self.eps.to(result.dtype)
-        if func is torch.normal:
-            mean, std = (*args, *(kwargs or {}).values())[:2]
-            return mean + std * eps
-        return result.detach().copy_(eps) if func is Tensor.normal_ else eps
-
-
-»not self.fits(result):
-            return result
-        self.used = True
-        eps = self.eps.to(result.dtype).reshape(result.shape)
-        if func is torch.normal:
-            mean, std = (*args, *(kwargs or {}).values())[:2]
-            return mean + std * eps
-        return result.detach().copy_(eps) if func is Tensor.normal_ else eps
-
-
 def loss_of_four(fn: Function) -> Function:
     """``loss(x_hat, x, mu, log_var)`` as a bound of model, x and noise: minus its mean over the draws."""
     if not callable(fn) or len(required(fn)) != 4:

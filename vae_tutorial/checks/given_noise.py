@@ -27,14 +27,17 @@ class GivenNoise(TorchFunctionMode):
         GivenNoise.inside = None
         super().__exit__(*how)  # type: ignore[no-untyped-call]
 
+    def fits(self, drawn: Tensor) -> bool:
+        return drawn.shape == self.eps.shape
+
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         result = func(*args, **(kwargs or {}))
-        if func not in (torch.randn, torch.randn_like, torch.normal, Tensor.normal_) or result.shape != self.eps.shape:
+        if func not in (torch.randn, torch.randn_like, torch.normal, Tensor.normal_) or not self.fits(result):
             return result
         self.used = True
-        eps = self.eps.to(result.dtype)
+        eps = self.eps.to(result.dtype).reshape(result.shape)
         if func is torch.normal:
             mean, std = (*args, *(kwargs or {}).values())[:2]
             return mean + std * eps

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from vae_tutorial.checks.adapt import GivenNoise
+from vae_tutorial.checks.given_noise import GivenNoise
 
 FORWARD = "let it return (recon, mu, log_var), or put a small module that does so around it"
 
