@@ -2935,7 +2935,7 @@ FILTERS_RIGHT = [
     filter_case("NumPy", filter_in_numpy),
     filter_case("one number at a time", filter_one_number_at_a_time),
     filter_case("square roots", filter_by_square_roots),
-    filter_case("float32 inside", lambda *given: tuple(part.double() for part in filter_textbook(
+    filter_case("float32 inside", lambda *given: tuple(part.double() for part in filter_with()(
         *(argument.float() for argument in given)
     ))),
     filter_case("parameters of its own", lambda x, *system: filter_textbook(

@@ -17,11 +17,7 @@ from vae_tutorial import formulas
 from vae_tutorial._description import described
 from vae_tutorial._random import initial_weights, standard_noise
 from vae_tutorial._restoring import in_evaluation_mode
-from vae_tutorial._validation import (
-    require_count,
-    require_finite_result,
-    require_widths,
-)
+from vae_tutorial._validation import require_count, require_finite_result, require_float, require_widths
 from vae_tutorial.bounds import posterior_samples
 from vae_tutorial.hierarchical import Layered, merge
 from vae_tutorial.likelihoods import Likelihood
@@ -104,7 +100,7 @@ class MarkovPrior(Prior):
         """
         if before.shape[-1] != self.step_dim or eps.shape[-1] % self.step_dim:
             raise ValueError(
-                f"before must have shape (..., {self.step_dim}), that of one step, and eps (..., n·{self.step_dim}), got "
+                f"before must have shape (..., {self.step_dim}) and eps (..., n·{self.step_dim}), got "
                 f"{tuple(before.shape)} and {tuple(eps.shape)}"
             )
         steps = []

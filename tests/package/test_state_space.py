@@ -255,6 +255,10 @@ def test_the_same_generator_gives_the_same_forecast_and_the_global_one_is_left_a
 # Errors
 
 
+def foreseen(x):
+    return state_space.forecast(state_space.deep_markov_model(2, 5, 6, 3, normal(0.0), seed=0), x, 2, 3)
+
+
 @pytest.mark.parametrize(
     "make, error, words",
     [
@@ -287,6 +291,15 @@ def test_the_same_generator_gives_the_same_forecast_and_the_global_one_is_left_a
             ValueError,
             "n_ahead must be an integer of at least 1",
         ),
+        (lambda: foreseen(torch.zeros(1, 7)), ValueError, r"x must have shape \(B, t·2\) with t of at least 2"),
+        (lambda: foreseen(torch.zeros(1, 2)), ValueError, r"got \(1, 2\); give x.flatten\(1\)"),
+        (lambda: foreseen(torch.zeros(1, 4, 2)), ValueError, r"x must have shape .*got \(1, 4, 2\)"),
+        (lambda: foreseen([1.0]), TypeError, "x must be a torch.Tensor"),
+        (lambda: a_prior().go_on(torch.zeros(2, 2), torch.zeros(2, 5)), ValueError, "eps .*n·2"),
+        (lambda: a_prior().go_on(torch.zeros(2, 3), torch.zeros(2, 4)), ValueError, "before must have shape"),
+        (lambda: state_space.EachStep(nn.Linear(3, 4), 3)(torch.zeros(2, 7)), ValueError, "steps of 3 numbers each"),
+        (lambda: state_space.EachStep(nn.Linear(3, 5), 3, 2)(torch.zeros(2, 6)), ValueError, "must give 2 parameters"),
+        (lambda: state_space.EachStep(nn.Linear(3, 5), 0), ValueError, "step_dim must be an integer of at least 1"),
     ],
 )
 def test_what_cannot_be_built_is_named(make, error, words):
