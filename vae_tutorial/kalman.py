@@ -190,10 +190,10 @@ def _log_normal(off: Tensor, root: Tensor) -> Tensor:
 
 def _solved(matrix: Tensor, right: Tensor, name: str, remedy: str) -> Tensor:
     """matrix⁻¹ right."""
-    found, failed = torch.linalg.solve_ex(matrix, right)
-    if failed:
+    found: tuple[Tensor, Tensor] = torch.linalg.solve_ex(matrix, right)
+    if found[1]:
         raise ValueError(f"{name} must not be singular here; {remedy}")
-    return found
+    return found[0]
 
 
 def _require_system(x: Tensor, **system: Tensor) -> None:

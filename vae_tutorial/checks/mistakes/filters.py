@@ -51,7 +51,8 @@ class Parts:
 
 
 def log_normal(off: Tensor, S: Tensor, constant: float = math.log(2 * math.pi), det: float = 0.5) -> Tensor:
-    return -0.5 * (off @ S.inverse() @ off) - det * torch.linalg.slogdet(S)[1] - 0.5 * constant * len(off)
+    log_det: Tensor = torch.linalg.slogdet(S)[1]
+    return -0.5 * (off @ S.inverse() @ off) - det * log_det - 0.5 * constant * len(off)
 
 
 def _made(**parts: Any) -> Filter:
