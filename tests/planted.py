@@ -2850,6 +2850,25 @@ def filter_one_number_at_a_time(x, A, C, Q, R, m0, P0):
     return torch.stack(means), torch.stack(covs), log_p
 
 
+def filter_by_square_roots(x, A, C, Q, R, m0, P0):
+    """No covariance is ever formed but for the answer: a QR decomposition turns all roots into those of S and P_t."""
+    D, L = C.shape
+    m, root, means, covs, log_p = m0, torch.linalg.cholesky(P0), [], [], 0.0
+    for t, x_t in enumerate(x):
+        if t:
+            m, root = A @ m, torch.linalg.qr(torch.cat([A @ root, torch.linalg.cholesky(Q)], 1).T).R.T
+        blocks = torch.cat([
+            torch.cat([torch.linalg.cholesky(R), C @ root], 1), torch.cat([root.new_zeros(L, D), root], 1)
+        ])  # fmt: skip
+        found = torch.linalg.qr(blocks.T).R.T
+        of_S, e = found[:D, :D], torch.linalg.solve(found[:D, :D], x_t - C @ m)
+        log_p = log_p - 0.5 * (e @ e + D * LOG_2PI) - of_S.diagonal().abs().log().sum()
+        m, root = m + found[D:, :D] @ e, found[D:, D:]
+        means.append(m)
+        covs.append(root @ root.T)
+    return torch.stack(means), torch.stack(covs), log_p
+
+
 def filter_with(predict=None, update=None, log_p=None, start=lambda m, P, A, Q: (m, P), after=lambda m, P, *_: (m, P)):
     """Right but for a step."""
     predict = predict or (lambda m, P, A, Q: (A @ m, A @ P @ A.T + Q))
@@ -2896,6 +2915,17 @@ def filter_smoothed(x, A, C, Q, R, m0, P0):
     return means, covs, found[2]
 
 
+def filter_diagonal(x, A, C, Q, R, m0, P0):
+    def of_diagonal(v, S, R):
+        return torch.distributions.Normal(0.0, S.diagonal().sqrt()).log_prob(v).sum()
+
+    def update(m, P, v, S, C, R):
+        K = P @ C.T / S.diagonal()
+        return m + K @ v, P - K @ C @ P
+
+    return filter_with(update=update, log_p=of_diagonal)(x, A, C, Q, R, m0, P0)
+
+
 def filter_case(name, fn, named=""):
     return Case(f"filter: {name}", check_filter, fn, named)
 
@@ -2905,8 +2935,15 @@ FILTERS_RIGHT = [
     filter_case("by information", filter_by_information),
     filter_case("NumPy", filter_in_numpy),
     filter_case("one number at a time", filter_one_number_at_a_time),
+    filter_case("square roots", filter_by_square_roots),
+    filter_case("float32 inside", lambda *given: tuple(part.double() for part in filter_with()(
+        *(argument.float() for argument in given)
+    ))),
+    filter_case("parameters of its own", lambda x, *system: filter_textbook(
+        x, *(torch.nn.Parameter(part.clone()) for part in system)
+    )),
     filter_case("a list, a float", lambda *given: [*filter_textbook(*given)[:2], float(filter_textbook(*given)[2])]),
-]
+]  # fmt: skip
 
 FILTERS_WRONG = [
     filter_case("no prediction", filter_with(predict=lambda m, P, A, Q: (m, P)), "never predicts"),
@@ -2918,6 +2955,17 @@ FILTERS_WRONG = [
     filter_case(
         "off by one", filter_with(start=lambda m, P, A, Q: (A @ m, A @ P @ A.T + Q)), "predicts before the first x"
     ),
+    filter_case("A (P + Q) Aᵀ", filter_with(predict=lambda m, P, A, Q: (A @ m, A @ (P + Q) @ A.T)), "adds Q before"),
+    filter_case("P + Q", filter_with(predict=lambda m, P, A, Q: (A @ m, P + Q)), "covariance that it did not move"),
+    filter_case("Q alone", filter_with(predict=lambda m, P, A, Q: (A @ m, Q)), "lacks A P Aᵀ in the prediction"),
+    filter_case("S's diagonal", filter_diagonal, "keeps the diagonal of S"),
+    filter_case("a step too far", lambda x, A, C, Q, R, m0, P0: (
+        (found := filter_textbook(x, A, C, Q, R, m0, P0))[0] @ A.mT, A @ found[1] @ A.mT + Q, found[2]
+    ), "predicts one step too far"),
+    filter_case("precisions", lambda *given: (
+        (found := filter_textbook(*given))[0], torch.linalg.inv(found[1]), found[2]
+    ), "gives precisions"),
+    filter_case("from the end", lambda x, *given: filter_textbook(x.flip(0), *given), "reads x from its end"),
     filter_case("sign", gain(sign=-1), "innovation with the wrong sign"),
     filter_case("no inverse", gain(K=lambda P, C, S: P @ C.T), "lacks S⁻¹ in the gain"),
     filter_case("gain without P", gain(K=lambda P, C, S: C.T @ torch.linalg.inv(S)), "lacks P in the gain"),

@@ -1,4 +1,4 @@
-"""Latents in time: the linear model by dense matrices and SciPy, the chain factor by factor, files, errors."""
+"""Latents in time: the chain factor by factor, its posterior and forecasts by the linear model, files, errors."""
 
 import math
 import sys
@@ -14,7 +14,7 @@ from fixed import values
 from scipy import stats
 from torch import nn
 
-from vae_tutorial import state_space
+from vae_tutorial import kalman, state_space
 from vae_tutorial.bounds import elbo, elbo_terms
 from vae_tutorial.checkpoints import load, save
 from vae_tutorial.hierarchical import HierarchicalPrior, merge
@@ -27,154 +27,6 @@ from vae_tutorial.training import fit
 
 moved = partial(fixed.moved, seed=3, scale=0.3)
 KINDS = ("smoothing", "filtering", "factorized")
-
-
-def a_cov(n, seed, floor=0.2):
-    root = values(n, n, seed=seed, scale=0.6)
-    return root @ root.T + floor * torch.eye(n, dtype=torch.float64)
-
-
-def a_system(L, D):
-    return {
-        "A": values(L, L, seed=1, scale=0.6),
-        "C": values(D, L, seed=2),
-        "Q": a_cov(L, 3),
-        "R": a_cov(D, 4),
-        "m0": values(L, seed=5),
-        "P0": a_cov(L, 6),
-    }
-
-
-def dense(T, A, C, Q, R, m0, P0):
-    """Mean and covariance of all z, then of all x, side by side: the precision of z is a band, inverted whole."""
-    L = len(A)
-    whiten = torch.eye(T * L, dtype=torch.float64)  # e_t = z_t − A z_{t−1}
-    for t in range(1, T):
-        whiten[t * L : (t + 1) * L, (t - 1) * L : t * L] = -A
-    e = torch.block_diag(P0, *[Q] * (T - 1))
-    precision = whiten.T @ torch.linalg.inv(e) @ whiten
-    mean = torch.linalg.solve(whiten, torch.cat([m0, torch.zeros((T - 1) * L).double()]))
-    cov, H = torch.linalg.inv(precision), torch.block_diag(*[C] * T)
-    return mean, cov, H @ mean, H @ cov @ H.T + torch.block_diag(*[R] * T), H
-
-
-SIZES = [(1, 1, 1), (5, 1, 1), (6, 2, 3), (4, 3, 2), (1, 3, 2), (7, 2, 1)]
-each_size = pytest.mark.parametrize("T, L, D", SIZES)
-
-
-def of_the_filter(module, T, L, D):
-    system = a_system(L, D)
-    x = values(3, T, D, seed=7)
-    found = module.kalman_filter(x, **system)
-    mean_z, cov_z, mean_x, cov_x, H = dense(T, **system)
-    exact = stats.multivariate_normal(mean_x.numpy(), cov_x.numpy()).logpdf(x.flatten(1).numpy())
-    torch.testing.assert_close(found.log_likelihood, torch.as_tensor(exact), rtol=0, atol=1e-10)
-    cross = H @ cov_z
-    for t in range(T):
-        seen, here = slice(0, (t + 1) * D), slice(t * L, (t + 1) * L)
-        weights = torch.linalg.solve(cov_x[seen, seen], cross[seen, here]).T
-        mean = mean_z[here] + (x.flatten(1) - mean_x)[:, seen] @ weights.T
-        torch.testing.assert_close(found.mean[:, t], mean, rtol=0, atol=1e-10)
-        cov = cov_z[here, here] - weights @ cross[seen, here]
-        torch.testing.assert_close(found.cov[t], cov, rtol=0, atol=1e-10)
-
-
-def of_the_smoother(module, T, L, D):
-    system = a_system(L, D)
-    x = values(3, T, D, seed=7)
-    found = module.rts_smoother(x, **system)
-    mean_z, cov_z, mean_x, cov_x, H = dense(T, **system)
-    weights = torch.linalg.solve(cov_x, H @ cov_z).T
-    mean = mean_z + (x.flatten(1) - mean_x) @ weights.T
-    cov = cov_z - weights @ H @ cov_z
-    torch.testing.assert_close(found.mean.flatten(1), mean, rtol=0, atol=1e-10)
-    for t in range(T):
-        here = slice(t * L, (t + 1) * L)
-        torch.testing.assert_close(found.cov[t], cov[here, here], rtol=0, atol=1e-10)
-
-
-def of_the_messages(module, T, L, D):
-    """log p(x_{t:T} | z_t) is a quadratic of z_t: its second and first derivatives, by autograd, are −J and h."""
-    system = a_system(L, D)
-    x = values(2, T, D, seed=7)
-    found = module.backward_messages(x, **{name: system[name] for name in "ACQR"})
-
-    def log_p(z, t):  # of the first sequence; z_t is known: m0 = z, P0 almost 0
-        ahead, shift = T - t, torch.block_diag(*[system["C"]] * (T - t))
-        known = {**system, "m0": torch.zeros(L).double(), "P0": torch.eye(L).double()}
-        _, cov_z, _, _, _ = dense(ahead, **known)
-        power = torch.cat([torch.linalg.matrix_power(system["A"], k) for k in range(ahead)])
-        cov_of_noise = cov_z - power @ power.T
-        cov = shift @ cov_of_noise @ shift.T + torch.block_diag(*[system["R"]] * ahead)
-        return torch.distributions.MultivariateNormal(shift @ power @ z, cov).log_prob(x[0, t:].flatten())
-
-    for t in range(T):
-        zero = torch.zeros(L, dtype=torch.float64, requires_grad=True)
-        h = torch.autograd.grad(log_p(zero, t), zero)[0]
-        J = -torch.autograd.functional.hessian(lambda z, t=t: log_p(z, t), zero)
-        torch.testing.assert_close(found.h[0, t], h, rtol=0, atol=1e-9)
-        torch.testing.assert_close(found.precision[t], J, rtol=0, atol=1e-9)
-
-
-@each_size
-def test_the_filter_is_the_joint_gaussian_conditioned(T, L, D):
-    of_the_filter(state_space, T, L, D)
-
-
-@each_size
-def test_the_smoother_is_the_joint_gaussian_conditioned(T, L, D):
-    of_the_smoother(state_space, T, L, D)
-
-
-@each_size
-def test_messages_are_derivatives_of_the_density_of_what_is_to_come(T, L, D):
-    of_the_messages(state_space, T, L, D)
-
-
-def test_a_sequence_alone_and_many_axes_of_them_are_as_rows():
-    system, x = a_system(2, 3), values(2, 4, 5, 3, seed=8)
-    many = state_space.kalman_filter(x, **system)
-    one = state_space.kalman_filter(x[1, 2], **system)
-    assert many.mean.shape == (2, 4, 5, 2) and many.cov.shape == (5, 2, 2) and many.log_likelihood.shape == (2, 4)
-    torch.testing.assert_close(many.mean[1, 2], one.mean, rtol=0, atol=1e-12)
-    torch.testing.assert_close(many.log_likelihood[1, 2], one.log_likelihood, rtol=0, atol=1e-12)
-    assert state_space.rts_smoother(x, **system).mean.shape == (2, 4, 5, 2)
-
-
-def test_the_filter_s_gradient_is_that_of_differences():
-    system = {name: part.requires_grad_() for name, part in a_system(2, 1).items() if name in ("A", "C", "m0")}
-    rest = {name: part for name, part in a_system(2, 1).items() if name not in system}
-    x = values(3, 1, seed=7)
-
-    def log_p(A, C, m0):
-        return state_space.kalman_filter(x, A=A, C=C, m0=m0, **rest).log_likelihood
-
-    assert torch.autograd.gradcheck(log_p, tuple(system.values()))
-
-
-def test_nearly_exact_observations_of_an_unknown_state_keep_the_covariance_positive():
-    eye = torch.eye(2)
-    system = dict(A=eye, C=eye, Q=1e-6 * eye, R=1e-6 * eye, m0=torch.zeros(2), P0=1e6 * eye)  # float32
-    found = state_space.kalman_filter(torch.ones(50, 2), **system)
-    assert (torch.linalg.eigvalsh(found.cov) > 0).all()
-    torch.testing.assert_close(found.cov, found.cov.mT, rtol=1e-5, atol=0)
-
-
-def test_a_state_without_noise_and_an_exact_x_are_allowed():
-    """z_t = (h, x): what is seen moves h; Q and R are singular, S is not."""
-    A, C = torch.tensor([[0.5, 0.3], [0.6, 0.2]]).double(), torch.tensor([[0.0, 1.0]]).double()
-    B = torch.tensor([[0.0], [0.7]]).double()
-    system = dict(
-        A=A, C=C, Q=B @ B.T, R=torch.zeros(1, 1).double(), m0=torch.zeros(2).double(), P0=torch.eye(2).double()
-    )
-    x = values(4, 1, seed=2)
-    power = [torch.linalg.matrix_power(A, k) for k in range(4)]
-    to_x = torch.stack([
-        torch.cat([(C @ power[t])[0], *((C @ power[t - s] @ B)[0] if s <= t else B.new_zeros(1) for s in range(1, 4))])
-        for t in range(4)
-    ])  # fmt: skip
-    exact = stats.multivariate_normal(np.zeros(4), (to_x @ to_x.T).numpy()).logpdf(x.flatten().numpy())
-    assert state_space.kalman_filter(x, **system).log_likelihood.item() == pytest.approx(exact, abs=1e-10)
 
 
 # The chain
@@ -219,8 +71,9 @@ def of_the_draws(module):
     prior, generator = module.MarkovPrior(3, 2, transition), torch.Generator().manual_seed(0)
     with torch.no_grad():
         z = prior.sample((200_000, 6), like=A, generator=generator)
-    eye = torch.eye(2).double()
-    _, cov, _, _, _ = dense(3, A, eye, log_q.exp().diag(), eye, torch.zeros(2).double(), eye)
+    to_z = torch.eye(6).double()  # of the noise of all steps
+    to_z[2:4, :2], to_z[4:, 2:4], to_z[4:, :2] = A, A, A @ A
+    cov = to_z @ torch.cat([torch.ones(2).double(), log_q.exp(), log_q.exp()]).diag() @ to_z.T
     b = transition.bias[:2].detach()
     mean = torch.cat([0 * b, b, A @ b + b])
     assert (monte_carlo(z).z_score(mean).abs() < 5).all()
@@ -276,7 +129,7 @@ def linear_chain(T=6, a=0.9, noise=0.4, posterior=None):
 
     class Encoder(nn.Module):
         def forward(self, x):
-            said = state_space.backward_messages(x[..., None], **system)
+            said = kalman.backward_messages(x[..., None], **system)
             precision = said.precision[:, 0, 0].expand(x.shape)
             return torch.cat([said.h[..., 0] / precision, -precision.log()], -1)
 
@@ -289,7 +142,7 @@ def linear_chain(T=6, a=0.9, noise=0.4, posterior=None):
 def test_with_messages_the_bound_is_log_p_for_every_draw():
     model, system = linear_chain()
     x = values(4, 6, seed=3)
-    exact = state_space.kalman_filter(x[..., None], **system).log_likelihood
+    exact = kalman.kalman_filter(x[..., None], **system).log_likelihood
     for n_samples in (1, 7):
         terms = elbo_terms(model, x, n_samples, generator=torch.Generator().manual_seed(0))
         torch.testing.assert_close(terms.elbo, exact, rtol=0, atol=1e-10)
@@ -366,7 +219,8 @@ def of_the_forecast(module):
     x = values(2, 3, seed=3)
     generator = torch.Generator().manual_seed(0)
     draws = module.forecast(_as(module, model), x, 2, 100_000, generator=generator)
-    _, _, _, cov, _ = dense(5, **system)
+    steps = torch.arange(5.0).double()
+    cov = system["A"] ** (steps[:, None] - steps).abs() + system["R"] * torch.eye(5).double()  # each z has variance 1
     weights = torch.linalg.solve(cov[:3, :3], cov[:3, 3:]).T
     mean, rest = x @ weights.T, cov[3:, 3:] - weights @ cov[:3, 3:]
     assert draws.shape == (100_000, 2, 2)
@@ -400,38 +254,9 @@ def test_the_same_generator_gives_the_same_forecast_and_the_global_one_is_left_a
 
 # Errors
 
-SYSTEM = a_system(2, 3)
-X = values(4, 5, 3)
 
-
-@pytest.mark.parametrize(
-    "changed, error, words",
-    [
-        (dict(x=[1.0]), TypeError, "x must be a torch.Tensor"),
-        (dict(x=X.float()), TypeError, "must have the same dtype"),
-        (
-            dict(x=X[0, 0]),
-            ValueError,
-            r"x must have shape \(\.\.\., T, D\).*give one number a step as x\[\.\.\., None\]",
-        ),
-        (dict(x=X * math.nan), ValueError, "x must be finite"),
-        (dict(A=SYSTEM["A"][:1]), ValueError, r"A \(L, L\)"),
-        (dict(C=SYSTEM["C"].T), ValueError, r"C must have shape \(3, 2\) for D=3 and L=2, got \(2, 3\)"),
-        (dict(m0=SYSTEM["m0"][:1]), ValueError, r"m0 must have shape \(2,\)"),
-        (dict(P0=SYSTEM["P0"][:1]), ValueError, r"P0 must have shape \(2, 2\)"),
-        (dict(Q=SYSTEM["A"]), ValueError, r"Q must be symmetric, a covariance; give \(Q \+ Q.mT\) / 2"),
-        (dict(R=-9 * SYSTEM["R"]), ValueError, "S = C P Cᵀ \\+ R is not positive definite at step 1"),
-    ],
-)
-def test_what_does_not_fit_is_named(changed, error, words):
-    for function in (state_space.kalman_filter, state_space.rts_smoother):
-        with pytest.raises(error, match=words):
-            function(**{"x": X, **SYSTEM, **changed})
-
-
-def test_messages_name_what_does_not_fit():
-    with pytest.raises(ValueError, match=r"R must have shape \(3, 3\)"):
-        state_space.backward_messages(X, *(SYSTEM[name] for name in "ACQ"), SYSTEM["Q"])
+def foreseen(x):
+    return state_space.forecast(state_space.deep_markov_model(2, 5, 6, 3, normal(0.0), seed=0), x, 2, 3)
 
 
 @pytest.mark.parametrize(
@@ -466,6 +291,15 @@ def test_messages_name_what_does_not_fit():
             ValueError,
             "n_ahead must be an integer of at least 1",
         ),
+        (lambda: foreseen(torch.zeros(1, 7)), ValueError, r"x must have shape \(B, t·2\) with t of at least 2"),
+        (lambda: foreseen(torch.zeros(1, 2)), ValueError, r"got \(1, 2\); give x.flatten\(1\)"),
+        (lambda: foreseen(torch.zeros(1, 4, 2)), ValueError, r"x must have shape .*got \(1, 4, 2\)"),
+        (lambda: foreseen([1.0]), TypeError, "x must be a torch.Tensor"),
+        (lambda: a_prior().go_on(torch.zeros(2, 2), torch.zeros(2, 5)), ValueError, "eps .*n·2"),
+        (lambda: a_prior().go_on(torch.zeros(2, 3), torch.zeros(2, 4)), ValueError, "before must have shape"),
+        (lambda: state_space.EachStep(nn.Linear(3, 4), 3)(torch.zeros(2, 7)), ValueError, "steps of 3 numbers each"),
+        (lambda: state_space.EachStep(nn.Linear(3, 5), 3, 2)(torch.zeros(2, 6)), ValueError, "must give 2 parameters"),
+        (lambda: state_space.EachStep(nn.Linear(3, 5), 0), ValueError, "step_dim must be an integer of at least 1"),
     ],
 )
 def test_what_cannot_be_built_is_named(make, error, words):
@@ -492,10 +326,6 @@ def broken(old, new):
 
 
 def judge(module):
-    for sizes in ((1, 3, 2), (5, 2, 3)):
-        of_the_filter(module, *sizes)
-        of_the_smoother(module, *sizes)
-        of_the_messages(module, *sizes)
     of_the_chain(module)
     of_the_draws(module)
     of_q(module)
@@ -505,70 +335,6 @@ def judge(module):
 
 
 PLANTED = {
-    "predicts before the first x": (
-        "        if t:\n            m, P = m @",
-        "        if True:\n            m, P = m @",
-    ),
-    "the mean by A transposed": (
-        "m, P = m @ A.mT, A @",
-        "m, P = m @ A, A @",
-    ),
-    "the covariance without Q": (
-        "A @ P @ A.mT + Q  #",
-        "A @ P @ A.mT  #",
-    ),
-    "S without R": (
-        "C @ P @ C.mT + R)",
-        "C @ P @ C.mT + 1e-9 * R)",
-    ),
-    "the innovation's sign": (
-        "m + innovation @ G.mT",
-        "m - innovation @ G.mT",
-    ),
-    "the gain without the root's transpose": (
-        "torch.cholesky_solve(C @ P, root).mT",
-        "torch.linalg.solve(root, C @ P).mT",
-    ),
-    "Joseph without R": (
-        "keep @ P @ keep.mT + G @ R @ G.mT",
-        "keep @ P @ keep.mT",
-    ),
-    "the likelihood of the last step": (
-        "log_likelihood = log_likelihood + _log",
-        "log_likelihood = 0 * log_likelihood + _log",
-    ),
-    "twice the log-determinant": (
-        "- root.diagonal().log().sum()",
-        "- 2 * root.diagonal().log().sum()",
-    ),
-    "the smoother without the step back": (
-        "(m - means[..., t, :] @ A.mT) @ G.mT",
-        "(m - means[..., t, :]) @ G.mT",
-    ),
-    "the smoother's covariance without Q": (
-        "ahead = A @ covs[t] @ A.mT + Q",
-        "ahead = A @ covs[t] @ A.mT + 2 * Q",
-    ),
-    "the smoother's sign": (
-        "covs[t] + G @ (P - ahead)",
-        "covs[t] - G @ (P - ahead)",
-    ),
-    "messages without Q": (
-        "eye + Q @ J, A).mT",
-        "eye + 0 * Q @ J, A).mT",
-    ),
-    "messages by A": (
-        "@ of_x + h @ back.mT",
-        "@ of_x + h @ back",
-    ),
-    "messages without x": (
-        "x_t @ of_x + h",
-        "h",
-    ),
-    "messages of the future alone": (
-        "J, h = C.mT @ of_x + back",
-        "J, h = back",
-    ),
     "the chain's first step twice": (
         "before, after = steps[..., 0, :], steps[..., :-1, :]",
         "before, after = 2 * steps[..., 0, :], steps[..., :-1, :]",

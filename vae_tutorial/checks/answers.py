@@ -55,7 +55,7 @@ def evaluate(fn: Function, arguments: Arguments) -> Answer:
             leaves[name] = argument
     value = as_numbers(_call(fn, given))
     _require_unchanged(given, arguments)
-    if value.requires_grad:  # unequal weights: with equal ones, mistakes of opposite sign could cancel
+    if value.requires_grad and leaves:  # unequal weights: with equal ones, mistakes of opposite sign could cancel
         weights = torch.linspace(1, 2, value.numel()).reshape(value.shape)
         inputs = tuple(leaves.values())
         found = torch.autograd.grad((weights * value).sum(), inputs, materialize_grads=True)

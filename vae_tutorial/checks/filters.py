@@ -44,7 +44,7 @@ def check_filter(fn: Callable[..., tuple[Tensor, Tensor, Tensor]], *, seed: int 
         TypeError: ``fn`` is not callable.
 
     Example:
-        >>> from vae_tutorial.state_space import kalman_filter
+        >>> from vae_tutorial.kalman import kalman_filter
         >>> check_filter(kalman_filter).passed
         True
         >>> check_filter(lambda x, A, C, Q, R, m0, P0: kalman_filter(x, A, C, 0 * Q, R, m0, P0)).mistake

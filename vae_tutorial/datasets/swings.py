@@ -30,9 +30,9 @@ def pendulum(n: int, n_steps: int, *, seed: int) -> Swings:
 
     .. math:: d\omega = -(4 \sin \theta + 0.1\, \omega) \, dt + 0.15 \, dW, \qquad d\theta = \omega \, dt
 
-    in four steps of Euler's method a frame. It begins at angles from −2 to 2 with speeds from
-    :math:`\mathcal{N}(0, 0.8^2)`. A pixel at u is :math:`e^{-(u - \sin \theta)^2 / (2 \cdot 0.25^2)}`, with noise of
-    standard deviation 0.1.
+    in four steps of Euler's method a frame, where the new speed moves the angle. It begins at angles from −2 to 2 with
+    speeds from :math:`\mathcal{N}(0, 0.8^2)`. A pixel at u is :math:`e^{-(u - \sin \theta)^2 / (2 \cdot 0.25^2)}`, with
+    noise of standard deviation 0.1.
 
     Args:
         n: how many sequences.

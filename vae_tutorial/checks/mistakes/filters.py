@@ -51,7 +51,8 @@ class Parts:
 
 
 def log_normal(off: Tensor, S: Tensor, constant: float = math.log(2 * math.pi), det: float = 0.5) -> Tensor:
-    return -0.5 * (off @ S.inverse() @ off) - det * torch.linalg.slogdet(S)[1] - 0.5 * constant * len(off)
+    log_det: Tensor = torch.linalg.slogdet(S)[1]
+    return -0.5 * (off @ S.inverse() @ off) - det * log_det - 0.5 * constant * len(off)
 
 
 def _made(**parts: Any) -> Filter:
@@ -75,6 +76,16 @@ def _deviations(x: Tensor, A: Tensor, C: Tensor, Q: Tensor, R: Tensor, m0: Tenso
     return means, covs.abs().sqrt(), log_p
 
 
+def _ahead(x: Tensor, A: Tensor, C: Tensor, Q: Tensor, R: Tensor, m0: Tensor, P0: Tensor) -> Found:
+    means, covs, log_p = Parts()(x, A, C, Q, R, m0, P0)
+    return means @ A.T, A @ covs @ A.T + Q, log_p
+
+
+def _precisions(x: Tensor, A: Tensor, C: Tensor, Q: Tensor, R: Tensor, m0: Tensor, P0: Tensor) -> Found:
+    means, covs, log_p = Parts()(x, A, C, Q, R, m0, P0)
+    return means, covs.inverse(), log_p
+
+
 def _bits(x: Tensor, A: Tensor, C: Tensor, Q: Tensor, R: Tensor, m0: Tensor, P0: Tensor) -> Found:
     means, covs, log_p = Parts()(x, A, C, Q, R, m0, P0)
     return means, covs, log_p / math.log(2)
@@ -94,6 +105,11 @@ FILTER: dict[str, Filter] = {
     "moves the covariance by A P A + Q: the second A must be transposed": _made(cov=lambda P, A, Q: A @ P @ A + Q),
     "moves the covariance by A P + Q, where A P Aᵀ + Q belongs": _made(cov=lambda P, A, Q: A @ P + Q),
     "predicts before the first x, too: m0 and P0 are those of z_1, not of a z_0": _made(first=True),
+    "adds Q before it moves the covariance: A (P + Q) Aᵀ, where A P Aᵀ + Q belongs": _made(
+        cov=lambda P, A, Q: A @ (P + Q) @ A.T
+    ),
+    "lacks A P Aᵀ in the prediction: what is not known of the last z is forgotten": _made(cov=lambda P, A, Q: Q),
+    "adds Q to a covariance that it did not move: A P Aᵀ + Q is meant": _made(cov=lambda P, A, Q: P + Q),
     "subtracts Q in the prediction, which is added": _made(cov=lambda P, A, Q: A @ P @ A.T - Q),
     # The innovation and its covariance.
     "lacks R in S: it takes x for exact": _made(S=lambda P, C, R: C @ P @ C.T),
@@ -101,6 +117,9 @@ FILTER: dict[str, Filter] = {
     "subtracts R in S, which is added": _made(S=lambda P, C, R: C @ P @ C.T - R),
     "adds the innovation with the wrong sign: m + G (x − C m) is meant": _made(sign=-1.0),
     "takes x for the innovation: C m is to be subtracted": _made(off=lambda x, C, m: x),
+    "keeps the diagonal of S alone: the numbers of one x are not independent": _made(
+        S=lambda P, C, R: (C @ P @ C.T + R).diagonal().diag()
+    ),
     # The update.
     "lacks S⁻¹ in the gain: G = P Cᵀ S⁻¹": _made(gain=lambda P, C, S: P @ C.T),
     "multiplies by S in the gain, where S⁻¹ belongs": _made(gain=lambda P, C, S: P @ C.T @ S),
@@ -137,6 +156,9 @@ FILTER: dict[str, Filter] = {
     "gives the log-likelihood in bits, where nats are meant": _bits,
     # What it starts from, and what it gives.
     "gives the predictions, p(z_t | x_{1:t−1}): they are to have seen x_t": _made(kept="predicted"),
+    "predicts one step too far, p(z_{t+1} | x_{1:t}): z_t itself is asked for": _ahead,
+    "gives precisions, where covariances are meant": _precisions,
+    "reads x from its end": lambda x, *system: Parts()(x.flip(0), *system),
     "smooths: its means and covariances have seen all of x, where z_t is to have seen x_{1:t} alone": _smoothed,
     "gives standard deviations, where covariances are meant": _deviations,
     "takes Q and R for standard deviations, and squares them": _made(scales=lambda Q, R: (Q @ Q.T, R @ R.T)),
