@@ -201,6 +201,13 @@ def test_the_cost_of_the_path_is_the_kl_of_two_gaussian_chains(n_steps, end):
     assert abs(found.mean - dense_path_kl(model, 1.1, n_steps)) < 5 * found.stderr and found.stderr < 0.02
 
 
+def test_for_a_batch_of_one_the_cost_is_unbiased_too():
+    model, x = Linear(1, 2, log_snr=(2.0, -3.0), seed=0).double(), torch.full((1, 1), 1.1).double()
+    draw = torch.Generator().manual_seed(0)
+    found = monte_carlo(torch.cat([model.path_kl(x, 3, generator=draw) for _ in range(2000)]))
+    assert abs(found.mean - dense_path_kl(model, 1.1, 3)) < 5 * found.stderr and found.stderr < 0.2
+
+
 def test_in_the_limit_the_bound_is_log_p_where_the_denoiser_is_exact():
     model = Linear(1, 2, log_snr=(9.0, -11.0), seed=0).double()
     z = torch.tensor([0.1, 0.4, 1.5]).double()
