@@ -3089,6 +3089,22 @@ STEPS_WRONG = [
     step_case("no factor alpha_s", lambda z, x, s, t: (step_by_precisions(z, x, s, t)[0] / torch.sigmoid(s).sqrt(),
         step_by_precisions(z, x, s, t)[1]), "lacks the factor alpha_s"),
     step_case("the guess held", lambda z, x, s, t: step_by_precisions(z, x.detach(), s, t), ""),
+    step_case("the other order", lambda *given: step_by_precisions(*given)[::-1], "gives the log-variance first"),
+    step_case("c is e^(λ_t − λ_s)", lambda z, x, s, t: (
+        torch.sigmoid(s).sqrt() * ((1 - (t - s).exp()) * z / torch.sigmoid(t).sqrt() + (t - s).exp() * x),
+        (t - s + torch.nn.functional.logsigmoid(-s)).expand_as(x),
+    ), "takes 1 - c for c"),
+    step_case("arguments exchanged", lambda z, x, s, t: step_from_noise(x, z, s, t), "exchanges z_t and x"),
+    step_case("share alone", lambda z, x, s, t: (step_by_precisions(z, x, s, t)[0],
+        torch.log(1 - (t - s).exp()).expand_as(x)), "lacks sigma_s squared"),
+    step_case("minus the rest", lambda *given: ddpm(*given, coefficients=lambda a, b: (a, -b)), ""),
+    step_case("root of a ratio", lambda z, x, s, t: (torch.sigmoid(s).sqrt() * x + (
+        torch.sigmoid(t) / torch.sigmoid(s) * torch.sigmoid(-s) / torch.sigmoid(-t)
+    ).sqrt() * (z - torch.sigmoid(t).sqrt() * x), step_by_precisions(z, x, s, t)[1]), "for sigma squared in the mean"),
+    step_case("the rest of z_t − x", lambda z, x, s, t: (torch.sigmoid(s).sqrt() * x + (
+        torch.sigmoid(t) / torch.sigmoid(s)
+    ).sqrt() * torch.sigmoid(-s) / torch.sigmoid(-t) * (z - x), step_by_precisions(z, x, s, t)[1]),
+        "compares z_t with x"),
 ]  # fmt: skip
 CORRECT += STEPS_RIGHT
 WRONG += STEPS_WRONG

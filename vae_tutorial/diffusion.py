@@ -34,10 +34,9 @@ from vae_tutorial.likelihoods import bernoulli
 from vae_tutorial.models import VAE, require_vae
 from vae_tutorial.posteriors import Posterior
 from vae_tutorial.priors import BitDiffusion, DiffusionPrior
+from vae_tutorial.priors.diffusion import LogSnr, log_snrs
 
 __all__ = ["diffuse", "posterior_step", "step_kl", "Diffused", "diffusion_elbo", "diffusion_vae"]
-
-LogSnr = Tensor | float
 
 
 def diffuse(x: Tensor, log_snr: LogSnr, eps: Tensor) -> Tensor:
@@ -64,7 +63,7 @@ def diffuse(x: Tensor, log_snr: LogSnr, eps: Tensor) -> Tensor:
     """
     require_float(x=x, eps=eps)
     require_same_shape(x=x, eps=eps)
-    (at,) = _log_snrs(x, log_snr=log_snr)
+    (at,) = log_snrs(x, log_snr=log_snr)
     alpha, sigma = formulas.alpha_sigma(at)
     return require_finite_result(alpha * x + sigma * eps, x=x, eps=eps)
 
@@ -99,7 +98,7 @@ def posterior_step(z_t: Tensor, x: Tensor, log_snr_s: LogSnr, log_snr_t: LogSnr)
     require_float(z_t=z_t, x=x)
     require_same_shape(z_t=z_t, x=x)
     require_finite(z_t=z_t, x=x)
-    at_s, at_t = _log_snrs(x, log_snr_s=log_snr_s, log_snr_t=log_snr_t)
+    at_s, at_t = log_snrs(x, log_snr_s=log_snr_s, log_snr_t=log_snr_t)
     _require_falling(at_s, at_t)
     (alpha_s, _), (alpha_t, _) = formulas.alpha_sigma(at_s), formulas.alpha_sigma(at_t)
     share = -torch.expm1(at_t - at_s)  # c
@@ -131,7 +130,7 @@ def step_kl(x: Tensor, x_hat: Tensor, log_snr_s: LogSnr, log_snr_t: LogSnr) -> T
     """
     require_float(x=x, x_hat=x_hat)
     require_same_shape(x=x, x_hat=x_hat)
-    at_s, at_t = _log_snrs(x, log_snr_s=log_snr_s, log_snr_t=log_snr_t)
+    at_s, at_t = log_snrs(x, log_snr_s=log_snr_s, log_snr_t=log_snr_t)
     _require_falling(at_s, at_t)
     return require_finite_result((formulas.half_snr_gap(at_s, at_t) * (x - x_hat).square()).sum(-1), x=x, x_hat=x_hat)
 
@@ -269,23 +268,10 @@ class SignLogits(nn.Module):
         return 2 * alpha * z / sigma**2
 
 
-def _log_snrs(points: Tensor, **named: LogSnr) -> list[Tensor]:
-    """Each log-SNR as a tensor that broadcasts against the points."""
-    found = []
-    for name, value in named.items():
-        if isinstance(value, Tensor) and value.ndim:
-            require_float(**{name: value})
-            require_finite(**{name: value})
-            if value.shape != points.shape[:-1]:
-                expected = tuple(points.shape[:-1])
-                raise ValueError(f"{name} must be one number, or of shape {expected}, got {tuple(value.shape)}")
-            found.append(value.to(points).unsqueeze(-1))
-        else:
-            number = value.item() if isinstance(value, Tensor) else value
-            found.append(points.new_full((1,), require_number(**{name: number})))
-    return found
-
-
 def _require_falling(at_s: Tensor, at_t: Tensor) -> None:
-    if not bool((at_s > at_t).all()):
-        raise ValueError("log_snr_s must be above log_snr_t: s is the earlier one, with less noise; exchange them")
+    if bool((wrong := at_s <= at_t).any()):
+        s, t = (at.expand_as(wrong)[wrong][0].item() for at in (at_s, at_t))
+        raise ValueError(
+            f"log_snr_s must be above log_snr_t, got {s:g} and {t:g} in {at_s.dtype}: s is the earlier one, with less "
+            "noise; exchange them where they are in the wrong order"
+        )

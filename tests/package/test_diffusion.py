@@ -55,6 +55,19 @@ def test_each_point_may_have_a_log_snr_of_its_own():
     torch.testing.assert_close(step_kl(x, eps, at + 1, at), rows)
 
 
+def test_gradients_reach_a_log_snr_that_is_one_number():
+    """As where the ends of a schedule are learned."""
+    x, eps, at = values(B, L), values(B, L, seed=1), torch.tensor(0.3, dtype=torch.float64, requires_grad=True)
+    h = 1e-6
+    for f in (
+        lambda at: diffuse(x, at, eps).sum(),
+        lambda at: posterior_step(x, eps, at, -1.0)[0].sum(),
+        lambda at: step_kl(x, eps, 1.0, at).sum(),
+    ):
+        slope = (f(0.3 + h) - f(0.3 - h)).item() / (2 * h)
+        assert torch.autograd.grad(f(at), at)[0].item() == pytest.approx(slope, rel=1e-6)
+
+
 @pytest.mark.parametrize("s, t", [(3.0, 1.0), (0.2, -4.0), (-5.0, -5.5)])
 def test_a_step_back_is_the_conditional_of_a_gaussian_pair(s, t):
     """z_s and z_t given x are jointly Gaussian, with covariance (alpha_t / alpha_s) sigma_s^2."""
@@ -186,6 +199,13 @@ def test_the_cost_of_the_path_is_the_kl_of_two_gaussian_chains(n_steps, end):
     draw = torch.Generator().manual_seed(0)
     found = monte_carlo(torch.stack([model.path_kl(x, n_steps, generator=draw).mean() for _ in range(30)]))
     assert abs(found.mean - dense_path_kl(model, 1.1, n_steps)) < 5 * found.stderr and found.stderr < 0.02
+
+
+def test_for_a_batch_of_one_the_cost_is_unbiased_too():
+    model, x = Linear(1, 2, log_snr=(2.0, -3.0), seed=0).double(), torch.full((1, 1), 1.1).double()
+    draw = torch.Generator().manual_seed(0)
+    found = monte_carlo(torch.cat([model.path_kl(x, 3, generator=draw) for _ in range(2000)]))
+    assert abs(found.mean - dense_path_kl(model, 1.1, 3)) < 5 * found.stderr and found.stderr < 0.2
 
 
 def test_in_the_limit_the_bound_is_log_p_where_the_denoiser_is_exact():
@@ -364,6 +384,13 @@ one, two = torch.ones(3), torch.ones(2, 3)
         (lambda: prior().path_kl(values(B, L), 0), ValueError, "n_steps must be an integer of at least 1"),
         (lambda: prior().sample((B, 2), like=values(1)), ValueError, "the 3 latent dimensions"),
         (lambda: prior().standardize(values(1, L).expand(4, L)), ValueError, "z must vary in each dimension"),
+        (lambda: prior().standardize(values(1, L)), ValueError, "at least two codes"),
+        (lambda: prior().bound(values(B, L) / 0), ValueError, "z must be finite"),
+        (lambda: prior().denoise(values(B, L) / 0, 0.0), ValueError, "z_t must be finite"),
+        (lambda: prior().denoise(values(B, L), "a"), TypeError, "log_snr must be one finite number"),
+        (lambda: prior().denoise(values(B, L), values(L)), ValueError, r"one number, or of shape \(5,\)"),
+        (lambda: posterior_step(two, two, 100.0 + 1e-9, 100.0), ValueError, "got 100 and 100 in torch.float32"),
+        (lambda: DiffusionPrior(2, 8, log_snr=np.ones(2), seed=0), ValueError, r"pair, such as \(8.0, -8.0\)"),
         (lambda: Diffused("3"), TypeError, "log_snr must be one finite num"),
         (lambda: diffusion_elbo(mlp_vae(3, 8, 2, bernoulli, seed=0), torch.ones(1, 3)), TypeError, "a DiffusionPrior"),
     ],

@@ -52,8 +52,8 @@ def check_posterior_step(
         >>> def variance(*given):
         ...     mean, log_var = posterior_step(*given)
         ...     return mean, log_var.exp()
-        >>> check_posterior_step(variance).mistake.partition(":")[0]
-        'It gives the variance, where its logarithm is expected'
+        >>> check_posterior_step(variance).mistake
+        'It gives the variance, where its logarithm is expected.'
     """
     return compare(
         "a step back of a diffusion, values and gradients",

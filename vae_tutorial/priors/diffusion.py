@@ -11,12 +11,34 @@ from vae_tutorial import formulas
 from vae_tutorial._random import initial_weights, standard_noise, uniform_noise
 from vae_tutorial._validation import (
     require_count,
+    require_finite,
     require_finite_result,
+    require_float,
     require_number,
     require_rows,
     require_seed,
 )
 from vae_tutorial.priors.prior import Prior, require_points
+
+LogSnr = Tensor | float
+
+
+def log_snrs(points: Tensor, **named: LogSnr) -> list[Tensor]:
+    """Each log-SNR, one number or one for each point, as a tensor that broadcasts against the points."""
+    found = []
+    for name, value in named.items():
+        if not isinstance(value, Tensor):
+            found.append(points.new_full((1,), require_number(**{name: value})))
+            continue
+        if value.ndim == 0:
+            require_number(**{name: value.detach().item()})
+        else:
+            require_float(**{name: value})
+            require_finite(**{name: value})
+            if value.shape != (expected := points.shape[:-1]):
+                raise ValueError(f"{name} must be one number, or of shape {tuple(expected)}, got {tuple(value.shape)}")
+        found.append(value.to(points).unsqueeze(-1))
+    return found
 
 
 class DiffusionPrior(Prior):
@@ -74,7 +96,7 @@ class DiffusionPrior(Prior):
         self.latent_dim, self.hidden_dim, self.n_layers = int(latent_dim), int(hidden_dim), int(n_layers)
         self.n_steps, self.seed = int(n_steps), require_seed(seed=seed)
         if not isinstance(log_snr, Sequence) or len(log_snr) != 2:
-            raise ValueError(f"log_snr must be two numbers, the larger one first, got {log_snr!r}")
+            raise ValueError(f"log_snr must be two numbers in a pair, such as (8.0, -8.0), got {log_snr!r}")
         self.log_snr = require_number(log_snr=log_snr[0]), require_number(log_snr=log_snr[1])
         if not self.log_snr[0] > self.log_snr[1]:
             raise ValueError(f"log_snr must be two numbers, the larger one first, got {log_snr!r}")
@@ -91,7 +113,7 @@ class DiffusionPrior(Prior):
         """Let the network see z as the columns of these codes, shape (N, L), would have mean 0 and variance 1."""
         require_rows(z=z)
         require_points(z, self.latent_dim)
-        scale = z.detach().std(0)
+        scale = z.detach().std(0, correction=min(1, len(z) - 1))
         if not bool((scale > 0).all()):
             raise ValueError("z must vary in each dimension; give at least two codes, drawn from q(z | x)")
         self.shift.copy_(z.detach().mean(0))
@@ -110,11 +132,11 @@ class DiffusionPrior(Prior):
         alpha, sigma = formulas.alpha_sigma(at)
         return alpha * z - sigma * self._said(z, at)
 
-    def denoise(self, z_t: Tensor, log_snr: Tensor | float) -> Tensor:
+    def denoise(self, z_t: Tensor, log_snr: LogSnr) -> Tensor:
         r""":math:`\hat x_\theta(z_t, \lambda_t)` for standardized points, shape (..., L); one log-SNR, or one each."""
         require_points(z_t, self.latent_dim)
-        at = torch.as_tensor(log_snr, dtype=z_t.dtype, device=z_t.device)
-        return self._denoised(z_t, at.unsqueeze(-1))
+        (at,) = log_snrs(z_t, log_snr=log_snr)
+        return require_finite_result(self._denoised(z_t, at), z_t=z_t)
 
     def path_kl(self, x: Tensor, n_steps: int | None = None, *, generator: torch.Generator | None = None) -> Tensor:
         r"""Unbiased estimates of what all the steps of a standardized point cost, from one draw for each point.
@@ -160,6 +182,7 @@ class DiffusionPrior(Prior):
         r"""Unbiased estimates of a lower bound of the chain's log p(z), where the last step has
         :math:`p(z \mid z_0) = \mathcal{N}(z_0 / \alpha_0, \, e^{-\lambda_0} I)`; arguments as for `path_kl`."""
         require_points(z, self.latent_dim)
+        require_finite(z=z)
         reached = 0.5 * self.latent_dim * (self.log_snr[0] - math.log(2 * math.pi * math.e))
         path_kl = self.path_kl((z - self.shift) / self.scale, n_steps, generator=generator)
         return reached - path_kl - self.scale.log().sum()

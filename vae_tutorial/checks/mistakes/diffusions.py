@@ -34,6 +34,10 @@ def _forward_variance(p: Parts) -> Tensor:
     return p.sigma_t**2 - (p.alpha_t / p.alpha_s * p.sigma_s) ** 2
 
 
+def _gain(p: Parts) -> Tensor:
+    return p.alpha_t / p.alpha_s * p.sigma_s**2 / p.sigma_t**2
+
+
 def _roots(log_snr: Tensor) -> Pair:
     return log_snr.sigmoid().sqrt(), (-log_snr).sigmoid().sqrt()
 
@@ -55,6 +59,16 @@ def _ways(
     return step
 
 
+def _log_variance_first(*given: Tensor) -> Pair:
+    mean, log_var = _ways()(*given)
+    return log_var, mean
+
+
+_remainder_for_share = _ways(
+    mean=lambda p: _mean(p._replace(share=1 - p.share)), variance=lambda p: _variance(p._replace(share=1 - p.share))
+)
+
+
 POSTERIOR_STEP: dict[str, Step] = {
     "": _ways(),
     # What is said of the variance.
@@ -74,6 +88,7 @@ POSTERIOR_STEP: dict[str, Step] = {
     "has the variance of z_t given x": _ways(variance=lambda p: p.sigma_t**2),
     "squares the share c in the variance": _ways(variance=lambda p: p.share**2 * p.sigma_s**2),
     "takes sigma for sigma squared in the variance": _ways(variance=lambda p: p.share * p.sigma_s),
+    "lacks sigma_s squared in the variance": _ways(variance=lambda p: p.share),
     # The mean.
     "exchanges the shares of z_t and of x": _ways(
         mean=lambda p: p.alpha_s * (p.share * p.z_t / p.alpha_t + (1 - p.share) * p.x)
@@ -92,6 +107,17 @@ POSTERIOR_STEP: dict[str, Step] = {
     "has the mean of DDIM, alpha_s x and sigma_s times the same noise, which belongs to a step without noise": (
         _ways(mean=lambda p: p.alpha_s * p.x + p.sigma_s * (p.z_t - p.alpha_t * p.x) / p.sigma_t)
     ),
+    "exchanges z_t and x": _ways(mean=lambda p: _mean(p._replace(z_t=p.x, x=p.z_t))),
+    "has the opposite sign before what z_t adds to alpha_s x": _ways(mean=lambda p: 2 * p.alpha_s * p.x - _mean(p)),
+    "compares z_t with x, where alpha_t x is its mean": (
+        _ways(mean=lambda p: p.alpha_s * p.x + _gain(p) * (p.z_t - p.x))
+    ),
+    "takes sigma for sigma squared in the mean": (
+        _ways(mean=lambda p: p.alpha_s * p.x + _gain(p) * p.sigma_t / p.sigma_s * (p.z_t - p.alpha_t * p.x))
+    ),
+    # Both.
+    "gives the log-variance first, where the mean is expected first": _log_variance_first,
+    "takes 1 - c for c: the share of the way to x is small where the step is": _remainder_for_share,
     # The log-SNR.
     "takes the log-SNR for log alpha / sigma: it is the logarithm of their squares": _ways(rate=0.5),
     "takes s(log-SNR) for alpha: it is alpha squared": (
