@@ -241,6 +241,8 @@ RIGHT = {
     "z returned": (Conditional(), bce_loss, BITS, {}),
     "learned scale, method": (with_scale, with_scale.loss, REALS, {}),
     "learned scale, closure": (closed_over, lambda recon, x, m, v: closed_over.loss(recon, x, m, v), REALS, {}),
+    "whole log-density": (
+        Logits(), lambda recon, x, m, v: kl_of(m, v).sum() - Normal(recon, 0.7).log_prob(x).sum(), REALS, {}),
     "five arguments": (Logits(), monte_carlo_free, BITS, {}),
     "absolute error": (Logits(), lambda recon, x, mu, lv: (recon - x).abs().sum() + kl_of(mu, lv).sum(), REALS, {}),
     "β-VAE": (
@@ -466,8 +468,9 @@ def test_there_are_as_many_as_the_chapter_says():
 
 @pytest.mark.parametrize("low", [-0.5, 3.0])
 def test_data_outside_the_range_of_the_decoder(low):
-    for model, loss in ((Logits(), logits_loss), (Base(), bce_loss)):
-        assert "wants x in [0, 1]" in examine(model, loss, 100 * low * BITS).results["reconstruction"].mistake
+    said = examine(*((Logits(), logits_loss) if low > 0 else (Base(), bce_loss)), 100 * low * BITS).results
+    assert "wants x in [0, 1]" in said["reconstruction"].mistake
+
     class Loud(Base):
         def decode(self, z):
             return torch.sigmoid(30 * self.logits(z))
@@ -540,10 +543,11 @@ def test_the_model_stays_as_it_is():
 
 
 def test_two_examinations_say_the_same():
-    assert repr(examine(Base(), bce_loss, BITS)) == repr(examine(Base(), bce_loss, BITS))
+    once = repr(examine(Base(), bce_loss, BITS))
+    assert once == repr(examine(Base(), bce_loss, BITS))
     with torch.inference_mode():
         inside = repr(examine(Base(), bce_loss, BITS.clone()))
-    assert inside == repr(examine(Base(), bce_loss, BITS))
+    assert inside == once
 
 
 def test_the_report_shows_every_part():
@@ -678,7 +682,6 @@ def test_errors(arguments, error, words):
 def test_beta_is_above_zero():
     with pytest.raises(ValueError, match="beta must be above 0"):
         examine(Base(), bce_loss, BITS, beta=0.0)
-    assert math.isfinite(examine(Base(), bce_loss, BITS).results["bound"].gap)
 
 
 def test_two_mistakes_that_the_chapter_found_have_a_name():

@@ -67,9 +67,9 @@ def examine(model: nn.Module, loss: Callable[..., Any], x: Tensor, *, beta: floa
         model: ``model(x)`` gives a reconstruction, means and spreads in this order, and perhaps more, as a tuple, a
             list or a dictionary. A spread is :math:`\log \sigma^2`, :math:`\log \sigma`, :math:`\sigma` or
             :math:`\sigma^2`: which, the sampler tells.
-        loss: ``loss(recon, x, mu, log_var)`` gives one number, or several in a tuple or a dictionary, of which the first
-            that depends on both recon and mu is taken. Its arguments are told apart by their names, else by this order; a fifth is z. One of
-            ``*arguments`` gets what the model gave.
+        loss: ``loss(recon, x, mu, log_var)`` gives one number, or several in a tuple or a dictionary: the first that
+            depends on both recon and mu is taken. Its arguments are told apart by their names, else by this order; a
+            fifth is z. One of ``*arguments`` gets what the model gave.
         x: two examples or more, in the shape that the model takes; a hundred tell more of your data.
         beta: the weight that the KL is meant to have. A loss that must be given beta is given it.
         options: further arguments of ``loss``, by name.

@@ -53,6 +53,7 @@ class Parts:
         if getattr(loss, "__self__", None) is model and hasattr(loss, "__func__"):  # a method: that of the copy
             loss = loss.__func__.__get__(self.model)
         self.loss, self.options, self.data = loss, dict(options), x.detach().to(torch.float64, copy=True)
+        self.parameters = [p for p in inspect.signature(loss).parameters.values() if p.name not in self.options]
         self.place: int | None = None  # of the loss, where several numbers come
         self.x = self.data[:8]
         self.inputs: list[Tensor] = []
@@ -82,10 +83,10 @@ class Parts:
         try:
             values, again = self.values(self.x), self.values(self.x)
         except Exception as error:  # a learner's model may fail in any way
-            float64 = " It is examined in float64: leave out .float() and dtype=torch.float32." * (
-                "dtype" in str(error)
-            )
-            raise Missing(f"model(x) raised {short(error)}.{float64} Does x have its shape? If so, {FORWARD}") from error
+            why = "Does x have its shape?"
+            if "dtype" in str(error):
+                why = "It is examined in float64: leave out .float() and dtype=torch.float32."
+            raise Missing(f"model(x) raised {short(error)}. {why} If that is right, {FORWARD}") from error
         batches = {
             i: value.reshape(len(self.x), -1)
             for i, value in enumerate(values)
@@ -119,7 +120,7 @@ class Parts:
         values = self.values(x, eps, training=training)
         if len(values) <= max(self.places.values()):
             raise Missing(f"forward gives less {'in training' if training else 'after model.eval()'}: {FORWARD}")
-        z = None  # the first that a layer is given, or forward gives, of the size of z and depending on the noise
+        z = None  # the first that forward gives, or a layer is given, of the size of z and depending on the noise
         for one, moved in zip(self._candidates(values), other, strict=False):
             if one.numel() == eps.numel() and one.shape == moved.shape and not torch.equal(one, moved):
                 z = one.reshape(eps.shape)
@@ -129,7 +130,7 @@ class Parts:
 
     def _candidates(self, values: list[Any]) -> list[Tensor]:
         own = self.places.values()
-        return [*self.inputs, *(v for i, v in enumerate(values) if i not in own and isinstance(v, Tensor))]
+        return [*(v for i, v in enumerate(values) if i not in own and isinstance(v, Tensor)), *self.inputs]
 
     def seeded(self) -> Tensor:
         """The reconstruction after PyTorch's seed 0, the same again unless the noise comes from elsewhere."""
@@ -157,10 +158,9 @@ class Parts:
 
     def _all_of_loss(self, e: Encoded, x: Tensor) -> list[Tensor]:
         given = {"recon": e.recon, "x": x.clone(), "mu": e.mu, "spread": e.spread, "z": e.mu if e.z is None else e.z}
-        parameters = [p for p in inspect.signature(self.loss).parameters.values() if p.name not in self.options]
-        plain = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+        plain = [p for p in self.parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
         needed = [p.name for p in plain if p.default is p.empty]
-        if any(p.kind is p.VAR_POSITIONAL for p in parameters) and not needed:  # loss(*model(x), …)
+        if any(p.kind is p.VAR_POSITIONAL for p in self.parameters) and not needed:  # loss(*model(x), …)
             found = self.loss(*self._returned(e, given), **self.options)
         else:
             found = self.loss(*(given[role] for role in roles(needed)), **self.options)

