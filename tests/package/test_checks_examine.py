@@ -222,6 +222,11 @@ class Scale(Logits):  # a weight of its own in the loss, a method
         return squares.sum() + kl_of(mu, log_var).sum()
 
 
+class LossModule(nn.Module):
+    def forward(self, recon, x, mu, log_var, beta):
+        return must_have_beta(recon, x, mu, log_var, beta)
+
+
 model_with_input, with_scale, closed_over = WithInput(), Scale(), Scale()
 RIGHT = {
     "tutorial, sums": (Base(), bce_loss, BITS, {}),
@@ -236,7 +241,7 @@ RIGHT = {
     "encoder and decoder, normal_()": (Modules(), logits_loss, BITS, {}),
     "total last in a dictionary": (Logits(), total_last, REALS, {}),
     "total last in a tuple": (Logits(), lambda recon, x, m, v: (*total_last(recon, x, m, v).values(),), REALS, {}),
-    "loss that must be given β": (Logits(), must_have_beta, BITS, {"beta": 4.0}),
+    "loss that must be given β, a module": (Logits(), LossModule(), BITS, {"beta": 4.0}),
     "as many latents as numbers": (AsMany(), gauss_loss, REALS, {}),
     "z returned": (Conditional(), bce_loss, BITS, {}),
     "learned scale, method": (with_scale, with_scale.loss, REALS, {}),

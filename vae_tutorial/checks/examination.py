@@ -111,7 +111,7 @@ def examine(model: nn.Module, loss: Callable[..., Any], x: Tensor, *, beta: floa
     if x.ndim < 2 or len(x) < 2:
         raise ValueError(f"x must hold two examples or more, in the shape that the model takes, got {tuple(x.shape)}")
     require_positive(beta=beta)
-    if "beta" in required(loss):
+    if "beta" in required(loss.forward if isinstance(loss, nn.Module) else loss):
         options["beta"] = beta
     with torch.inference_mode(mode=False), quarantine(), _others_kept():
         return Report(_results(model, loss, usable(x).cpu(), beta, options))

@@ -53,7 +53,8 @@ class Parts:
         if getattr(loss, "__self__", None) is model and hasattr(loss, "__func__"):  # a method: that of the copy
             loss = loss.__func__.__get__(self.model)
         self.loss, self.options, self.data = loss, dict(options), x.detach().to(torch.float64, copy=True)
-        self.parameters = [p for p in inspect.signature(loss).parameters.values() if p.name not in self.options]
+        called = loss.forward if isinstance(loss, nn.Module) else loss
+        self.parameters = [p for p in inspect.signature(called).parameters.values() if p.name not in self.options]
         self.place: int | None = None  # of the loss, where several numbers come
         self.x = self.data[:8]
         self.inputs: list[Tensor] = []
