@@ -50,8 +50,7 @@ def sampler(parts: Parts, known: Known) -> Check:
     claim, routes = "z = μ + σε, with noise of its own for each number", ("z in your model", "μ + σε")
     e = parts.encoded(x, eps)
     if not parts.used_noise:
-        first, again = (parts.seeded() for _ in range(2))
-        if not torch.equal(first, again):
+        if not torch.equal(parts.seeded(), parts.seeded()):
             raise Missing("forward draws noise, but not from PyTorch: draw it by torch.randn_like(mu)")
         said = (
             "forward drew no Gaussian noise with a number for each of μ by torch.randn, randn_like, normal or rsample"
