@@ -1,17 +1,21 @@
 """A whole VAE class of somebody else's, examined part by part: which are right, which are not, which were not found."""
 
 import math
-from collections.abc import Callable
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from vae_tutorial._printing import printable
 from vae_tutorial._validation import require_finite, require_float, require_positive
 from vae_tutorial.checks import questions, questions_of_loss
+from vae_tutorial.checks.adapt import required
 from vae_tutorial.checks.answers import quarantine, usable
 from vae_tutorial.checks.claims import Check
 from vae_tutorial.checks.compare import short
@@ -63,11 +67,11 @@ def examine(model: nn.Module, loss: Callable[..., Any], x: Tensor, *, beta: floa
         model: ``model(x)`` gives a reconstruction, means and spreads in this order, and perhaps more, as a tuple, a
             list or a dictionary. A spread is :math:`\log \sigma^2`, :math:`\log \sigma`, :math:`\sigma` or
             :math:`\sigma^2`: which, the sampler tells.
-        loss: ``loss(recon, x, mu, log_var)`` gives one number, alone or first in a tuple, or under "loss" in a
-            dictionary. Its arguments are told apart by their names, else by this order; a fifth is z. One of
-            ``*arguments`` gets what the model gave.
+        loss: ``loss(recon, x, mu, log_var)`` gives one number, or several in a tuple or a dictionary: the first that
+            depends on both recon and mu is taken. Its arguments are told apart by their names, else by this order; a
+            fifth is z. One of ``*arguments`` gets what the model gave.
         x: two examples or more, in the shape that the model takes; a hundred tell more of your data.
-        beta: the weight that the KL is meant to have.
+        beta: the weight that the KL is meant to have. A loss that must be given beta is given it.
         options: further arguments of ``loss``, by name.
 
     Returns:
@@ -107,8 +111,21 @@ def examine(model: nn.Module, loss: Callable[..., Any], x: Tensor, *, beta: floa
     if x.ndim < 2 or len(x) < 2:
         raise ValueError(f"x must hold two examples or more, in the shape that the model takes, got {tuple(x.shape)}")
     require_positive(beta=beta)
-    with torch.inference_mode(mode=False), quarantine():
+    if "beta" in required(loss.forward if isinstance(loss, nn.Module) else loss):
+        options["beta"] = beta
+    with torch.inference_mode(mode=False), quarantine(), _others_kept():
         return Report(_results(model, loss, usable(x).cpu(), beta, options))
+
+
+@contextmanager
+def _others_kept() -> Iterator[None]:
+    """Afterwards the random states of NumPy and of Python are where they were."""
+    states = np.random.get_state(), random.getstate()
+    try:
+        yield
+    finally:
+        np.random.set_state(states[0])
+        random.setstate(states[1])
 
 
 def _results(

@@ -30,6 +30,7 @@ class Known:
     kl_weight: float = math.nan  # of the KL in the loss of one example
     loss: str = ""  # which of LOSSES the reconstruction term is, in questions_of_loss
     loss_weight: float = math.nan
+    draws: bool = False  # whether forward draws noise that is known
 
 
 def verdict(claim: str, routes: tuple[str, str], gap: float, mistake: str = "", bound: float = TINY) -> Check:
@@ -49,16 +50,18 @@ def sampler(parts: Parts, known: Known) -> Check:
     claim, routes = "z = μ + σε, with noise of its own for each number", ("z in your model", "μ + σε")
     e = parts.encoded(x, eps)
     if not parts.used_noise:
+        if not torch.equal(parts.seeded(), parts.seeded()):
+            raise Missing("forward draws noise, but not from PyTorch: draw it by torch.randn_like(mu)")
         said = (
             "forward drew no Gaussian noise with a number for each of μ by torch.randn, randn_like, normal or rsample"
         )
         return verdict(claim, routes, math.nan, f"{said}: noise is missing, not Gaussian, or shared by the batch.")
+    known.draws = True
+    if distance(e.recon, parts.encoded(x, other).recon) == 0:
+        said = "The reconstruction does not depend on the noise: the mean is decoded."
+        return verdict(claim, routes, math.nan, said)
     if e.z is None:
-        if distance(e.recon, parts.encoded(x, other).recon) == 0:
-            return verdict(
-                claim, routes, math.nan, "The reconstruction does not depend on the noise: the mean is decoded."
-            )
-        raise Missing("no layer is given z, a tensor of the size of mu: decode z by an nn.Module")
+        raise Missing("no layer is given z, a tensor of the size of mu: let forward return it, too, after the others")
     centre = parts.encoded(x, zero).z
     if centre is None:
         raise Missing("the noise does not move z at every call")
@@ -91,10 +94,13 @@ def spreads(parts: Parts, known: Known) -> Check:
     """The second output: no copy of the mean, any number where it is a logarithm, above 0 where it is none."""
     eps = parts.noise(len(parts.x), 1)
     near, *far = (parts.encoded(size * parts.x, eps) for size in (1.0, 30.0, -30.0))
+    means = torch.cat([e.mu.flatten() for e in (near, *far)])
     spread = torch.cat([e.spread.flatten() for e in (near, *far)])
     name = known.spread or "log σ²"
     if torch.equal(near.mu, near.spread):
         said = "It is equal to μ: one head gives both."
+    elif means.min() >= 0:
+        said = "μ is never negative, where the prior is half of the time: leave out the activation over it."
     elif "log" in name and spread.min() >= 0:
         said = f"{name} is never negative, so σ is never below 1: leave out the activation over it."
     elif "log" in name and spread.max() <= 0:
@@ -123,8 +129,10 @@ def gradients(parts: Parts, known: Known) -> Check:
             elif not slope.any():
                 cut.append(name)
         names = dict(parts.model.named_parameters())
-        found = torch.autograd.grad(parts.loss_of(e, parts.x), [*names.values()], allow_unused=True)
-    idle = [name for name, slope in zip(names, found, strict=True) if slope is None or not slope.any()]
+        wanted = names | {f"original {name}": p for name, p in parts.originals.items() if p.requires_grad}
+        found = torch.autograd.grad(parts.loss_of(e, parts.x), [*wanted.values()], allow_unused=True)
+    trained = {name for name, slope in zip(wanted, found, strict=True) if slope is not None and slope.any()}
+    idle = [name for name in names if not {name, f"original {name}"} & trained]
     said = ""
     if cut:
         said = f"No gradient of the reconstruction reaches {' and '.join(cut)}: detached on the way, or never used."
@@ -134,10 +142,16 @@ def gradients(parts: Parts, known: Known) -> Check:
     return verdict("Gradients reach both heads and all weights", routes, float(len(cut) + len(idle)), said)
 
 
+def require_noise(parts: Parts, known: Known) -> None:
+    if not known.draws:
+        raise Missing("it is asked once the sampler draws its noise")
+
+
 def rows(parts: Parts, known: Known) -> Check:
     """What an example gives in a batch, it gives alone."""
     eps = parts.noise(len(parts.x), 1)
     whole = parts.encoded(parts.x, eps)
+    require_noise(parts, known)
     gap, worst = 0.0, ""
     for i in range(len(parts.x)):
         one = parts.encoded(parts.x[i : i + 1], eps[i : i + 1])
@@ -156,6 +170,7 @@ def evaluation(parts: Parts, known: Known) -> Check:
     eps = parts.noise(len(parts.x), 1)
     first, again = (parts.encoded(parts.x, eps, training=False) for _ in range(2))
     moved = parts.encoded(parts.x, eps + 1, training=False)
+    require_noise(parts, known)
     said = ""
     if distance(again.recon, first.recon) > 0:
         said = "After model.eval() the same noise gives other numbers: something else is random, such as F.dropout."

@@ -14,7 +14,7 @@ from torch.distributions import Bernoulli, Distribution, Normal
 from vae_tutorial.checks.claims import Check
 from vae_tutorial.checks.formulas import check_kl
 from vae_tutorial.checks.parts import Encoded, Missing, Parts
-from vae_tutorial.checks.questions import LOG_VAR_OF, TINY, Known, verdict
+from vae_tutorial.checks.questions import LOG_VAR_OF, TINY, Known, distance, verdict
 from vae_tutorial.checks.spread import log_variance, standard_deviation, variance
 from vae_tutorial.formulas import kl_standard_normal
 
@@ -24,6 +24,9 @@ SPREAD_OF: dict[str, Callable[[Tensor], Tensor]] = {
     "σ": standard_deviation,
     "σ²": variance,
 }
+PRIOR = {"log σ²": 0.0, "log σ": 0.0, "σ": 1.0, "σ²": 1.0}
+"""The spread of the prior."""
+
 LOSSES: dict[str, tuple[str, Callable[[Tensor, Tensor], Tensor]]] = {
     "probabilities": ("the cross-entropy of probabilities", lambda r, x: F.binary_cross_entropy(r, x, reduction="sum")),
     "logits": ("the cross-entropy of logits", lambda r, x: (F.softplus(r) - x * r).sum()),
@@ -35,37 +38,37 @@ LOSSES: dict[str, tuple[str, Callable[[Tensor, Tensor], Tensor]]] = {
 
 def divergence(parts: Parts, known: Known) -> Check:
     """What the loss adds when mean and spread leave the prior: the KL, up to one weight."""
-    row, x, base = _one(parts, known)
+    row, x, _ = _one(parts, known)
 
-    def kl(mu: Tensor, spread: Tensor) -> Tensor:
+    def scaled(weight: float, name: str, mu: Tensor, spread: Tensor) -> Tensor:
         zero = torch.zeros_like(mu[:1])
         values = [_loss(parts, row, x, mu=m[None], spread=s[None]) for m, s in zip(mu, spread, strict=True)]
-        return torch.stack(values) - _loss(parts, row, x, mu=zero, spread=zero + base)
+        return (torch.stack(values) - _loss(parts, row, x, mu=zero, spread=zero + PRIOR[name])) / weight
 
-    def scaled(weight: float, mu: Tensor, spread: Tensor) -> Tensor:
-        return kl(mu, spread) / weight
-
-    mu, log_var = torch.tensor([[0.7, -1.2, 0.4]]).double(), torch.tensor([[-0.6, 0.5, 0.9]]).double()
-    exact = kl_standard_normal(mu, log_var).item()
+    mu, log_var = (0.7 * torch.randn(4, 3, generator=torch.Generator().manual_seed(s)).double() for s in (1, 2))
+    exact = kl_standard_normal(mu, log_var)
     own = known.spread or "log σ²"
-    checks = {}
+    came = scaled(1.0, own, mu, SPREAD_OF[own](log_var))
     for name in (own, *(other for other in SPREAD_OF if other != own)):
-        weight = kl(mu, SPREAD_OF[name](log_var)).item() / exact
-        if weight > TINY:
-            checks[name] = check_kl(partial(scaled, weight), spread=SPREAD_OF[name])
-            if checks[name].passed:
-                break
-    if checks and (check := checks[name]).passed:
-        if name == own:
+        try:
+            terms = scaled(1.0, name, mu, SPREAD_OF[name](log_var))
+        except ValueError:  # torch.distributions takes no negative scale
+            continue
+        weight = (terms.sum() / exact.sum()).item()
+        if not (weight > TINY and distance(terms / weight, exact) <= TINY):
+            continue
+        check = check_kl(partial(scaled, weight, name), spread=SPREAD_OF[name])
+        if check.passed and name == own:
             known.kl_weight = weight
             return replace(check, claim=f"The loss adds {weight:.4g} times the KL of N(μ, σ²) from N(0, I)")
-        said = f"The loss takes the second tensor for {name}, the sampler for {own}: one of them is wrong."
-        return replace(check, gap=math.inf, mistake=said)
-    if not kl(mu, SPREAD_OF[own](log_var)).abs() > TINY:
-        return verdict(
-            "The loss has a KL", ("the loss", "the KL"), math.inf, "The loss does not depend on μ and the spread."
-        )
-    return replace(check_kl(partial(scaled, 1.0), spread=SPREAD_OF[own]), claim="The loss has the KL of N(μ, σ²)")
+        if check.passed:
+            said = f"The loss takes the second tensor for {name}, the sampler for {own}: one of them is wrong."
+            return replace(check, gap=math.inf, mistake=said)
+    if came.abs().max() <= TINY:
+        said = "The loss does not depend on μ and the spread."
+        return verdict("The loss has a KL", ("the loss", "the KL"), math.inf, said)
+    check = check_kl(partial(scaled, 1.0, own), spread=SPREAD_OF[own])
+    return replace(check, claim="The loss has the KL of N(μ, σ²)")
 
 
 def reconstruction(parts: Parts, known: Known) -> Check:
@@ -97,26 +100,26 @@ def _misfit(parts: Parts, known: Known) -> str:
         parts.encoded(f * parts.x, g * parts.noise(len(parts.x), 4)).recon for f, g in ((1, 1), (30, 100), (-30, 100))
     ]
     reached = torch.cat([recon.flatten() for recon in sizes])
+    reached = reached[reached.isfinite()]
     low, high = reached.min().item(), reached.max().item()
+    lowest, highest = parts.data.min().item(), parts.data.max().item()
     inside = low >= 0 and high <= 1
     if known.loss_weight < 0:
         return "The reconstruction term has the wrong sign: it grows where x̂ comes closer."
     if known.loss == "exchanged":
         return "The cross-entropy has its arguments exchanged: x̂ is the target, x the prediction."
+    if known.loss in ("probabilities", "logits") and not 0 <= lowest <= highest <= 1:
+        return f"A cross-entropy wants x in [0, 1], x reaches from {lowest:.3g} to {highest:.3g}: scale x."
     if known.loss == "probabilities" and not inside:
         return f"The loss takes probabilities, the decoder gives {low:.3g} to {high:.3g}: a sigmoid is missing."
     if known.loss == "logits" and inside:
         return "The loss takes logits, the decoder gives numbers in [0, 1] only: a sigmoid too many."
     squashed = -1 <= low < -0.9 and 0.9 < high <= 1
     limits = (0, 1) if inside and high > 0.9 else (-1, 1) if squashed else None
-    if (
-        known.loss in ("squares", "absolute")
-        and limits
-        and not limits[0] <= parts.data.min() <= parts.data.max() <= limits[1]
-    ):
+    if known.loss in ("squares", "absolute") and limits and not limits[0] <= lowest <= highest <= limits[1]:
         return (
-            f"The decoder gives numbers in [{limits[0]}, {limits[1]}] only, x reaches from {parts.data.min():.3g} to "
-            f"{parts.data.max():.3g}: scale x, or leave out the last activation."
+            f"The decoder gives numbers in [{limits[0]}, {limits[1]}] only, x reaches from {lowest:.3g} to "
+            f"{highest:.3g}: scale x, or leave out the last activation."
         )
     return ""
 
@@ -159,16 +162,18 @@ def bound(parts: Parts, known: Known) -> Check:
         raise Missing("no layer is given z")
     kl_weight, weight = _weights(parts, known, len(x))
     recon, sd = e.recon.reshape(x.shape), (0.5 * LOG_VAR_OF[known.spread](e.spread)).exp().reshape(e.z.shape)
-    beta, constant, pixels = 1.0, 0.0, _pixels(known, recon, kl_weight / weight / 2)
-    if known.loss == "squares":
-        constant = 0.5 * x[0].numel() * math.log(math.pi * kl_weight / weight)
+    noise_var, n = kl_weight / weight / 2, x[0].numel()
+    beta, constants, pixels = 1.0, [0.0], _pixels(known, recon, noise_var)
+    if known.loss == "squares":  # a loss may leave out none of log p(x | z), its ½ log 2π, or all that is constant
+        constants += [0.5 * n * math.log(2 * math.pi), 0.5 * n * math.log(2 * math.pi * noise_var)]
         weight = kl_weight
     else:
         beta = kl_weight / weight
     log_p = pixels.log_prob(x).flatten(1).sum(1)
     log_ratio = Normal(e.mu.reshape(e.z.shape), sd).log_prob(e.z).sum(1) - Normal(0.0, 1.0).log_prob(e.z).sum(1)
-    own = -parts.loss_of(e, x).item() / weight / len(x) - constant
     by_parts = (log_p - beta * log_ratio).mean().item()
+    minus_loss = -parts.loss_of(e, x).item() / weight / len(x)
+    own = min((minus_loss - c for c in constants), key=lambda value: abs(value - by_parts))
     stderr = beta * log_ratio.reshape(-1, n_draws).std(1).square().mean().div(len(x)).sqrt().item()
     log_w = (log_p - log_ratio).reshape(-1, n_draws)
     tighter = (torch.logsumexp(log_w, 1) - math.log(n_draws)).mean().item()
@@ -201,7 +206,7 @@ def _require(known: Known) -> None:
 def _one(parts: Parts, known: Known) -> tuple[Encoded, Tensor, float]:
     """A single example, encoded; and the spread of the prior in the model's own terms."""
     x = parts.x[:1]
-    return parts.encoded(x, parts.noise(1, 1)), x, 1.0 if known.spread in ("σ", "σ²") else 0.0
+    return parts.encoded(x, parts.noise(1, 1)), x, PRIOR[known.spread or "log σ²"]
 
 
 def _loss(parts: Parts, e: Encoded, x: Tensor, **changed: Any) -> Tensor:
