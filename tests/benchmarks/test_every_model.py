@@ -175,6 +175,11 @@ def test_the_rate_of_the_masked_decoder_is_recorded():
     assert all(row["rate"] >= 0 for row in ROWS.values() if row["model"] == "masked decoder")
 
 
+def test_short_chains_said_too_little():
+    assert all(("log_px_five_chains" in row) == (row["model"] == "WAE") for row in ROWS.values())
+    assert all(row["log_px_five_chains"] < row["log_px"] for row in ROWS.values() if row["model"] == "WAE")
+
+
 def test_masked_pixels_sum_to_one_and_are_drawn_as_often(monkeypatch):
     monkeypatch.setattr(book, "D", 4)
     model = book.Masked(None, 16, seed=0)
