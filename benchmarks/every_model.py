@@ -12,8 +12,9 @@ the 237; a latent diffusion has 40 for its VAE and 40 for its prior. The rate wa
 at once.
 
 Seconds are of the processor, one thread. Written to benchmarks/results/every_model.json after each model, with the
-weights of "two latents", seed 0, beside it; what is recorded is not run again. About ten minutes on a quiet core; needs
-the extra ``coding``.
+weights of "two latents", seed 0, beside it; what is recorded is not run again. About twenty minutes on a quiet core;
+needs the extra ``coding``. The rows of the WAE also keep, as "log_px_five_chains", what five chains of 40 temperatures
+had said of the same weights: too little, which is why it has ten of 200 now.
 
 To add a model: an `Entry` in `models_of_the_book.MODELS`, and the same command; then its row in the page's table of
 settings, and its name in the page's text. Where log p(x) can't be had, ``measure`` is a bound of it, and ``by`` is

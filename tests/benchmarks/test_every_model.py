@@ -175,6 +175,11 @@ def test_the_rate_of_the_masked_decoder_is_recorded():
     assert all(row["rate"] >= 0 for row in ROWS.values() if row["model"] == "masked decoder")
 
 
+def test_short_chains_said_too_little():
+    assert all(("log_px_five_chains" in row) == (row["model"] == "WAE") for row in ROWS.values())
+    assert all(row["log_px_five_chains"] < row["log_px"] for row in ROWS.values() if row["model"] == "WAE")
+
+
 def test_masked_pixels_sum_to_one_and_are_drawn_as_often(monkeypatch):
     monkeypatch.setattr(book, "D", 4)
     model = book.Masked(None, 16, seed=0)
@@ -220,7 +225,15 @@ def test_each_class_counts_a_tenth():
 
 
 def test_a_row_is_about_the_digits_it_names(tmp_path):
-    benchmark.run(benchmark.REFERENCE, 0, 1, 12, tmp_path)
+    row, model = benchmark.run(benchmark.REFERENCE, 0, 1, 12, tmp_path)
+    x = book.black_and_white().x_test[:12]
+    with torch.no_grad():
+        bound = book.bound(model, x, benchmark.SEED_BOUND)[0].mean().item()
+    assert row["bound"] == pytest.approx(bound) and row["parameters"] == 9936 and "rate" not in row
+    row, model = benchmark.run("masked decoder", 0, 1, 12, tmp_path)
+    mu, log_var = model.encode(x)
+    kl = kl_divergence(Normal(mu, torch.exp(log_var / 2)), Normal(0.0, 1.0)).sum(-1).mean().item()
+    assert row["rate"] == pytest.approx(kl, rel=1e-3, abs=1e-6)
     row, model = benchmark.run("independent pixels", 0, 1, 12, tmp_path)
     each = book.exactly(model, book.black_and_white().x_test[:12], 0).log_px.detach().numpy()
     saved = each - torch.load(tmp_path / "reference-0-1-12.pt").numpy()
