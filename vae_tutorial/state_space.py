@@ -176,6 +176,7 @@ class EachStep(nn.Module):
         self.network, self.step_dim, self.n_parts = network, step_dim, n_parts
 
     def forward(self, rows: Tensor) -> Tensor:
+        """What the network makes of each step."""
         if rows.shape[-1] % self.step_dim:
             raise ValueError(f"rows must hold steps of {self.step_dim} numbers each, got shape {tuple(rows.shape)}")
         output: Tensor = self.network(rows.reshape(-1, self.step_dim))

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from vae_tutorial.checks.given_noise import GivenNoise
 from vae_tutorial.checks.compare import short
+from vae_tutorial.checks.given_noise import GivenNoise
 
 FORWARD = "let it take x alone and return (recon, mu, log_var), or put a small module that does so around it"
 

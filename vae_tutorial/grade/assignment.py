@@ -13,11 +13,11 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from vae_tutorial.checks import Check
 
-Fn = TypeVar("Fn", bound=Callable[..., Any])
+Function = Callable[..., Any]
 READY_MADE = Path(__file__).with_name("assignments")
 
 
@@ -50,7 +50,7 @@ class Question:
 
     @property
     def call(self) -> str:
-        """The check as students may call it: with points that everybody knows."""
+        """How students may call the check, with points that everybody knows."""
         constants = "".join(f", {name}={value!r}" for name, value in self.constants.items())
         return f"{self.check_text}({self.name}{constants})"
 
@@ -102,7 +102,9 @@ class _Marked:
 _marked: ContextVar[list[_Marked] | None] = ContextVar("marked", default=None)
 
 
-def question(check: Callable[..., Check], *, points: float = 1, **constants: tuple[Any, ...]) -> Callable[[Fn], Fn]:
+def question(
+    check: Callable[..., Check], *, points: float = 1, **constants: tuple[Any, ...]
+) -> Callable[[Function], Function]:
     """Mark a function of an assignment as a question; the function itself is the solution.
 
     Several functions of one name are variants of one question. So are the values of a constant: ``prior_var=(0.25,
@@ -126,7 +128,7 @@ def question(check: Callable[..., Check], *, points: float = 1, **constants: tup
         if not isinstance(values, tuple) or not values:
             raise ValueError(f"{name} must be a tuple of the values it can have, got {values!r}")
 
-    def mark(fn: Fn) -> Fn:
+    def mark(fn: Function) -> Function:
         marked = _marked.get()
         if marked is not None:
             marked.append(_Marked(fn, check, points, constants))
