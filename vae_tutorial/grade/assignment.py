@@ -90,7 +90,9 @@ class Assignment:
 def number(seed: int, *names: str) -> int:
     """A number that nobody guesses who does not know the seed; a Mac's way to write an accent changes nothing."""
     text = "/".join([str(seed), *names])
-    return int.from_bytes(hashlib.sha256(unicodedata.normalize("NFC", text).encode("utf-8", "surrogateescape")).digest()[:4], "big")
+    return int.from_bytes(
+        hashlib.sha256(unicodedata.normalize("NFC", text).encode("utf-8", "surrogateescape")).digest()[:4], "big"
+    )
 
 
 @dataclass(frozen=True)

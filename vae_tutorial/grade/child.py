@@ -152,6 +152,7 @@ def defined(names: dict[str, Any]) -> dict[str, list[tuple[str, bool]]]:
     found: dict[str, list[tuple[str, bool]]] = {}
     for name, value in list(names.items()):
         if len(found) < 1000 and callable(value) and not name.startswith("_") and not inspect.isclass(value):
+            found[name] = []  # one that does not tell, as those of TorchScript
             with contextlib.suppress(Exception):
                 some = inspect.signature(value).parameters.values()
                 found[name] = [

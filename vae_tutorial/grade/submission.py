@@ -29,7 +29,11 @@ def find(paths: list[Path]) -> dict[str, Path]:
     for path in paths:
         if not path.exists():
             raise FileNotFoundError(f"there is no {path}")
-        files = sorted(p for p in path.rglob("*") if p.suffix in (".py", ".ipynb") and not _is_folder(p)) if path.is_dir() else [path]
+        files = (
+            sorted(p for p in path.rglob("*") if p.suffix in (".py", ".ipynb") and not _is_folder(p))
+            if path.is_dir()
+            else [path]
+        )
         files = [p for p in files if not any(part.startswith(".") for part in p.relative_to(path).parts)]
         for file in files:
             inside = file.relative_to(path).with_suffix("").parts if path.is_dir() else (file.stem,)

@@ -107,7 +107,10 @@ REFUSED = {
     "memory": ((319, 29, 64, 68, 240), (279, 194, 190, 186, 180)),  # memfd_create, shared memory, queues
     "kernel": ((165, 272, 308, 321, 298, 323, 248, 249, 250), (40, 97, 268, 280, 241, 282, 217, 218, 219)),
     "modes": ((90, 91, 92, 93, 94, 260, 268, 452), (52, 53, 54, 55, 452)),  # chmod, chown
-    "marks": ((132, 235, 261, 280, *range(188, 191), *range(197, 200)), (88, 5, 6, 7, 14, 15, 16)),  # times, extended attributes
+    "marks": (
+        (132, 235, 261, 280, *range(188, 191), *range(197, 200)),
+        (88, 5, 6, 7, 14, 15, 16),
+    ),  # times, extended attributes
 }
 CLONE, CLONE3, KILL, TGKILL, PRLIMIT, OPENAT = (56, 220), (435, 435), (62, 129), (234, 131), (302, 261), (257, 56)
 CLONE_THREAD, EPERM, ENOSYS = 0x10000, 1, 38
