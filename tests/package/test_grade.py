@@ -19,11 +19,12 @@ import torch
 from vae_tutorial import checks
 from vae_tutorial.grade import load, make, notebooks
 from vae_tutorial.grade.__main__ import main
-from vae_tutorial.grade.assignment import READY_MADE, question
+from vae_tutorial.grade.assignment import READY_MADE, number, question
+from vae_tutorial.grade.child import without_magics
 from vae_tutorial.grade.judge import Graded, Result, grade, which
 from vae_tutorial.grade.proxy import function_of
 from vae_tutorial.grade.remote import Limits, Worker
-from vae_tutorial.grade.report import as_csv, as_json, for_gradescope, from_json, page, table
+from vae_tutorial.grade.report import as_csv, as_json, for_gradescope, from_json, page, table, write_all
 from vae_tutorial.grade.submission import Submission, find, read
 from vae_tutorial.grade.whole_class import Bar, Task, grade_all
 from vae_tutorial.grade.wire import Broken, pack, unpack
@@ -280,8 +281,53 @@ def test_magics_are_left_out(tmp_path):
     source = ["%load_ext x\n!pip install y\nif True:\n    %time\nx = 1 % 2\n", "%%bash\nls\n", "%%time\ny = 2\n"]
     cells = [{"cell_type": "code", "source": s} for s in source]
     (tmp_path / "n.ipynb").write_text(json.dumps({"cells": cells}))
-    came = read(tmp_path / "n.ipynb", "n").cells
+    came = tuple(map(without_magics, read(tmp_path / "n.ipynb", "n").cells))
     assert came == ("pass\npass\nif True:\n    pass\nx = 1 % 2\n", "", "pass\ny = 2\n")
+
+
+def test_links_and_pipes_are_not_read(tmp_path, two):
+    """A link may lead to the solution, to another's answer, or to a device without end."""
+    (tmp_path / "s" / "folder.py").mkdir(parents=True)
+    (tmp_path / "s" / "eve.py").symlink_to(two)
+    (tmp_path / "s" / "dev.py").symlink_to("/dev/zero")
+    os.mkfifo(tmp_path / "s" / "pipe.py")
+    found = find([tmp_path / "s"])
+    assert list(found) == ["dev", "eve", "pipe"]
+    for student, path in found.items():
+        came = read(path, student)
+        assert came.cells == () and "a link" in came.problem
+
+
+def test_names_of_any_kind_are_reported(tmp_path):
+    for student in ("a" * 251, "x;=cmd", "\udcff", "a\nb", " =cmd"):
+        one = Graded(student, (Result("kl", 1, False, "\ud800"),))
+        write_all([one], tmp_path, "T")
+        task = json.loads((tmp_path / "grades.json").read_text(encoding="utf-8"))
+        assert task[0]["student"] == student
+        assert len(table([one]).splitlines()) == 2
+        row = as_csv([one]).splitlines()[1]
+        assert row.startswith("'") == ("cmd" in student)
+
+
+def test_an_accent_and_a_folder_change_nothing(tmp_path, monkeypatch, capsys):
+    assert number(1, "e\u0301") == number(1, "\u00e9")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "names").write_bytes(b"\xef\xbb\xbfada\r\n")
+    assert make.main(["starter", "gaussian", "gaussian", "--students", "names", "--seed", "9"]) == 0
+    assert [path.name for path in (tmp_path / "gaussian").iterdir()] == ["ada.ipynb"]
+    assert load("gaussian").varied  # a folder of that name is no assignment
+    (tmp_path / "names").write_text("../ada\n")
+    assert make.main(["starter", "gaussian", "x", "--students", "names", "--seed", "9"]) == 2
+    assert "cannot be the name of a file" in capsys.readouterr().err
+
+
+def test_hidden_tests_do_not_tell_the_secret(two):
+    """nbgrader shows them in its feedback."""
+    questions = load(two).of("", 20261130)
+    for write_it in (notebooks.for_nbgrader, notebooks.for_otter):
+        assert "seed=" in write_it(load(two), questions, 20261130) and "20261130" not in write_it(
+            load(two), questions, 20261130
+        )
 
 
 def test_the_function_meant_is_guessed(two):

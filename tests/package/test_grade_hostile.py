@@ -309,3 +309,81 @@ def test_other_encodings_are_read(worker, raw):
 @linux
 def test_the_rules_leave_out_every_copy_of_the_package(tmp_path):
     assert rules(tmp_path, PACKAGE) is not None
+
+
+@linux
+def test_what_the_next_child_may_read_cannot_be_widened(worker):
+    """The list is one for all children: who holds it adds the whole disk to what those after it may read."""
+    widen = """
+    import ctypes, os, struct
+    libc = ctypes.CDLL(None, use_errno=True)
+    root = os.open("/", os.O_PATH)
+    for fd in range(3, 64):
+        if libc.syscall(445, fd, 1, struct.pack("<Qi", 12, root), 0) == 0:
+            print("added to", fd)
+    """
+    assert came(worker, RIGHT + textwrap.dedent(widen)).printed == ""
+    after = came(worker, RIGHT + f"print(open({str(PACKAGE / 'formulas.py')!r}).read())")
+    assert after.printed == "" and "PermissionError" in after.notes[0]
+
+
+@linux
+def test_files_elsewhere_are_not_emptied_and_no_socket_is_made(worker, tmp_path):
+    kept = tmp_path / "kept"
+    kept.write_text("all of it")
+    code = f"""
+    import os, socket
+    for attack in (lambda: os.open({str(kept)!r}, os.O_RDONLY | os.O_TRUNC), lambda: os.open({str(kept)!r}, 3 | os.O_TRUNC),
+                   lambda: os.truncate({str(kept)!r}, 0), socket.socketpair):
+        try: attack()
+        except OSError as error: print(error.errno)
+    """
+    assert came(worker, RIGHT + textwrap.dedent(code)).printed == "1\n" * 4 and kept.read_text() == "all of it"
+
+
+SENT = """
+import __main__, json, struct
+def send(to, message, tensors=()):
+    head = HEAD.encode()
+    to.sendall(struct.pack("<I", len(head)) + head)
+__main__.wire.send = send
+"""
+CRASHES = {  # of the grader itself, and so of the whole class
+    "a signal without a name": "import os\nos.kill(os.getpid(), 40)",
+    "a shape that overflows": SENT.replace(
+        "HEAD", "json.dumps({**message, 'tensors': [['float64', [0, 2**31 - 1, 2**31 - 1, 2**31 - 1]]]})"
+    ),
+    "a hundred thousand axes": SENT.replace("HEAD", "json.dumps({**message, 'tensors': [['float64', [0] * 100_000]]})"),
+    "a deep problem": SENT.replace(
+        "HEAD", """'{"problem": ' + '[' * 950 + ']' * 950 + ', "functions": {}, "walls": [], "tensors": []}'"""
+    ),
+    "folders in folders": "import os\nfor _ in range(3000):\n    os.mkdir('d', 0o700)\n    os.chdir('d')",
+    "what cannot be opened": "import os\nos.mkdir('d')\nos.mkdir('d/e', 0)\nos.symlink('/tmp', 'link')\nos.mkfifo('f')",
+}
+
+
+@pytest.mark.parametrize("code", CRASHES.values(), ids=CRASHES)
+@linux
+def test_the_grader_goes_on(worker, code):
+    assert not came(worker, WRONG + code).passed
+    assert came(worker, RIGHT).passed and not list(worker.folder.iterdir())
+
+
+STYLES = {
+    "TorchScript": "import torch\n@torch.jit.script\ndef kl(mu, log_var):\n    return VALUE",
+    "annotations as text": "from __future__ import annotations\nfrom dataclasses import dataclass\n@dataclass\nclass A:\n    x: int = 3\ndef kl(mu, log_var):\n    return VALUE",
+    "any arguments": "def kl(*given):\n    mu, log_var = given\n    return VALUE",
+    "a module": "import torch\nclass K(torch.nn.Module):\n    def forward(self, mu, log_var):\n        return VALUE\nkl = K()",
+    "its check asserted": "from vae_tutorial.checks import check_kl\nresult = check_kl(3)\nassert result, result\nassert result.passed\ndef kl(mu, log_var):\n    return VALUE",
+    "checks by their module": "from vae_tutorial import checks\nchecks.check_kl(3)\ndef kl(mu, log_var):\n    return VALUE",
+    "marked": "from vae_tutorial.grade import question\n@question(None, points=3)\ndef kl(mu, log_var):\n    return VALUE",
+    "% goes on": "x = ('%d'\n     % 3)\nassert x == '3'\ndef kl(mu, log_var):\n    return VALUE",
+    "magics": "%matplotlib inline\n!ls\nfiles = !ls\nlen?\ndef kl(mu, log_var):\n    return VALUE",
+    "long": f"x = '''{'ü' * 400_000}'''\ndef kl(mu, log_var):\n    return VALUE",
+}
+
+
+@pytest.mark.parametrize("code", STYLES.values(), ids=STYLES)
+def test_a_right_function_in_another_style_passes(worker, code):
+    result = came(worker, code.replace("VALUE", "0.5 * (mu**2 + log_var.exp() - 1 - log_var).sum(-1)"))
+    assert result.passed and (result.notes == () or sys.platform != "linux"), (result.said, result.notes)

@@ -8,6 +8,7 @@ import hashlib
 import inspect
 import re
 import runpy
+import unicodedata
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -87,8 +88,11 @@ class Assignment:
 
 
 def number(seed: int, *names: str) -> int:
-    """A number that nobody guesses who does not know the seed."""
-    return int.from_bytes(hashlib.sha256("/".join([str(seed), *names]).encode()).digest()[:4], "big")
+    """A number that nobody guesses who does not know the seed; a Mac's way to write an accent changes nothing."""
+    text = "/".join([str(seed), *names])
+    return int.from_bytes(
+        hashlib.sha256(unicodedata.normalize("NFC", text).encode("utf-8", "surrogateescape")).digest()[:4], "big"
+    )
 
 
 @dataclass(frozen=True)
@@ -145,7 +149,7 @@ def load(path: str | Path) -> Assignment:
         ValueError: it has no question.
     """
     path = Path(path)
-    if not path.exists():
+    if not path.is_file():
         ready = sorted(p.stem for p in READY_MADE.glob("*.py") if p.stem != "__init__")
         if path.name not in ready:
             raise FileNotFoundError(f"there is no assignment {path}: name a file, or one of {', '.join(ready)}")

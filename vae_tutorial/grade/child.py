@@ -11,7 +11,9 @@ import importlib.util
 import inspect
 import io
 import json
+import linecache
 import os
+import re
 import shutil
 import signal
 import socket
@@ -45,6 +47,35 @@ wire, walls, evaluator = (neighbour(HERE / f"{name}.py") for name in ("wire", "w
 given_noise = neighbour(HERE.parent / "checks" / "given_noise.py")
 
 
+class Silent(tuple[()]):
+    """What a check says here: nothing. It may be asserted, unpacked as extreme_logits(), or stand above a function."""
+
+    passed = True
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __call__(self, fn: Any = None) -> Any:
+        return fn
+
+
+class Absent:
+    """A name of the package, or of a module in it."""
+
+    def __init__(self, name: str) -> None:
+        self.__name__ = name
+
+    def __getattr__(self, name: str) -> "Absent":
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return Absent(f"{self.__name__}.{name}")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Silent:
+        if ".checks" in self.__name__ or self.__name__.rpartition(".")[2] in ("agree", "exceeds", "question"):
+            return Silent()
+        raise RuntimeError(f"{self.__name__} is not there while you are graded: write it yourself")
+
+
 class Away(types.ModuleType):
     """In the place of the package, which a student's own file may import: its checks say nothing, the rest raises."""
 
@@ -53,13 +84,7 @@ class Away(types.ModuleType):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-
-        def absent(*args: Any, **kwargs: Any) -> Any:
-            if ".checks" in self.__name__ or name in ("agree", "exceeds", "question"):
-                return ()  # as extreme_logits() may be unpacked
-            raise RuntimeError(f"{self.__name__}.{name} is not there while you are graded: write it yourself")
-
-        return absent
+        return Absent(f"{self.__name__}.{name}")
 
 
 class NoAnswers(MetaPathFinder, Loader):
@@ -77,14 +102,42 @@ class NoAnswers(MetaPathFinder, Loader):
 
 def load(cells: list[str]) -> tuple[dict[str, Any], str]:
     """What the student's cells define, and the first error; of several cells, those after it run as well."""
-    names: dict[str, Any] = {"__name__": "submission"}
+    module = sys.modules["submission"] = types.ModuleType("submission")  # where dataclasses look for annotations
+    names: dict[str, Any] = module.__dict__
     problem = ""
     for i, cell in enumerate(cells):
         try:
-            exec(compile(cell, "submission" if len(cells) == 1 else f"cell {i + 1}", "exec"), names)
+            exec(compiled(cell, "submission" if len(cells) == 1 else f"cell {i + 1}"), names)
         except BaseException as error:  # SystemExit, too
             problem = problem or (f"cell {i + 1}: " if len(cells) > 1 else "") + described(error)
     return names, problem
+
+
+def compiled(cell: str, name: str) -> types.CodeType:
+    """Its code; where it is not Python, what is left of it without what only IPython understands.
+
+    A line of Python may begin with %, too, where an expression goes on.
+    """
+    linecache.cache[name] = (len(cell), None, cell.splitlines(True), name)  # for who asks for its source
+    try:
+        return compile(cell, name, "exec")
+    except SyntaxError as error:
+        left = without_magics(cell)
+        if left == cell:
+            raise
+        problem = error
+    try:
+        return compile(left, name, "exec")
+    except SyntaxError:
+        raise problem from None
+
+
+def without_magics(code: str) -> str:
+    """Without lines that begin with %, ! or ?, or end with ?, and without cells of another language, with %%."""
+    if code.lstrip().startswith("%%") and not re.match(r"\s*%%(time|timeit|capture|prun)\b", code):
+        return ""
+    code = re.sub(r"^([ \t]*\w+[ \t]*=)[ \t]*[%!].*$", r"\1 None", code, flags=re.MULTILINE)
+    return re.sub(r"^(\s*)([%!?].*|[\w.]+\?\??[ \t]*)$", r"\1pass", code, flags=re.MULTILINE)
 
 
 def described(error: BaseException) -> str:
@@ -99,6 +152,7 @@ def defined(names: dict[str, Any]) -> dict[str, list[tuple[str, bool]]]:
     found: dict[str, list[tuple[str, bool]]] = {}
     for name, value in list(names.items()):
         if len(found) < 1000 and callable(value) and not name.startswith("_") and not inspect.isclass(value):
+            found[name] = []  # one that does not tell, as those of TorchScript
             with contextlib.suppress(Exception):
                 some = inspect.signature(value).parameters.values()
                 found[name] = [
@@ -113,7 +167,7 @@ def child(asked: socket.socket, ruleset: int | None, limits: list[int]) -> None:
     """Shut in, run the cells, say what they define, and answer until nobody asks."""
     walls.limit(*limits)
     in_force = walls.enclose(ruleset)
-    message, _ = wire.receive(asked)
+    message, _ = wire.receive(asked, most_text=2**29)  # all that was handed in
     names, problem = load(message["cells"])
     wire.send(asked, {"problem": problem, "functions": defined(names), "walls": in_force})
     taken = None

@@ -98,7 +98,10 @@ def _verdict(child: Child, question: Question, found: str, seed: int) -> tuple[b
         return False, str(error)
     except Exception as error:  # numbers that a check was not made for
         return False, f"The check could not go on: {type(error).__name__}: {error}"[:500]
-    return check.passed, repr(check)
+    return check.passed, repr(check)[:MOST_SAID]
+
+
+MOST_SAID = 10_000
 
 
 def _missing(child: Child) -> str:
@@ -118,7 +121,7 @@ def which(
     close = difflib.get_close_matches(_plain(question.name), free, 1, cutoff=0.6)
     like = [name for name in free.values() if [p for p, _ in functions[name]] == _parameters(question)]
     found = free[close[0]] if close else like[0] if len(like) == 1 else ""
-    return found, f"{found} was graded in the place of {question.name}." if found else ""
+    return found, f"{found[:200]} was graded in the place of {question.name}." if found else ""
 
 
 def _plain(name: str) -> str:

@@ -40,7 +40,9 @@ def main(given: list[str] | None = None) -> int:
         secret = options.kind in ("nbgrader", "otter", "gradescope") or options.students
         if options.seed is None and (secret or options.kind == "classroom" and assignment.varied):
             raise ValueError("give your secret number, --seed")
-        names = options.students.read_text(encoding="utf-8").split("\n") if options.students else []
+        names = options.students.read_text(encoding="utf-8-sig").splitlines() if options.students else []
+        if wrong := [name for name in names if name.strip().startswith(".") or {*name} & {*"/\\"}]:
+            raise ValueError(f"{wrong[0]!r} cannot be the name of a file")
     except (OSError, ValueError) as error:
         print(f"Nothing was written: {error}.", file=sys.stderr)
         return 2

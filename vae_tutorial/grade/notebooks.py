@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from vae_tutorial.grade.assignment import Assignment, Question
+from vae_tutorial.grade.assignment import Assignment, Question, number
 
 Cell = dict[str, Any]
 
@@ -87,7 +87,7 @@ def _marked(question: Question, begin: str, end: str) -> str:
 
 
 def _asserted(question: Question, seed: int | None = None) -> str:
-    call = question.call if seed is None else f"{question.call[:-1]}, seed={seed})"
+    call = question.call if seed is None else f"{question.call[:-1]}, seed={number(seed, 'points', question.name)})"
     return f"check = {call}\nassert check, check"
 
 

@@ -32,6 +32,8 @@ def function_of(child: Child, name: str) -> Callable[..., Any]:
                 for p, needed in child.functions[name]
             ]
         )
+    if not child.functions[name]:  # it does not tell, or takes any
+        del called.__signature__  # type: ignore[attr-defined]
     called.__name__ = name
     return called
 

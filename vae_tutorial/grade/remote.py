@@ -105,7 +105,7 @@ class Child:
                 str(name): [(str(p), bool(needed)) for p, needed in parameters][:64]
                 for name, parameters in list(said["functions"].items())[:2000]
             }
-        except (KeyError, TypeError, ValueError, AttributeError):
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
             self.ended = NO_ANSWERS
 
     def ask(self, message: dict[str, Any], tensors: Sequence[Tensor] = ()) -> tuple[dict[str, Any], list[Tensor]]:
@@ -158,7 +158,24 @@ class Child:
             self.printed = self.printed[:MOST_PRINTED] + " … (and more)"
         self.output.close()
         for left in self.worker.folder.iterdir():
-            shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink()
+            self._remove(left)
+
+    def _remove(self, left: Path) -> None:
+        """What it left in the folder, whatever that is."""
+        if left.is_symlink() or not left.is_dir():
+            left.unlink()
+            return
+        pending = [left]
+        while pending:  # folders in folders without end: each is brought up before it is emptied
+            folder = pending.pop()
+            folder.chmod(0o700)
+            for one in list(folder.iterdir()):
+                if one.is_dir() and not one.is_symlink():
+                    one.chmod(0o700)
+                    pending.append(one.rename(tempfile.mkdtemp(dir=self.worker.folder)))
+                else:
+                    one.unlink()
+            folder.rmdir()
 
     def _how_it_ended(self, number: int) -> str:
         limits = self.worker.limits
@@ -166,7 +183,8 @@ class Child:
             return f"Stopped after {limits.cpu_seconds} seconds of processor time: a loop without end?"
         if number == 0 or number == signal.SIGKILL:
             return "It left: its process ended before it had answered."
-        return f"Its process was ended by {signal.Signals(number).name}."
+        name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
+        return f"Its process was ended by {name}."
 
 
 NO_ANSWERS = "Its process sent something that is no answer."

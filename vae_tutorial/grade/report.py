@@ -4,9 +4,11 @@ What students wrote or named stands in all of these; it is shown as text and not
 """
 
 import csv
+import hashlib
 import html
 import json
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from io import StringIO
@@ -22,15 +24,28 @@ def plain(text: str) -> str:
     return "".join(c if c == "\n" or c.isprintable() else f"\\x{ord(c):02x}" for c in text)
 
 
+def in_line(text: str) -> str:
+    """The same on one line."""
+    return plain(text).replace("\n", "\\x0a")
+
+
+def file_name(student: str, ending: str) -> str:
+    """The name of a file of this student: that of the submission, a long one cut short."""
+    whole = student.encode("utf-8", errors="surrogateescape")
+    if len(whole) > 150:
+        student = f"{whole[:100].decode('utf-8', errors='ignore')}-{hashlib.sha256(whole).hexdigest()[:16]}"
+    return f"{student}{ending}"
+
+
 def table(graded: Sequence[Graded]) -> str:
     """A line for each student: the points of each question and of all, and below how many solved each question."""
     names = list(dict.fromkeys(result.name for one in graded for result in one.results))
-    width = max(map(len, ["student", "solved by", *(plain(one.student) for one in graded)]))
+    width = max(map(len, ["student", "solved by", *(in_line(one.student) for one in graded)]))
     lines = ["  ".join(["student".ljust(width), *names, "points"])]
     for one in graded:
         marks = {result.name: f"{result.earned:g}" for result in one.results}
         cells = [marks.get(name, "").ljust(len(name)) for name in names]
-        lines.append("  ".join([plain(one.student).ljust(width), *cells, f"{one.earned:g} of {one.points:g}"]))
+        lines.append("  ".join([in_line(one.student).ljust(width), *cells, f"{one.earned:g} of {one.points:g}"]))
     if len(graded) > 1:
         solved = [sum(r.passed for one in graded for r in one.results if r.name == name) for name in names]
         cells = [str(n).ljust(len(name)) for n, name in zip(solved, names, strict=True)]
@@ -66,7 +81,8 @@ def as_csv(graded: Sequence[Graded]) -> str:
     rows.writerow(["student", *names, "earned", "points"])
     for one in graded:
         earned = {result.name: f"{result.earned:g}" for result in one.results}
-        student = f"'{one.student}" if one.student.startswith(("=", "+", "-", "@")) else one.student
+        student = in_line(one.student)
+        student = f"'{student}" if re.search(r"(^|[;|,])\W*[=+\-@]", student) else student
         rows.writerow([student, *(earned.get(n, "") for n in names), f"{one.earned:g}", f"{one.points:g}"])
     return out.getvalue()
 
@@ -85,7 +101,7 @@ def page(one: Graded, title: str) -> str:
             f"{verdict}, {result.earned:g} of {result.points:g} points</h2>"
             f"<pre>{html.escape(plain(result.said))}</pre>{notes}{printed}</section>"
         )
-    head = f"{html.escape(plain(one.student))}: {one.earned:g} of {one.points:g} points"
+    head = f"{html.escape(in_line(one.student))}: {one.earned:g} of {one.points:g} points"
     return (
         '<!doctype html>\n<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">\n'
         f"<title>{head}</title><style>{STYLE}</style>\n<h1>{html.escape(title)}</h1><p>{head}</p>\n"
@@ -128,6 +144,6 @@ def write(path: Path, text: str) -> None:
 def write_all(graded: Sequence[Graded], folder: Path, title: str) -> None:
     """``grades.csv``, ``grades.json`` and ``feedback/STUDENT.html``."""
     write(folder / "grades.csv", as_csv(graded))
-    write(folder / "grades.json", json.dumps([as_json(one) for one in graded], indent=1, ensure_ascii=False))
+    write(folder / "grades.json", json.dumps([as_json(one) for one in graded], indent=1))
     for one in graded:
-        write(folder / "feedback" / f"{one.student}.html", page(one, title))
+        write(folder / "feedback" / file_name(one.student, ".html"), page(one, title))

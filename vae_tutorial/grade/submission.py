@@ -1,7 +1,6 @@
 """What a student handed in: the code of a file or notebook, whatever its encoding."""
 
 import json
-import re
 import tokenize
 from dataclasses import dataclass
 from io import BytesIO
@@ -30,7 +29,11 @@ def find(paths: list[Path]) -> dict[str, Path]:
     for path in paths:
         if not path.exists():
             raise FileNotFoundError(f"there is no {path}")
-        files = sorted(p for p in path.rglob("*") if p.suffix in (".py", ".ipynb")) if path.is_dir() else [path]
+        files = (
+            sorted(p for p in path.rglob("*") if p.suffix in (".py", ".ipynb") and not _is_folder(p))
+            if path.is_dir()
+            else [path]
+        )
         files = [p for p in files if not any(part.startswith(".") for part in p.relative_to(path).parts)]
         for file in files:
             inside = file.relative_to(path).with_suffix("").parts if path.is_dir() else (file.stem,)
@@ -43,9 +46,15 @@ def find(paths: list[Path]) -> dict[str, Path]:
     return found
 
 
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
+
+
 def read(path: Path, student: str) -> Submission:
     """The code of a file; a damaged one has a problem and no code."""
     try:
+        if path.is_symlink() or not path.is_file():
+            return Submission(student, (), "It is no file of its own but a link, or nothing that can be read.")
         if path.stat().st_size > MOST_BYTES:
             return Submission(student, (), f"The file has more than {MOST_BYTES // 1_000_000} MB.")
         raw = path.read_bytes()
@@ -56,7 +65,7 @@ def read(path: Path, student: str) -> Submission:
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         kind = "notebook" if path.suffix == ".ipynb" else "file"
         return Submission(student, (), f"The {kind} cannot be read: {type(error).__name__}: {error}"[:300])
-    return Submission(student, tuple(map(_without_magics, code)))
+    return Submission(student, tuple(code))
 
 
 def text_of(raw: bytes) -> str:
@@ -69,10 +78,3 @@ def text_of(raw: bytes) -> str:
         return raw.decode(encoding)
     except (SyntaxError, UnicodeDecodeError):
         return raw.decode("cp1252", errors="replace")
-
-
-def _without_magics(code: str) -> str:
-    """A cell without what only IPython understands: lines that begin with % or !, and whole cells with %%."""
-    if code.lstrip().startswith("%%") and not re.match(r"\s*%%(time|timeit|capture)\b", code):
-        return ""
-    return re.sub(r"^(\s*)[%!?].*$", r"\1pass", code, flags=re.MULTILINE)

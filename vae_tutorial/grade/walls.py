@@ -100,18 +100,23 @@ def _allow(ruleset: int, path: Path, access: int) -> None:
 MACHINES = {"x86_64": (0xC000003E, 0), "aarch64": (0xC00000B7, 1)}
 REFUSED = {
     "processes": ((57, 58, 59, 322), (221, 281)),  # fork, vfork, execve, execveat
-    "sockets": ((41, 425, 438), (198, 425, 438)),  # socket, io_uring_setup, pidfd_getfd
+    "sockets": ((41, 53, 425, 438), (198, 199, 425, 438)),  # socket, socketpair, io_uring_setup, pidfd_getfd
+    "walls": ((444, 445, 446, 76, 437), (444, 445, 446, 45, 437)),  # Landlock itself, truncate, openat2
     "others": ((101, 310, 311, 200, 129, 297, 424, 434), (117, 270, 271, 130, 138, 240, 424, 434)),  # ptrace, signals
     "limits": ((160, 141, 144, 203, 314), (164, 140, 119, 122, 274)),  # setrlimit, priorities, affinity
     "memory": ((319, 29, 64, 68, 240), (279, 194, 190, 186, 180)),  # memfd_create, shared memory, queues
     "kernel": ((165, 272, 308, 321, 298, 323, 248, 249, 250), (40, 97, 268, 280, 241, 282, 217, 218, 219)),
     "modes": ((90, 91, 92, 93, 94, 260, 268, 452), (52, 53, 54, 55, 452)),  # chmod, chown
-    "marks": ((132, 235, 261, 280, 188, 189, 190), (88, 5, 6, 7)),  # times, extended attributes
+    "marks": (
+        (132, 235, 261, 280, *range(188, 191), *range(197, 200)),
+        (88, 5, 6, 7, 14, 15, 16),
+    ),  # times, extended attributes
 }
-CLONE, CLONE3, KILL, TGKILL, PRLIMIT = (56, 220), (435, 435), (62, 129), (234, 131), (302, 261)
+CLONE, CLONE3, KILL, TGKILL, PRLIMIT, OPENAT = (56, 220), (435, 435), (62, 129), (234, 131), (302, 261), (257, 56)
 CLONE_THREAD, EPERM, ENOSYS = 0x10000, 1, 38
 ALLOW, ERROR = 0x7FFF0000, 0x00050000
-LOAD, EQUAL, AT_LEAST, BITS, RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+LOAD, EQUAL, AT_LEAST, BITS, RETURN, AND = 0x20, 0x15, 0x35, 0x45, 0x06, 0x54
+EMPTIED = os.O_TRUNC if sys.platform == "linux" else 0
 
 
 NUMBER = 0  # where it stands in what the filter sees
@@ -139,6 +144,10 @@ def filter_calls() -> bool:
         program += [(LOAD, 0, 0, NUMBER)]
     program += [(EQUAL, 0, 5, PRLIMIT[column])]  # to ask is allowed, to change is not
     program += [(LOAD, 0, 0, _argument(2)), (EQUAL, 0, 2, 0), (LOAD, 0, 0, _argument(2, 1)), (EQUAL, 1, 0, 0), *refuse]
+    for one, at in ((OPENAT[column], 2), (2 if column == 0 else OPENAT[column], 1 + column)):
+        # Landlock before Linux 6.2 lets a file be emptied by who opens it only to read, or for neither
+        program += [(LOAD, 0, 0, NUMBER), (EQUAL, 0, 6, one), (LOAD, 0, 0, _argument(at)), (AND, 0, 0, EMPTIED | 3)]
+        program += [(EQUAL, 1, 0, EMPTIED), (EQUAL, 0, 1, EMPTIED | 3), *refuse, (LOAD, 0, 0, NUMBER)]
     program += [(RETURN, 0, 0, ALLOW)]
     code = b"".join(struct.pack("<HBBI", *instruction) for instruction in program)
     held = ctypes.create_string_buffer(code)
@@ -156,6 +165,7 @@ def enclose(ruleset: int | None) -> list[str]:
         LIBC.prctl(38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS
         if ruleset is not None and LIBC.syscall(RESTRICT, ruleset, 0) == 0:
             done.append("files")
+            os.close(ruleset)  # who holds it can add to what the next child may read
         if filter_calls():
             done += ["network", "processes"]
     return done

@@ -16,7 +16,7 @@ import vae_tutorial
 from vae_tutorial.grade.assignment import Assignment, load
 from vae_tutorial.grade.judge import Graded, grade
 from vae_tutorial.grade.remote import Limits, Worker
-from vae_tutorial.grade.report import as_json, from_json, write
+from vae_tutorial.grade.report import as_json, file_name, from_json, write
 from vae_tutorial.grade.submission import Submission
 
 
@@ -55,7 +55,7 @@ def grade_all(
     for i, graded in _graded(task, {i: s for i, s in enumerate(submissions) if i not in found}, n_jobs):
         found[i] = graded
         if kept:
-            write(kept / f"{graded.student}.json", json.dumps(as_json(graded) | {"mark": marks[i]}))
+            write(kept / file_name(graded.student, ".json"), json.dumps(as_json(graded) | {"mark": marks[i]}))
         done(len(found))
     return [found[i] for i in range(len(submissions))]
 
@@ -107,7 +107,7 @@ def _mark(task: Task, assignment: Assignment, submission: Submission) -> str:
 
 def _kept(folder: Path, student: str, mark: str) -> Graded | None:
     try:
-        data = json.loads((folder / f"{student}.json").read_text(encoding="utf-8"))
+        data = json.loads((folder / file_name(student, ".json")).read_text(encoding="utf-8"))
         return from_json(data) if data["mark"] == mark else None
     except (OSError, ValueError, KeyError, TypeError):
         return None

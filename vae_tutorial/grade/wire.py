@@ -20,7 +20,7 @@ DTYPES = {
     for dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.bool, torch.uint8)
     + (torch.int8, torch.int16, torch.int32, torch.int64)
 }
-MOST_BYTES, MOST_TEXT, MOST_ITEMS = 2**26, 2**20, 64
+MOST_BYTES, MOST_TEXT, MOST_ITEMS, MOST_AXES = 2**26, 2**20, 64, 16
 
 
 class Broken(Exception):
@@ -56,7 +56,9 @@ class Deadline:
         return None if math.isinf(left) else left
 
 
-def receive(source: socket.socket, deadline: Deadline | None = None) -> tuple[dict[str, Any], list[Tensor]]:
+def receive(
+    source: socket.socket, deadline: Deadline | None = None, most_text: int = MOST_TEXT
+) -> tuple[dict[str, Any], list[Tensor]]:
     """The next message.
 
     Raises:
@@ -66,7 +68,7 @@ def receive(source: socket.socket, deadline: Deadline | None = None) -> tuple[di
     """
     end = deadline or Deadline()
     (length,) = struct.unpack("<I", _bytes(source, 4, end))
-    if length > MOST_TEXT:
+    if length > most_text:
         raise Broken("a message too long")
     try:
         message = json.loads(_bytes(source, length, end))
@@ -76,6 +78,8 @@ def receive(source: socket.socket, deadline: Deadline | None = None) -> tuple[di
     sizes = [math.prod(shape) * dtype.itemsize for dtype, shape in kinds]
     if sum(sizes) > MOST_BYTES or len(sizes) > 2 * MOST_ITEMS:
         raise Broken("more numbers than it is asked for")
+    if any(len(shape) > MOST_AXES for _, shape in kinds) or any(math.prod(filter(None, s)) > 2**60 for _, s in kinds):
+        raise Broken("numbers of no shape")
     tensors = []
     for (dtype, shape), size in zip(kinds, sizes, strict=True):
         numbers = torch.from_numpy(np.frombuffer(bytearray(_bytes(source, size, end)), np.uint8))
