@@ -5,10 +5,10 @@ The planted mistakes at the end are edits of the module's own source: each must 
 
 import math
 import types
-from pathlib import Path
 
 import pytest
 import torch
+from rebuilt import rebuilt
 from torch import nn
 
 from vae_tutorial import _validation
@@ -466,15 +466,6 @@ def test_a_bad_z_is_named(z, error, message):
 # Planted mistakes
 
 
-def broken(old, new):
-    """The module with one piece of its source replaced."""
-    source = Path(ais_module.__file__).read_text(encoding="utf-8")
-    assert source.count(old) == 1, old
-    module = types.ModuleType("vae_tutorial.broken")
-    exec(compile(source.replace(old, new), "broken", "exec"), module.__dict__)
-    return module
-
-
 FIRST_HALF = "        momentum = momentum + 0.5 * step * force(state)\n        z = "
 LAST_HALF = "        momentum = momentum + 0.5 * step * force(state)\n    return"
 MISTAKES = {
@@ -528,11 +519,11 @@ MISTAKES = {
 @pytest.mark.parametrize("old, new, test", MISTAKES.values(), ids=MISTAKES.keys())
 def test_a_planted_mistake_is_caught(old, new, test):
     with pytest.raises(AssertionError):
-        test(broken(old, new))
+        test(rebuilt("vae_tutorial.ais", old, new))
 
 
 def test_the_module_rebuilt_without_a_mistake_passes():
-    module = broken("TARGET = 0.65", "TARGET = 0.65")
+    module = rebuilt("vae_tutorial.ais", "TARGET = 0.65", "TARGET = 0.65")
     assert_invariant(module), assert_reversible(module), assert_second_order(module)
     x = torch.ones(4, 3)
     log_w = [

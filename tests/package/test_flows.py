@@ -1,15 +1,13 @@
 """Flows: log-determinants against autograd's full Jacobian, densities by quadrature, the way back, wrong input."""
 
 import copy
-import importlib
 import math
 import pickle
-import types
-from pathlib import Path
 
 import pytest
 import torch
 from fixed import moved, values
+from rebuilt import rebuilt
 from torch import nn
 
 from vae_tutorial import flows
@@ -293,16 +291,6 @@ def test_wrong_input_is_named(call, error, said):
 # Planted mistakes: edits of the two modules' own source; `judge` holds what the tests above compare.
 
 
-def broken(name, old, new):
-    """The module with an edit, which must fit in one place."""
-    source = Path(importlib.import_module(name).__file__).read_text(encoding="utf-8")
-    assert source.count(old) == 1, source.count(old)
-    module = types.ModuleType(name)
-    module.__dict__["__name__"] = name
-    exec(compile(source.replace(old, new), name, "exec"), module.__dict__)
-    return module
-
-
 def judge(module, network=Network):
     """Jacobians, the way back and gradients of every flow of a module."""
     module.Network = network
@@ -432,10 +420,10 @@ PLANTED = {
 
 @pytest.mark.parametrize("name, old, new", PLANTED.values(), ids=PLANTED)
 def test_a_planted_mistake_is_caught(name, old, new):
-    module = broken(name, old, new)
+    module = rebuilt(name, old, new)
     with pytest.raises((AssertionError, RuntimeError, ValueError)):  # of gradcheck, and of NaN
-        judge(module) if name == FLOWS else judge(broken(FLOWS, "C numbers", "C numbers"), module.Network)
+        judge(module) if name == FLOWS else judge(rebuilt(FLOWS, "C numbers", "C numbers"), module.Network)
 
 
 def test_the_modules_rebuilt_without_a_mistake_pass():
-    judge(broken(FLOWS, "C numbers", "C numbers"), broken(MASKED, "C numbers", "C numbers").Network)
+    judge(rebuilt(FLOWS, "C numbers", "C numbers"), rebuilt(MASKED, "C numbers", "C numbers").Network)

@@ -1,28 +1,18 @@
 """Masked networks: which input reaches which output, and the network as a sum over its connections, in plain Python."""
 
 import math
-import types
 from functools import partial
-from pathlib import Path
 
 import fixed
 import pytest
 import torch
 from fixed import values
+from rebuilt import rebuilt
 
 from vae_tutorial import masked
 from vae_tutorial.masked import Network, masks
 
 moved = partial(fixed.moved, seed=0, scale=0.8)
-
-
-def broken(old, new):
-    """The module with an edit, which must fit in one place."""
-    source = Path(masked.__file__).read_text(encoding="utf-8")
-    assert source.count(old) == 1, source.count(old)
-    module = types.ModuleType(masked.__name__)
-    exec(compile(source.replace(old, new), masked.__name__, "exec"), module.__dict__)
-    return module
 
 
 @pytest.mark.parametrize("n_in, hidden_dim, n_out", [(1, 4, 2), (2, 2, 2), (3, 7, 6), (5, 20, 5)])
@@ -51,7 +41,7 @@ def test_masks_that_see_too_little_are_caught():
         ("of_hidden[:, None] >= of_input", "of_hidden[:, None] > of_input"),
         ("torch.arange(hidden_dim) % n_in", "torch.arange(hidden_dim) * 0"),
     ):
-        first, second = broken(old, new).masks(3, 7, 3)
+        first, second = rebuilt("vae_tutorial.masked", old, new).masks(3, 7, 3)
         assert not torch.equal(second.int() @ first.int() > 0, torch.ones(3, 3).tril(-1).bool())
 
 
@@ -120,7 +110,7 @@ PLANTED_IN_NETWORKS = {
 
 @pytest.mark.parametrize("old, new", PLANTED_IN_NETWORKS.values(), ids=PLANTED_IN_NETWORKS)
 def test_a_mistake_planted_in_a_network_is_caught(old, new):
-    module = broken(old, new)
+    module = rebuilt("vae_tutorial.masked", old, new)
     with pytest.raises(AssertionError):
         judge_network(module)
 

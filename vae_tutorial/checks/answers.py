@@ -64,6 +64,21 @@ def evaluate(fn: Function, arguments: Arguments) -> Answer:
     return Answer(value.detach().double(), dict(zip(leaves, found, strict=True)))
 
 
+def several(found: Any, expected: str, n: int) -> Sequence[Any]:
+    """What a function gave that is to return ``n`` results, in the words of ``expected`` and its verb.
+
+    Raises:
+        Unusable: it gave something else.
+        Unwritten: it is a stub.
+    """
+    if found is ... or isinstance(found, (tuple, list)) and any(part is ... for part in found):
+        raise Unwritten
+    if not isinstance(found, (tuple, list)) or len(found) != n:
+        length = f" of {len(found)}" if isinstance(found, (tuple, list)) else ""
+        raise Unusable(f"returned {type(found).__name__}{length}, where {expected} expected.")
+    return found
+
+
 def evaluate_any(fn: Function, arguments: Arguments) -> Any:
     """What ``fn`` returns for copies of the arguments, whatever it is."""
     return _call(fn, copy.deepcopy(dict(arguments)))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from vae_tutorial.checks import mistakes as known
-from vae_tutorial.checks.answers import Arguments, Function, Unusable, Unwritten, as_numbers
+from vae_tutorial.checks.answers import Arguments, Function, Unusable, as_numbers, several
 from vae_tutorial.checks.arguments import uniform
 from vae_tutorial.checks.claims import Check
 from vae_tutorial.checks.clues import infinite
@@ -75,12 +75,7 @@ def joined(fn: Callable[..., Any]) -> Function:
 
     @wraps(fn)
     def both(z_t: Tensor, x: Tensor, log_snr_s: Tensor, log_snr_t: Tensor) -> Tensor:
-        found: Any = fn(z_t, x, log_snr_s, log_snr_t)
-        if found is ... or isinstance(found, (tuple, list)) and any(part is ... for part in found):
-            raise Unwritten
-        if not isinstance(found, (tuple, list)) or len(found) != 2:
-            length = f" of {len(found)}" if isinstance(found, (tuple, list)) else ""
-            raise Unusable(f"returned {type(found).__name__}{length}, where a pair (mean, log_var) is expected.")
+        found = several(fn(z_t, x, log_snr_s, log_snr_t), "a pair (mean, log_var) is", 2)
         mean, log_var = map(as_numbers, found)
         if mean.shape != x.shape:
             raise Unusable(

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.distributions import MultivariateNormal
 
 from vae_tutorial.checks import mistakes as known
-from vae_tutorial.checks.answers import Arguments, Function, Unusable, Unwritten, as_numbers
+from vae_tutorial.checks.answers import Arguments, Function, Unusable, as_numbers, several
 from vae_tutorial.checks.arguments import uniform
 from vae_tutorial.checks.claims import Check
 from vae_tutorial.checks.clues import infinite
@@ -70,13 +70,7 @@ def joined(fn: Callable[..., Any]) -> Function:
 
     @wraps(fn)
     def all_three(x: Tensor, *given: Tensor) -> Tensor:
-        found: Any = fn(x, *given)
-        if found is ... or isinstance(found, (tuple, list)) and any(part is ... for part in found):
-            raise Unwritten
-        if not isinstance(found, (tuple, list)) or len(found) != 3:
-            length = f" of {len(found)}" if isinstance(found, (tuple, list)) else ""
-            expected = "means, covariances and log-likelihood are expected"
-            raise Unusable(f"returned {type(found).__name__}{length}, where {expected}.")
+        found = several(fn(x, *given), "means, covariances and log-likelihood are", 3)
         log_p = torch.tensor(found[2]) if isinstance(found[2], float) else found[2]
         means, covs, log_p = map(as_numbers, (found[0], found[1], log_p))
         T, L = len(x), len(given[0])

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from vae_tutorial.checks import mistakes as known
-from vae_tutorial.checks.answers import Arguments, Function, Unusable, Unwritten, as_numbers
+from vae_tutorial.checks.answers import Arguments, Function, Unusable, as_numbers, several
 from vae_tutorial.checks.arguments import uniform
 from vae_tutorial.checks.claims import Check
 from vae_tutorial.checks.clues import infinite
@@ -76,12 +76,7 @@ def joined(fn: Callable[..., Any]) -> Function:
 
     @wraps(fn)
     def both(z: Tensor, codebook: Tensor) -> Tensor:
-        found: Any = fn(z, codebook, BETA)
-        if found is ... or isinstance(found, (tuple, list)) and any(part is ... for part in found):
-            raise Unwritten
-        if not isinstance(found, (tuple, list)) or len(found) != 2:
-            length = f" of {len(found)}" if isinstance(found, (tuple, list)) else ""
-            raise Unusable(f"returned {type(found).__name__}{length}, where a pair (z_q, loss) is expected.")
+        found = several(fn(z, codebook, BETA), "a pair (z_q, loss) is", 2)
         z_q, loss = map(as_numbers, found)
         if z_q.shape != z.shape:
             raise Unusable(f"returned z_q of shape {tuple(z_q.shape)}, where that of z, {tuple(z.shape)}, is expected.")
