@@ -3,7 +3,9 @@ r"""Diffusion: a hierarchical VAE whose encoder is fixed. Its prior is `vae_tuto
 Noise is added to a point x in T steps, and a network learns to guess x from what is left of it:
 
 .. math:: q(z_t \mid x) = \mathcal{N}(\alpha_t x, \sigma_t^2 I), \quad \alpha_t^2 = s(\lambda_t), \quad
-    \sigma_t^2 = s(-\lambda_t), \qquad p(z_T) = \mathcal{N}(0, I), \quad
+    \sigma_t^2 = s(-\lambda_t)
+
+.. math:: p(z_T) = \mathcal{N}(0, I), \quad
     p(z_{t-1} \mid z_t) = q\bigl(z_{t-1} \mid z_t, x = \hat x_\theta(z_t, \lambda_t)\bigr)
 
 (Sohl-Dickstein et al., *Deep Unsupervised Learning using Nonequilibrium Thermodynamics*, 2015; Ho et al., *Denoising

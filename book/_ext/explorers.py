@@ -23,15 +23,15 @@ ALT = {  # what the pictures of tools/explorer_model.py show
         "Left, a gray posterior with two peaks and a blue bell curve over the larger one. Right, two bars of equal "
         "length: log p(x) followed by the KL divergence, and the ELBO."
     ),
+    "reparameterization": (
+        "Two panels of forty lines that lead from noise above to draws below. For two values of μ the same noise "
+        "gives two shifted copies of one pattern, fresh noise two unrelated patterns."
+    ),
     "smallest": (
         "Left, a gray cloud that leans to the right, and over it, in blue, the decoder's means on a line along the "
         "cloud with circles of its noise. Middle, the gray prior of z, under it the density of all codes, which "
         "covers it, and five narrow densities of single examples. Right, the loss falls from 3.4 to the lower of two "
         "marks, the floor, and passes the upper one, collapse."
-    ),
-    "reparameterization": (
-        "Two panels of forty lines that lead from noise above to draws below. For two values of μ the same noise "
-        "gives two shifted copies of one pattern, fresh noise two unrelated patterns."
     ),
 }
 WITHOUT_SCRIPTS = (

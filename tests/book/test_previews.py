@@ -230,5 +230,5 @@ def test_pages_and_scripts_stay_small(book, pages):
         text = (book / page).read_text("utf-8")
         assert sum(map(len, re.findall(" data-preview", text))) < 0.04 * len(text)
     sent = [len(gzip.compress(path.read_bytes(), 6)) for path in (book / "_static" / "previews").rglob("*.js")]
-    assert len(sent) > 10 and max(sent) < 25_000  # bytes, by a host that compresses text
+    assert len(sent) > 10 and max(sent) < 30_000  # bytes, by a host that compresses text
     assert sum((book / "_static" / f"previews.{kind}").stat().st_size for kind in ("js", "css")) < 12_000
