@@ -52,8 +52,9 @@ def kalman_filter(x: Tensor, A: Tensor, C: Tensor, Q: Tensor, R: Tensor, m0: Ten
     With m and P those of :math:`p(z_t \mid x_{1:t-1})`, at first :math:`m_0, P_0`, then :math:`A m_{t-1}` and
     :math:`A P_{t-1} A^\top + Q`:
 
-    .. math:: S = C P C^\top + R, \quad G = P C^\top S^{-1}, \quad m_t = m + G (x_t - C m), \quad
-        P_t = (I - G C) P (I - G C)^\top + G R G^\top
+    .. math:: S = C P C^\top + R, \quad G = P C^\top S^{-1}, \quad m_t = m + G (x_t - C m)
+
+    .. math:: P_t = (I - G C) P (I - G C)^\top + G R G^\top
 
     and :math:`\log p(x) = \sum_t \log \mathcal{N}(x_t; C m, S)`. (Kalman, *A New Approach to Linear Filtering and
     Prediction Problems*, 1960. The last formula, Joseph's, keeps :math:`P_t` symmetric and positive.)
@@ -108,9 +109,11 @@ def _filter(x: Tensor, A: Tensor, C: Tensor, Q: Tensor, R: Tensor, m0: Tensor, P
 def rts_smoother(x: Tensor, A: Tensor, C: Tensor, Q: Tensor, R: Tensor, m0: Tensor, P0: Tensor) -> Smoothed:
     r"""Mean and covariance of each :math:`z_t` given the whole sequence: the filter, then a pass backward.
 
-    .. math:: G_t = P_t A^\top (A P_t A^\top + Q)^{-1}, \qquad
-        \tilde m_t = m_t + G_t (\tilde m_{t+1} - A m_t), \qquad
-        \tilde P_t = (I - G_t A) P_t (I - G_t A)^\top + G_t (\tilde P_{t+1} + Q) \, G_t^\top
+    .. math:: G_t = P_t A^\top (A P_t A^\top + Q)^{-1}
+
+    .. math:: \tilde m_t = m_t + G_t (\tilde m_{t+1} - A m_t)
+
+    .. math:: \tilde P_t = (I - G_t A) P_t (I - G_t A)^\top + G_t (\tilde P_{t+1} + Q) \, G_t^\top
 
     (Rauch, Tung and Striebel, *Maximum Likelihood Estimates of Linear Dynamic Systems*, 1965. The last is their
     :math:`P_t + G_t (\tilde P_{t+1} - A P_t A^\top - Q) \, G_t^\top`, as a sum of what is never negative.)
@@ -148,8 +151,9 @@ def backward_messages(x: Tensor, A: Tensor, C: Tensor, Q: Tensor, R: Tensor) -> 
 
     It is proportional to :math:`\exp(-\tfrac12 z_t^\top J_t z_t + h_t^\top z_t)`, with
 
-    .. math:: J_t = C^\top R^{-1} C + A^\top (I + J_{t+1} Q)^{-1} J_{t+1} A, \qquad
-        h_t = C^\top R^{-1} x_t + A^\top (I + J_{t+1} Q)^{-1} h_{t+1}
+    .. math:: J_t = C^\top R^{-1} C + A^\top (I + J_{t+1} Q)^{-1} J_{t+1} A
+
+    .. math:: h_t = C^\top R^{-1} x_t + A^\top (I + J_{t+1} Q)^{-1} h_{t+1}
 
     and 0 for :math:`J_{T+1}, h_{T+1}`. So :math:`p(z_t \mid z_{t-1}, x_{t:T})` has the precision
     :math:`Q^{-1} + J_t` and the mean :math:`(Q^{-1} + J_t)^{-1} (Q^{-1} A z_{t-1} + h_t)`. (Computed with

@@ -116,8 +116,9 @@ class MarkovPrior(Prior):
 class ForwardInTime(Layered):
     r"""A posterior in the order of time: what x says of a step is merged with what the prior expects after the last.
 
-    .. math:: q(z \mid x) = \prod_{t=1}^{T} \mathcal{N}\bigl(z_t; \mu, \operatorname{diag} \sigma^2\bigr), \qquad
-        (\mu, \sigma^2) = \text{merge}\bigl((\hat\mu_t, \hat\sigma_t^2), (\mu, \sigma^2)(z_{t-1})\bigr)
+    .. math:: q(z \mid x) = \prod_{t=1}^{T} \mathcal{N}\bigl(z_t; \mu, \operatorname{diag} \sigma^2\bigr)
+
+    .. math:: (\mu, \sigma^2) = \text{merge}\bigl((\hat\mu_t, \hat\sigma_t^2), (\mu, \sigma^2)(z_{t-1})\bigr)
 
     It is `vae_tutorial.hierarchical.TopDown` in time, with the first step merged, too. Where the encoder says of
     :math:`z_t` what :math:`x_{t:T}` do, as `vae_tutorial.kalman.backward_messages` does, and L = 1, it is the exact
@@ -295,8 +296,9 @@ def forecast(
 ) -> Tensor:
     r"""Draws of what follows: the last :math:`z_t` from q given what was seen, then the prior's steps, then x.
 
-    .. math:: z_t \sim q(z_t \mid x_{1:t}), \qquad z_{t+1}, \dots \sim p(\cdot \mid z_t), \qquad
-        x_{t+1} \sim p(x_{t+1} \mid z_{t+1}), \ \dots
+    .. math:: z_t \sim q(z_t \mid x_{1:t}), \qquad z_{t+1}, \dots \sim p(\cdot \mid z_t)
+
+    .. math:: x_{t+1} \sim p(x_{t+1} \mid z_{t+1}), \ \dots
 
     As good as q is: where it is not the posterior, neither is this the model's own forecast.
 

@@ -141,10 +141,10 @@ class DiffusionPrior(Prior):
     def path_kl(self, x: Tensor, n_steps: int | None = None, *, generator: torch.Generator | None = None) -> Tensor:
         r"""Unbiased estimates of what all the steps of a standardized point cost, from one draw for each point.
 
-        .. math:: \mathrm{KL}\bigl(q(z_0, \dots, z_T \mid x) \,\|\, p(z_0, \dots, z_T)\bigr)
-            = \mathrm{KL}\bigl(q(z_T \mid x) \,\|\, p(z_T)\bigr)
-            + \mathbb{E} \int_{\lambda_T}^{\lambda_0} \tfrac12 e^\lambda \lVert x - \hat x(z_\lambda, \lambda) \rVert^2
-            \, d\lambda
+        .. math:: \begin{aligned} & \mathrm{KL}\bigl(q(z_0, \dots, z_T \mid x) \,\|\, p(z_0, \dots, z_T)\bigr) \\
+            &= \mathrm{KL}\bigl(q(z_T \mid x) \,\|\, p(z_T)\bigr) \\
+            &+ \mathbb{E} \int_{\lambda_T}^{\lambda_0} \tfrac12 e^\lambda \lVert x - \hat x(z_\lambda, \lambda) \rVert^2
+            \, d\lambda \end{aligned}
 
         (Kingma et al., 2021.) That is the limit of many steps; with T of them, equal in :math:`\lambda`, the integral
         is a sum of `step_kl`, of which one term at random is drawn and multiplied by T. The log-SNRs of all points are
