@@ -110,9 +110,14 @@ def pair_in_decimals(z_t: Tensor, x: Tensor, log_snr_s: Tensor, log_snr_t: Tenso
 
 def points(n: int, dim: int, log_snr_s: float, log_snr_t: float) -> Arguments:
     """Fixed points, differentiable, and two log-SNRs."""
+    z_t, x = values(n, dim, low=-2.0, high=1.5, seed=41), values(n, dim, low=-1.0, high=2.5, seed=42)
+    return _arguments(z_t, x, log_snr_s, log_snr_t)
+
+
+def _arguments(z_t: Tensor, x: Tensor, log_snr_s: float, log_snr_t: float) -> Arguments:
     return {
-        "z_t": values(n, dim, low=-2.0, high=1.5, seed=41).requires_grad_(),
-        "x": values(n, dim, low=-1.0, high=2.5, seed=42).requires_grad_(),
+        "z_t": z_t.requires_grad_(),
+        "x": x.requires_grad_(),
         "log_snr_s": torch.tensor(log_snr_s, dtype=torch.float64),
         "log_snr_t": torch.tensor(log_snr_t, dtype=torch.float64),
     }
@@ -129,16 +134,8 @@ def _trials(generator: torch.Generator) -> list[At]:
         "Where nearly all is signal": (5, 2, 14.0, 12.5),
         "Where nearly all is noise": (5, 2, -12.0, -13.0),
     }
-    return [
-        At(
-            place,
-            {
-                "z_t": uniform((n, dim), -2.0, 2.0, generator).requires_grad_(),
-                "x": uniform((n, dim), -2.0, 2.0, generator).requires_grad_(),
-                "log_snr_s": torch.tensor(log_snr_s, dtype=torch.float64),
-                "log_snr_t": torch.tensor(log_snr_t, dtype=torch.float64),
-            },
-            pair_in_decimals,
-        )
-        for place, (n, dim, log_snr_s, log_snr_t) in sizes.items()
-    ]
+    drawn = {
+        place: [*(uniform((n, dim), -2.0, 2.0, generator) for _ in range(2)), *log_snrs]
+        for place, (n, dim, *log_snrs) in sizes.items()
+    }
+    return [At(place, _arguments(*given), pair_in_decimals) for place, given in drawn.items()]
