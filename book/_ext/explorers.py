@@ -10,28 +10,28 @@ from docutils.parsers.rst import directives
 from sphinx.util.docutils import SphinxDirective
 
 FOLDER = "explorers"
-ALT = {  # what the pictures of tools/explorer_model.py show
+ALT = {  # what the pictures of tools/explorer_pictures.py show
     "latent": (
         "Left, the encoded test images as points in the latent plane, each of the ten classes in its own color around "
-        "its name. Right, the decoder's images at a lattice of points of the same plane: digits that change smoothly."
+        "its name, and a larger point among the sevens. Right, the decoder's image at that point: a seven."
     ),
     "draw": (
-        "A handwritten four in black and white; the latent plane with the encoded test images and a small ellipse "
-        "among the fours; the reconstruction, which could as well be a nine."
+        "Left, a handwritten four in black and white, and under it the reconstruction, which is a nine. Right, the "
+        "latent plane with the encoded test images, a small ellipse between fours and nines, and the terms of the ELBO."
     ),
     "elbo": (
-        "Left, a gray posterior with two peaks and a blue bell curve over the larger one. Right, two bars of equal "
-        "length: log p(x) followed by the KL divergence, and the ELBO."
+        "Above, a gray posterior with two peaks and a blue bell curve over the larger one. Below, two bars of equal "
+        "length: log p(x) with the KL divergence at its end, and the ELBO."
     ),
     "reparameterization": (
-        "Two panels of forty lines that lead from noise above to draws below. For two values of μ the same noise "
-        "gives two shifted copies of one pattern, fresh noise two unrelated patterns."
+        "Two panels of forty lines that lead from noise above to draws below, one for the same noise, one for fresh "
+        "noise; under them the mean and the standard deviation of two estimates of a gradient."
     ),
     "smallest": (
-        "Left, a gray cloud that leans to the right, and over it, in blue, the decoder's means on a line along the "
-        "cloud with circles of its noise. Middle, the gray prior of z, under it the density of all codes, which "
-        "covers it, and five narrow densities of single examples. Right, the loss falls from 3.4 to the lower of two "
-        "marks, the floor, and passes the upper one, collapse."
+        "Above, a gray cloud that leans to the right, and over it, in blue, the decoder's means on a line along the "
+        "cloud with circles of its noise. Below, the loss falls from 3.4 to the lower of two marks, the floor, and "
+        "passes the upper one, collapse. Beside it the gray prior of z, the density of all codes, which covers it, and "
+        "five narrow densities of single examples."
     ),
 }
 WITHOUT_SCRIPTS = (

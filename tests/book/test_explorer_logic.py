@@ -12,27 +12,11 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import torch
+from driving import FOLDER, NAMES, alive, close, curve, explorer, move, number, painted, rows, values
 from playwright.sync_api import Locator, Page
 from scipy.optimize import minimize
 from scipy.stats import kstest, norm
-from test_explorers import (
-    FOLDER,
-    MEANS,
-    NAMES,
-    check_numbers,
-    close,
-    code,
-    draws_its_code,
-    draws_shown,
-    estimates,
-    explorer,
-    log_joint,
-    move,
-    opened,
-    painted,
-    rows,
-    values,
-)
+from test_explorers import MEANS, check_numbers, code, draws_its_code, draws_shown, estimates, log_joint
 from torch import nn
 from torch.distributions import MultivariateNormal
 
@@ -43,36 +27,17 @@ from vae_tutorial.likelihoods import normal_diag
 from vae_tutorial.models import VAE, mlp_vae
 from vae_tutorial.reference import kl_quadrature, log_marginal_quadrature
 
-PAGE = "<!DOCTYPE html><html lang='en'><meta charset='utf-8'><title>Explorers</title>{places}{scripts}</html>"
-
 
 @pytest.fixture(scope="module")
 def tab(tmp_path_factory, browser) -> Iterator[Page]:
     """A page with nothing but the explorers, high enough for all of them to be near its window."""
-    page = tmp_path_factory.mktemp("bare") / "index.html"
-    places = "".join(f"<div class='explorer-{name}'><img alt=''></div>" for name in NAMES)
-    scripts = [f"<script src='{(FOLDER / f'{name}.js').as_uri()}'></script>" for name in ("network", "panel", *NAMES)]
-    page.write_text(PAGE.format(places=places, scripts="".join(scripts)), encoding="utf-8")
-    with browser.new_context(viewport={"width": 1350, "height": 3000}) as context:
-        flaws: list[str] = []
-        context.on("weberror", lambda error: flaws.append(str(error.error)))
-        yield opened(context, page.as_uri())
-        assert flaws == []
+    with alive(browser, tmp_path_factory.mktemp("bare"), *NAMES) as tab:
+        yield tab
 
 
 @pytest.fixture(scope="module")
 def model() -> VAE:
     return checkpoints.load(FOLDER / "model.safetensors").double()
-
-
-def number(found: Locator, name: str) -> float:
-    return float(found.get_attribute(name))
-
-
-def curve(found: Locator) -> np.ndarray:
-    """The points (x, y) of a path."""
-    pairs = re.findall(r"[ML](-?[\d.]+) (-?[\d.]+)", found.get_attribute("d"))
-    return np.array(pairs, dtype=float)
 
 
 # network.js

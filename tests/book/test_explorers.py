@@ -6,19 +6,35 @@ digits and kept with all of them in `data-value`.
 """
 
 import base64
+import itertools
 import json
 import math
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from axe import violations
+from driving import (
+    FOLDER,
+    NAMES,
+    build_page,
+    close,
+    drag,
+    explorer,
+    finger,
+    middle,
+    move,
+    opened,
+    painted,
+    pixels,
+    rows,
+    values,
+)
 from playwright.sync_api import Locator, Page
 from scipy.stats import kstest
-from sites import ROOT, build_small, listen, serving
+from sites import listen, serving
 from torch.distributions import Normal
 
 from vae_tutorial import checkpoints
@@ -29,30 +45,14 @@ from vae_tutorial.likelihoods import normal
 from vae_tutorial.models import VAE
 from vae_tutorial.reference import LinearGaussian, grid, kl_quadrature, log_marginal_quadrature
 
-FOLDER = ROOT / "book" / "_static" / "explorers"
-NAMES = ("latent", "draw", "elbo", "reparameterization", "smallest")
 SCREENS = [("light", 1350), ("dark", 1350), ("light", 390), ("dark", 390)]
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory) -> Path:
     """A folder `book` of built pages: index.html with all explorers, plain.html with none."""
-    source = tmp_path_factory.mktemp("explorers")
-    shutil.copytree(ROOT / "book" / "_static", source / "book" / "_static")
-    directives = [
-        f"## The {name} explorer\n\n```{{explorer}} {name}\n:name: fig-{name}\nThis caption.\n```" for name in NAMES
-    ]
-    (source / "index.md").write_text(
-        "# Explorers\n\n" + "\n\n".join(directives) + "\n\n```{toctree}\nplain\n```\n", "utf-8"
-    )
-    (source / "plain.md").write_text("# A page without one\n\n## Nothing\n", "utf-8")
-    settings = dict(extensions=["myst_parser", "explorers"], html_theme="sphinx_book_theme", numfig=True, language="en",
-                    html_static_path=["book/_static"], html_css_files=["book.css"], project="Explorers",
-                    html_favicon="book/_static/favicon.svg",
-                    exclude_patterns=["**/*.safetensors"], html_context=dict(default_mode="auto"))  # fmt: skip
     target = tmp_path_factory.mktemp("site")
-    run = build_small(source, settings, target / "book")
-    assert (run.returncode, run.stderr) == (0, ""), run.stderr
+    build_page(tmp_path_factory.mktemp("explorers"), target / "book")
     return target
 
 
@@ -69,49 +69,9 @@ def tab(site, browser) -> Page:
         yield opened(context, (site / "book" / "index.html").as_uri())
 
 
-def opened(context, address: str, *names: str) -> Page:
-    """A page with these explorers at work, or with all."""
-    tab = context.new_page()
-    tab.goto(address)
-    for name in names or NAMES:
-        tab.locator(f".explorer-{name}").scroll_into_view_if_needed()
-        tab.wait_for_selector(f".explorer-{name} .explorer-live")
-    return tab
-
-
 @pytest.fixture(scope="module")
 def model() -> VAE:
     return checkpoints.load(FOLDER / "model.safetensors").double()
-
-
-def explorer(tab: Page, name: str) -> Locator:
-    found = tab.locator(f".explorer-{name}")
-    found.scroll_into_view_if_needed()
-    return found
-
-
-def values(found: Locator) -> list[float]:
-    """All numbers that an explorer shows, with all their digits."""
-    return [
-        float(number) for number in found.locator("[data-value]").evaluate_all("all => all.map(n => n.dataset.value)")
-    ]
-
-
-def pixels(canvas: Locator) -> torch.Tensor:
-    """The opacities of the ink, 0 to 255."""
-    script = "c => Array.from(c.getContext('2d').getImageData(0, 0, 28, 28).data).filter((_, i) => i % 4 === 3)"
-    return torch.tensor(canvas.evaluate(script), dtype=torch.float64)
-
-
-def close(left, right, tolerance: float) -> bool:
-    left, right = (torch.as_tensor(side, dtype=torch.float64) for side in (left, right))
-    assert left.shape == right.shape and left.isfinite().all() and right.isfinite().all()
-    return (left - right).abs().max().item() <= tolerance
-
-
-def rows(tab: Page, script: str, argument=None) -> torch.Tensor:
-    """What the page computes, as float64."""
-    return torch.tensor(tab.evaluate(script, argument), dtype=torch.float64)
 
 
 # The files
@@ -238,34 +198,6 @@ def test_the_noise_is_standard_normal(tab):
 
 
 # The latent explorer
-
-
-def drag(tab: Page, start: tuple[float, float], end: tuple[float, float]) -> None:
-    tab.mouse.move(*start)
-    tab.mouse.down()
-    tab.mouse.move(*end, steps=5)
-    tab.mouse.up()
-
-
-def finger(tab: Page, points: list[tuple[float, float]]) -> None:
-    """A finger put down at the first point, moved to the others, and lifted."""
-    session = tab.context.new_cdp_session(tab)
-    for i, (x, y) in enumerate(points):
-        kind = "touchMove" if i else "touchStart"
-        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x, "y": y}]})
-        painted(tab)
-    session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
-    painted(tab)
-
-
-def painted(tab: Page) -> None:
-    """Wait until what was done is seen."""
-    tab.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
-
-
-def middle(found: Locator) -> tuple[float, float]:
-    box = found.bounding_box()
-    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
 
 
 def code(found: Locator) -> list[float]:
@@ -488,11 +420,6 @@ def test_the_straight_decoder_is_linear_gaussian(tab):
     assert close(tab.evaluate("() => Explorers.elbo.logEvidence('straight')"), solved.log_marginal(X)[0], 1e-12)
 
 
-def move(found: Locator, name: str, value: float) -> None:
-    """Set a slider as a hand does."""
-    found.get_by_role("slider", name=name, exact=True).fill(f"{value:.2f}")
-
-
 def test_the_gap_is_closed_by_hand(tab):
     found = explorer(tab, "elbo")
     said = found.get_by_role("status")
@@ -614,6 +541,30 @@ def test_the_slide_respects_who_wants_no_motion(site, browser, motion):
             return
         tab.wait_for_function("node => node.value > -1.5 && node.value < 0.6", arg=slider.element_handle())
         tab.wait_for_function("node => node.value === '-2'", arg=slider.element_handle())
+
+
+# Wherever the sliders stand
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_at_the_ends_of_its_sliders_an_explorer_stays_in_its_card(site, browser, name):
+    outside = """live => {
+        const card = live.getBoundingClientRect();
+        const leaves = ({ left, right, top, bottom }) =>
+            Math.max(card.left - left, right - card.right, card.top - top, bottom - card.bottom) > 1;
+        const seen = node => node.getBoundingClientRect().width && !node.closest('.inside');
+        return [...live.querySelectorAll('*')].filter(node => seen(node) && leaves(node.getBoundingClientRect()))
+            .map(node => node.outerHTML.slice(0, 200));
+    }"""
+    with browser.new_context(viewport={"width": 390, "height": 900}) as context:
+        said, _ = listen(context)
+        found = explorer(opened(context, (site / "book" / "index.html").as_uri(), name), name)
+        sliders = found.locator("input[type=range]")
+        for ends in itertools.product(("Home", "End"), repeat=sliders.count()):
+            for slider, end in zip(sliders.all(), ends, strict=True):
+                slider.press(end)
+            assert found.locator(".explorer-live").evaluate(outside) == [], ends
+            assert "NaN" not in found.inner_text() and said == []
 
 
 # Nothing moves that is not moved

@@ -87,7 +87,8 @@ Explorers.panel.mount("elbo", "ELBO by hand", [], (live) => {
     xLabel: "z", yLabel: "density", xTicks: [-2, -1, 0, 1, 2], yTicks: [0, 0.5, 1, 1.5, 2] });
   const posterior = element("path", { class: "area" });
   const q = element("path", { class: "curve q" });
-  curves.layer.append(posterior, q, element("text", { class: "note", x: curves.x(-2.4), y: 50 }, "posterior, gray"),
+  curves.inside.append(posterior, q);
+  curves.layer.append(element("text", { class: "note", x: curves.x(-2.4), y: 50 }, "posterior, gray"),
     element("text", { class: "note q", x: curves.x(-2.4), y: 68 }, "q, blue"));
 
   const bars = axes("log p(x) and KL, end to end, are as long as the ELBO", { x: BARS, y: [0, 2], height: 130,

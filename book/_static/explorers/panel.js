@@ -66,13 +66,16 @@ Explorers.panel = (() => {
     return node;
   };
 
-  // Axes: a drawing whose `x` and `y` turn coordinates into places.
+  // Axes: a drawing whose `x` and `y` turn coordinates into places. What lies in `inside` is cut at the axes' ends.
 
   function axes(spoken, { x, y, width = 360, height = 360, xLabel = "", yLabel = "", xTicks = [], yTicks = [] }) {
     const [left, right, top, bottom] = [yTicks.length ? 38 : 10, width - 10, 10, height - (xTicks.length ? 40 : 10)];
     const scale = ([low, high], from, to) => (value) => from + ((value - low) / (high - low)) * (to - from);
     const self = { x: scale(x, left, right), y: scale(y, bottom, top) };
     const short = (tick) => String(tick).replace("-", "−");
+    const [across, down] = [right - left, bottom - top];
+    const box = { x: left, y: top, width: across, height: down, viewBox: `${left} ${top} ${across} ${down}` };
+    self.inside = element("svg", { class: "inside", ...box });
     self.layer = element("g");
     self.node = element("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": spoken },
       ...xTicks.map((tick) => element("path", { class: "grid", d: `M${self.x(tick)} ${bottom}V${top}` })),
@@ -81,6 +84,7 @@ Explorers.panel = (() => {
       ...yTicks.map((tick) => element("text", { x: left - 6, y: self.y(tick) + 4, class: "end" }, short(tick))),
       element("text", { x: (left + right) / 2, y: height - 5, class: "middle" }, xLabel),
       element("text", { x: left + 5, y: top + 14 }, yLabel),
+      self.inside,
       self.layer,
     );
     return self;
