@@ -191,6 +191,19 @@ def test_a_slider_says_where_it_is_and_keeps_to_its_ends(tab):
     assert tab.evaluate(script) == [[0.7, "0.70", 0], [-0.5, "−0.50", 1], [1, "1.00", 2]]
 
 
+def test_a_bet_is_one_of_its_answers_and_can_be_changed(tab):
+    script = """() => {
+        let n = 0;
+        const self = Explorers.panel.bet("Which?", ["a", "b"], () => n++);
+        const [a, b] = self.node.querySelectorAll("button");
+        const said = () => [self.value, a.ariaPressed, b.ariaPressed, n];
+        const states = [said()];
+        for (const node of [b, a]) { node.click(); states.push(said()); }
+        return states;
+    }"""
+    assert tab.evaluate(script) == [[None, "false", "false", 0], ["b", "false", "true", 1], ["a", "true", "false", 2]]
+
+
 def test_ink_is_as_opaque_as_its_value(tab):
     script = "() => [...Explorers.panel.ink([0, 0.25, 0.5, 1]).data.slice(0, 16)]"
     assert tab.evaluate(script) == [0, 0, 0, 0, 0, 0, 0, 64, 0, 0, 0, 128, 0, 0, 0, 255]

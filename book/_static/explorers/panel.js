@@ -66,6 +66,20 @@ Explorers.panel = (() => {
     return node;
   };
 
+  /** A question with a few answers, on one of which a reader bets: `value`, null until then. */
+  function bet(question, answers, changed) {
+    const self = { value: null };
+    const buttons = answers.map((answer) => button(answer, () => choose(answer), { "aria-pressed": false }));
+    function choose(answer) {
+      self.value = answer;
+      buttons.forEach((node, i) => change(node, { "aria-pressed": answers[i] === answer }));
+      changed();
+    }
+    const title = element("span", { class: "explorer-title" }, question);
+    self.node = element("div", { class: "explorer-buttons", role: "group", "aria-label": question }, title, ...buttons);
+    return self;
+  }
+
   // Axes: a drawing whose `x` and `y` turn coordinates into places. What lies in `inside` is cut at the axes' ends.
 
   function axes(spoken, { x, y, width = 360, height = 360, xLabel = "", yLabel = "", xTicks = [], yTicks = [] }) {
@@ -165,5 +179,5 @@ Explorers.panel = (() => {
     document.querySelectorAll(`.explorer-${name}`).forEach((container) => observer.observe(container));
   }
 
-  return { axes, button, change, element, format, image, ink, mount, path, plane, readout, sentence, slider, table };
+  return { axes, bet, button, change, element, format, image, ink, mount, path, plane, readout, sentence, slider, table };
 })();
