@@ -33,6 +33,11 @@ ALT = {  # what the pictures of tools/explorer_pictures.py show
         "passes the upper one, collapse. Beside it the gray prior of z, the density of all codes, which covers it, and "
         "five narrow densities of single examples."
     ),
+    "filter": (
+        "Above, eight dots over time, a gray band through them all and a blue bar at each, a little longer than the "
+        "band is wide. Below, two curves over the noise of the camera that cross: what a q loses that does not know "
+        "the future, and one that ignores the chain."
+    ),
 }
 WITHOUT_SCRIPTS = (
     '<noscript><p class="explorer-noscript">Here stands a picture: the explorer needs JavaScript.</p></noscript>'
