@@ -104,12 +104,12 @@ node_modules: package.json package-lock.json
 
 .venv-otter/ready: pyproject.toml
 	$(PYTHON) -m venv .venv-otter
-	.venv-otter/bin/python -m pip install --quiet --disable-pip-version-check "otter-grader>=7,<8" .
+	.venv-otter/bin/python -m pip install --quiet --disable-pip-version-check $(shell grep ^torch== requirements.txt) "otter-grader>=7,<8" .
 	@touch $@
 
 .venv-nbgrader/ready: pyproject.toml
 	$(PYTHON) -m venv .venv-nbgrader
-	.venv-nbgrader/bin/python -m pip install --quiet --disable-pip-version-check "nbgrader>=0.9,<0.10" .
+	.venv-nbgrader/bin/python -m pip install --quiet --disable-pip-version-check $(shell grep ^torch== requirements.txt) "nbgrader>=0.9,<0.10" .
 	@touch $@
 
 .venv-bench/ready: benchmarks/requirements.txt pyproject.toml
