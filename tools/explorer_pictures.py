@@ -26,12 +26,17 @@ def elbo(found: Locator) -> None:
     move(found, "Log-variance of q", -2.1)
 
 
+def curve(found: Locator) -> None:
+    found.get_by_role("button", name="about 10", exact=True).click()
+    move(found, "Number of Gaussians", 9)
+
+
 def smallest(found: Locator) -> None:
     found.locator("[data-bet=floor]").click()
     found.locator("[data-state=over]").wait_for()
 
 
-POSES = {"elbo": elbo, "smallest": smallest}  # what is done before; the others are taken as they begin
+POSES = {"elbo": elbo, "curve": curve, "smallest": smallest}  # what is done before; the others are taken as they begin
 
 
 def main() -> None:

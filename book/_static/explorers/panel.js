@@ -3,7 +3,7 @@
 
 Explorers.panel = (() => {
   const FOLDER = document.currentScript.src.replace(/[^/]*$/, "");
-  const SVG = new Set("svg g path circle ellipse line rect text tspan".split(" "));
+  const SVG = new Set("svg g path circle ellipse line rect image text tspan".split(" "));
 
   /** An HTML or SVG element with attributes and children. */
   function element(tag, attributes = {}, ...children) {
