@@ -129,7 +129,8 @@ def test_at_the_star_the_rule_is_the_chapters(tab):
 def test_the_shares_are_the_softmax_of_the_log_likelihoods(tab):
     z = evenly(9)
     shares = torch.softmax(torch.tensor(log_likelihood([0.1, 0.8], z, 0.3)), 0)
-    assert close(ask(tab, "shares", [0.1, 0.8], z.tolist(), 0.3), shares, 1e-12)
+    log_p = log_mixture([0.1, 0.8], z, 0.3)
+    assert close(ask(tab, "shares", [0.1, 0.8], z.tolist(), 0.3, log_p), shares, 1e-12)
 
 
 @each_place
@@ -180,7 +181,7 @@ def down(y):
 def test_each_z_has_its_circle_filled_by_its_share(tab, found):
     move(found, "Number of Gaussians", 9)
     z = evenly(9)
-    shares = ask(tab, "shares", [0.1, 0.8], z.tolist(), 0.3)
+    shares = ask(tab, "shares", [0.1, 0.8], z.tolist(), 0.3, log_mixture([0.1, 0.8], z, 0.3))
     sizes = np.full(9, 0.3 * 312 / 4), np.full(9, 0.3 * 328 / 4.2)
     assert np.abs(circles(found) - np.stack([across(z / 2), down(z**2 / 2), *sizes, shares], -1)).max() < 1e-9
     grip = re.findall(r"-?[\d.]+", found.locator(".handle").get_attribute("transform"))

@@ -60,9 +60,8 @@ Explorers.curve = (() => {
   /** p(z | x) where log p(x) is taken to be logP. */
   const posterior = (x, z, noise, logP) => Math.exp(logPrior(z) + logLikelihood(x, z, noise) - logP);
 
-  /** The share of each z in the mixture's density at x. */
-  const shares = (x, zs, noise) =>
-    zs.map((z) => Math.exp(logLikelihood(x, z, noise) - logMixture(x, zs, noise)) / zs.length);
+  /** The share of each z in the mixture's density at x, given its logarithm. */
+  const shares = (x, zs, noise, logP) => zs.map((z) => Math.exp(logLikelihood(x, z, noise) - logP) / zs.length);
 
   /** V: the relative variance of a single random draw. */
   const variance = (x, noise) =>
@@ -89,13 +88,13 @@ Explorers.curve = (() => {
     return `${now} Here it takes ${many}: ${answer(n) === bet ? "you were right" : `not ${bet}, as you bet`}. ${why}`;
   }
 
-  return { BETS, COUNT, NOISE, STAR, cdf, decode, drawn, even, lattice, logEvidence, logMixture, needed, posterior, quantile,
+  return { BETS, COUNT, NEAR, NOISE, STAR, cdf, decode, drawn, even, lattice, logEvidence, logMixture, needed, posterior, quantile,
     reading, shares, variance };
 })();
 
 Explorers.panel.mount("curve", "Gaussians along the curve", ["handle"], (live) => {
   const { axes, bet, button, change, element, path, readout, sentence, slider, table } = Explorers.panel;
-  const { BETS, COUNT, NOISE, STAR, decode, drawn, even, lattice, logEvidence, logMixture, needed, posterior, reading, shares,
+  const { BETS, COUNT, NEAR, NOISE, STAR, decode, drawn, even, lattice, logEvidence, logMixture, needed, posterior, reading, shares,
     variance } = Explorers.curve;
 
   const plane = axes("The mixture's density in gray, its Gaussians as circles along the decoder's curve, and the point x", {
@@ -104,12 +103,12 @@ Explorers.panel.mount("curve", "Gaussians along the curve", ["handle"], (live) =
   const [x1s, x2s] = [line(-2, 2, 80), line(-1, 3.2, 84)];
   const canvas = element("canvas", { width: x1s.length, height: x2s.length });
   const [left, top] = [plane.x(-2.025), plane.y(3.225)]; // half a cell beyond the first
-  const heat = element("image", { x: left, y: top, width: plane.x(2.025) - left, height: plane.y(-1.025) - top,
-    preserveAspectRatio: "none" });
+  const [width, height] = [plane.x(2.025) - left, plane.y(-1.025) - top];
+  const heat = element("image", { x: left, y: top, width, height, preserveAspectRatio: "none" });
   const circles = element("g");
   const arc = line(-2.6, 2.6, 80).map(decode);
-  plane.inside.append(heat, element("path", { class: "mark", fill: "none", d: path(plane, arc.map(([x]) => x), arc.map(([, y]) => y)) }),
-    circles);
+  const road = element("path", { class: "mark", fill: "none", d: path(plane, arc.map(([x]) => x), arc.map(([, y]) => y)) });
+  plane.inside.append(heat, road, circles);
 
   const causes = axes("The exact posterior of z in gray, and a stick for each Gaussian", { x: [-3, 3], y: [0, 1.6], height: 190,
     xLabel: "z", yLabel: "p(z | x), exact peak = 1", xTicks: [-3, -2, -1, 0, 1, 2, 3], yTicks: [0, 0.5, 1, 1.5] });
@@ -118,8 +117,7 @@ Explorers.panel.mount("curve", "Gaussians along the curve", ["handle"], (live) =
   const sticks = element("path", { class: "curve stick" });
   causes.inside.append(area, sticks);
 
-  const shown = { mixture: readout(3), exact: readout(3), gap: readout(3) };
-  const said = sentence();
+  const [shown, said] = [{ mixture: readout(3), exact: readout(3), gap: readout(3) }, sentence()];
   let seed = 0; // of the draws; 0 where they are spread evenly
 
   /** The density as gray ink, the most of it where it is highest. */
@@ -136,7 +134,7 @@ Explorers.panel.mount("curve", "Gaussians along the curve", ["handle"], (live) =
     const these = seed ? drawn(count.value, seed) : even(count.value);
     const [mixture, exact] = [logMixture(x, these, noise), logEvidence(x, noise)];
     const radius = (on) => Math.abs(on(noise) - on(0));
-    const share = shares(x, these, noise);
+    const share = shares(x, these, noise, mixture);
     paint(lattice(x1s, x2s, these, noise));
     circles.replaceChildren(...these.map((z, k) => {
       const [cx, cy] = [plane.x(decode(z)[0]), plane.y(decode(z)[1])];
@@ -150,8 +148,8 @@ Explorers.panel.mount("curve", "Gaussians along the curve", ["handle"], (live) =
     shown.exact.show(exact);
     shown.gap.show(mixture - exact);
     places.forEach((node, i) => change(node, { "aria-pressed": Boolean(seed) === Boolean(i) }));
-    said.say(reading({ gap: mixture - exact, n: needed(x, noise), draws: variance(x, noise) / 0.1 ** 2, random: seed > 0,
-      bet: wager.value }));
+    const draws = variance(x, noise) / NEAR ** 2;
+    said.say(reading({ gap: mixture - exact, n: needed(x, noise), draws, random: seed > 0, bet: wager.value }));
   }
 
   const count = slider("K", "Number of Gaussians", COUNT, update);
@@ -163,8 +161,7 @@ Explorers.panel.mount("curve", "Gaussians along the curve", ["handle"], (live) =
   live.append(
     element("div", { class: "wide" }, plane.node, causes.node),
     element("div", { class: "narrow" }, wager.node, count.node, sigma.node,
-      element("div", { class: "explorer-buttons", role: "group", "aria-label": "Where the Gaussians stand" }, ...places),
-      said.node,
+      element("div", { class: "explorer-buttons", role: "group", "aria-label": "Where the Gaussians stand" }, ...places), said.node,
       table("log p(x), in nats", [], { "K Gaussians": [shown.mixture.node], "all of them, exact": [shown.exact.node],
         "difference": [shown.gap.node] }),
       element("p", { class: "explorer-hint" }, "Drag the point x, or select it and use the arrow keys. Vermilion: the Gaussians, and the z, that may have made it.")),
