@@ -31,12 +31,19 @@ def curve(found: Locator) -> None:
     move(found, "Number of Gaussians", 9)
 
 
+def divergences(found: Locator) -> None:
+    found.get_by_role("button", name="KL(p ‖ q)", exact=True).click()
+    found.get_by_role("button", name="down KL(p ‖ q)", exact=True).click()
+    found.locator("[data-state=over]").wait_for()
+
+
 def smallest(found: Locator) -> None:
     found.locator("[data-bet=floor]").click()
     found.locator("[data-state=over]").wait_for()
 
 
-POSES = {"elbo": elbo, "curve": curve, "smallest": smallest}  # what is done before; the others are taken as they begin
+# What is done before; the others are taken as they begin.
+POSES = {"elbo": elbo, "curve": curve, "divergences": divergences, "smallest": smallest}
 
 
 def main() -> None:

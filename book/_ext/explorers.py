@@ -32,6 +32,10 @@ ALT = {  # what the pictures of tools/explorer_pictures.py show
         "under it a gray posterior with two peaks, and a stick for each circle. Right, K = 9, a noise of 0.3, and "
         "log p(x) of nine Gaussians beside the exact one."
     ),
+    "divergences": (
+        "Above, a gray density with two peaks and a green bell curve that covers both. Below, two curves: what each "
+        "divergence charges at each x, the blue one most on the left peak, the vermilion one most in the valley."
+    ),
     "smallest": (
         "Above, a gray cloud that leans to the right, and over it, in blue, the decoder's means on a line along the "
         "cloud with circles of its noise. Below, the loss falls from 3.4 to the lower of two marks, the floor, and "
