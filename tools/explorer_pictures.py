@@ -37,13 +37,18 @@ def divergences(found: Locator) -> None:
     found.locator("[data-state=over]").wait_for()
 
 
+def likelihoods(found: Locator) -> None:
+    found.get_by_role("button", name="it depends on ℓ").click()
+    move(found, "Logit that the decoder says", -2)
+
+
 def smallest(found: Locator) -> None:
     found.locator("[data-bet=floor]").click()
     found.locator("[data-state=over]").wait_for()
 
 
 # What is done before; the others are taken as they begin.
-POSES = {"elbo": elbo, "curve": curve, "divergences": divergences, "smallest": smallest}
+POSES = dict(elbo=elbo, curve=curve, divergences=divergences, likelihoods=likelihoods, smallest=smallest)
 
 
 def main() -> None:
