@@ -26,6 +26,22 @@ def elbo(found: Locator) -> None:
     move(found, "Log-variance of q", -2.1)
 
 
+def curve(found: Locator) -> None:
+    found.get_by_role("button", name="about 10", exact=True).click()
+    move(found, "Number of Gaussians", 9)
+
+
+def divergences(found: Locator) -> None:
+    found.get_by_role("button", name="KL(p ‖ q)", exact=True).click()
+    found.get_by_role("button", name="down KL(p ‖ q)", exact=True).click()
+    found.locator("[data-state=over]").wait_for()
+
+
+def likelihoods(found: Locator) -> None:
+    found.get_by_role("button", name="it depends on ℓ").click()
+    move(found, "Logit that the decoder says", -2)
+
+
 def smallest(found: Locator) -> None:
     found.locator("[data-bet=floor]").click()
     found.locator("[data-state=over]").wait_for()
@@ -37,9 +53,6 @@ def with_palette(picture: Image.Image) -> Image.Image:
     palette = Image.new("RGB", (len(colors), 1))
     palette.putdata(colors)
     return picture.quantize(palette=palette.quantize(256), dither=Image.Dither.NONE)
-
-
-POSES = {"elbo": elbo, "smallest": smallest}  # what is done before; the others are taken as they begin
 
 
 def main() -> None:
@@ -58,7 +71,8 @@ def main() -> None:
         tab = opened(context, (Path(folder) / "book" / "index.html").as_uri(), *chosen)
         for name in chosen:
             found = explorer(tab, name)
-            POSES.get(name, lambda found: None)(found)
+            if pose := globals().get(name):  # a function with the name of an explorer sets what its picture shows
+                pose(found)
             tab.evaluate("document.activeElement.blur()")
             picture = found.locator(".explorer-live").screenshot(animations="disabled")
             with_palette(Image.open(io.BytesIO(picture)).convert("RGB")).save(FOLDER / f"{name}.png", optimize=True)

@@ -27,6 +27,20 @@ ALT = {  # what the pictures of tools/explorer_pictures.py show
         "Two panels of forty lines that lead from noise above to draws below, one for the same noise, one for fresh "
         "noise; under them the mean and the standard deviation of two estimates of a gradient."
     ),
+    "curve": (
+        "Left, a gray density along a parabola, circles along it, one of them filled, and a point inside the parabola; "
+        "under it a gray posterior with two peaks, and a stick for each circle. Right, K = 9, a noise of 0.3, and "
+        "log p(x) of nine Gaussians beside the exact one."
+    ),
+    "divergences": (
+        "Above, a gray density with two peaks and a green bell curve that covers both. Below, two curves: what each "
+        "divergence charges at each x, the blue one most on the left peak, the vermilion one most in the valley."
+    ),
+    "likelihoods": (
+        "Above, over the gray values from 0 to 1, two falling curves, a vermilion one with its area filled and a green "
+        "one above it. Below, two bars: the area under the vermilion curve, less than one half, and that under the "
+        "green one, which is 1."
+    ),
     "smallest": (
         "Above, a gray cloud that leans to the right, and over it, in blue, the decoder's means on a line along the "
         "cloud with circles of its noise. Below, the loss falls from 3.4 to the lower of two marks, the floor, and "
