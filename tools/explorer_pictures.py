@@ -31,7 +31,14 @@ def smallest(found: Locator) -> None:
     found.locator("[data-state=over]").wait_for()
 
 
-POSES = {"elbo": elbo, "smallest": smallest}  # what is done before; the others are taken as they begin
+def kl(found: Locator) -> None:
+    found.get_by_role("button", name="μ", exact=True).click()
+    found.get_by_role("button", name="Let it pull").click()
+    found.locator("[data-state=over]").wait_for()
+    found.get_by_role("button", name="Back").click()
+
+
+POSES = {"elbo": elbo, "kl": kl, "smallest": smallest}  # what is done before; the others are taken as they begin
 
 
 def main() -> None:

@@ -33,6 +33,11 @@ ALT = {  # what the pictures of tools/explorer_pictures.py show
         "passes the upper one, collapse. Beside it the gray prior of z, the density of all codes, which covers it, and "
         "five narrow densities of single examples."
     ),
+    "kl": (
+        "Left, closed lines of equal divergence around the prior over the mean and the log-variance, wide below it and "
+        "close together above; a point far below, from which one arrow leads left and a short one up. Right, the two "
+        "parts of the divergence with their pulls, and a narrow blue bell beside the gray one of the prior."
+    ),
 }
 WITHOUT_SCRIPTS = (
     '<noscript><p class="explorer-noscript">Here stands a picture: the explorer needs JavaScript.</p></noscript>'

@@ -85,7 +85,7 @@ Explorers.panel = (() => {
   function axes(spoken, { x, y, width = 360, height = 360, xLabel = "", yLabel = "", xTicks = [], yTicks = [] }) {
     const [left, right, top, bottom] = [yTicks.length ? 38 : 10, width - 10, 10, height - (xTicks.length ? 40 : 10)];
     const scale = ([low, high], from, to) => (value) => from + ((value - low) / (high - low)) * (to - from);
-    const self = { x: scale(x, left, right), y: scale(y, bottom, top) };
+    const self = { x: scale(x, left, right), y: scale(y, bottom, top), ranges: [x, y] };
     const short = (tick) => String(tick).replace("-", "−");
     const [across, down] = [right - left, bottom - top];
     const box = { x: left, y: top, width: across, height: down, viewBox: `${left} ${top} ${across} ${down}` };
