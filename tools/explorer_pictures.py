@@ -38,7 +38,12 @@ def kl(found: Locator) -> None:
     found.get_by_role("button", name="Back").click()
 
 
-POSES = {"elbo": elbo, "kl": kl, "smallest": smallest}  # what is done before; the others are taken as they begin
+def weights(found: Locator) -> None:
+    move(found, "Log-variance of q", -2.5)
+    found.get_by_role("slider", name="Doublings of the number of draws").fill("6")
+
+
+POSES = {"elbo": elbo, "kl": kl, "smallest": smallest, "weights": weights}  # what is done before; the others are taken as they begin
 
 
 def main() -> None:

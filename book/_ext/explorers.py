@@ -38,6 +38,10 @@ ALT = {  # what the pictures of tools/explorer_pictures.py show
         "close together above; a point far below, from which one arrow leads left and a short one up. Right, the two "
         "parts of the divergence with their pulls, and a narrow blue bell beside the gray one of the prior."
     ),
+    "weights": (
+        "Three drawings below each other: a blue bell beside a gray posterior; draws with bars of very unequal weights; "
+        "and the part of the gap that is left, which falls more slowly with the number of draws than the dashed 1/K."
+    ),
 }
 WITHOUT_SCRIPTS = (
     '<noscript><p class="explorer-noscript">Here stands a picture: the explorer needs JavaScript.</p></noscript>'

@@ -156,6 +156,7 @@ def test_numbers_arrows_and_bell_are_those_of_the_place(found, mu, log_var):
     z = np.linspace(-5, 5, 401)
     bell = np.stack([38 + (z + 5) * 31.2, 110 - 100 * norm.pdf(z, mu, math.exp(log_var / 2))], -1)
     assert np.abs(curve(found.locator(".curve.q")) - bell).max() < 0.00501
+    assert np.abs(curve(found.locator(".area"))[:, 1] - (110 - 100 * norm.pdf(z))).max() < 0.00501
 
 
 @pytest.mark.parametrize("mu, log_var, bet, beginning, ending", [
