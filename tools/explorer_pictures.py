@@ -43,7 +43,12 @@ def weights(found: Locator) -> None:
     found.get_by_role("slider", name="Doublings of the number of draws").fill("6")
 
 
-POSES = {"elbo": elbo, "kl": kl, "smallest": smallest, "weights": weights}  # what is done before; the others are taken as they begin
+def annealing(found: Locator) -> None:
+    move(found, "Inverse temperature", 1)
+
+
+# What is done before; the others are taken as they begin.
+POSES = {"annealing": annealing, "elbo": elbo, "kl": kl, "smallest": smallest, "weights": weights}
 
 
 def main() -> None:

@@ -42,6 +42,11 @@ ALT = {  # what the pictures of tools/explorer_pictures.py show
         "Three drawings below each other: a blue bell beside a gray posterior; draws with bars of very unequal weights; "
         "and the part of the gap that is left, which falls more slowly with the number of draws than the dashed 1/K."
     ),
+    "annealing": (
+        "Above, a wide gray prior, a gray posterior with two peaks, and a blue density between them. Below, log Z falls "
+        "steeply at first and then flattens; the mean log-weight of eight even steps lies well below it, and most of "
+        "twenty chains around that."
+    ),
 }
 WITHOUT_SCRIPTS = (
     '<noscript><p class="explorer-noscript">Here stands a picture: the explorer needs JavaScript.</p></noscript>'
