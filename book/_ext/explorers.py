@@ -57,6 +57,20 @@ ALT = {  # what the pictures of tools/explorer_pictures.py show
         "band is wide. Below, two curves over the noise of the camera that cross: what a q loses that does not know "
         "the future, and one that ignores the chain."
     ),
+    "kl": (
+        "Left, closed lines of equal divergence around the prior over the mean and the log-variance, wide below it and "
+        "close together above; a point far below, from which one arrow leads left and a short one up. Right, the two "
+        "parts of the divergence with their pulls, and a narrow blue bell beside the gray one of the prior."
+    ),
+    "weights": (
+        "Three drawings below each other: a blue bell beside a gray posterior; draws with bars of very unequal weights; "
+        "and the part of the gap that is left, which falls more slowly with the number of draws than the dashed 1/K."
+    ),
+    "annealing": (
+        "Above, a wide gray prior, a gray posterior with two peaks, and a blue density between them. Below, log Z falls "
+        "steeply at first and then flattens; the mean log-weight of eight even steps lies well below it, and most of "
+        "twenty chains around that."
+    ),
 }
 WITHOUT_SCRIPTS = (
     '<noscript><p class="explorer-noscript">Here stands a picture: the explorer needs JavaScript.</p></noscript>'
