@@ -31,7 +31,12 @@ def smallest(found: Locator) -> None:
     found.locator("[data-state=over]").wait_for()
 
 
-POSES = {"elbo": elbo, "smallest": smallest}  # what is done before; the others are taken as they begin
+def eigenvalues(found: Locator) -> None:
+    move(found, "Noise variance of the decoder", -1.1)
+
+
+# What is done before; the others are taken as they begin.
+POSES = {"elbo": elbo, "eigenvalues": eigenvalues, "smallest": smallest}
 
 
 def main() -> None:

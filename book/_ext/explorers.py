@@ -23,6 +23,11 @@ ALT = {  # what the pictures of tools/explorer_pictures.py show
         "Above, a gray posterior with two peaks and a blue bell curve over the larger one. Below, two bars of equal "
         "length: log p(x) with the KL divergence at its end, and the ELBO."
     ),
+    "eigenvalues": (
+        "Above, eight bars of falling height, and a dashed level across them; of six bars the part above the level is "
+        "blue, with a number of nats above it. Below, the ELBO rises steeply with the noise variance to a peak, falls "
+        "more gently, and has a dot on it."
+    ),
     "reparameterization": (
         "Two panels of forty lines that lead from noise above to draws below, one for the same noise, one for fresh "
         "noise; under them the mean and the standard deviation of two estimates of a gradient."

@@ -410,7 +410,8 @@ def test_the_pen_is_round_and_draws_under_the_pointer_on_a_paper_of_any_size(tab
 
 def test_the_sliders_begin_and_end_where_they_should(tab):
     script = """all => all.map(node => ["min", "max", "step"].map(name => Number(node[name])))"""
-    found = {name: explorer(tab, name).locator("input[type=range]").evaluate_all(script) for name in NAMES[2:]}
+    found = {name: explorer(tab, name).locator("input[type=range]").evaluate_all(script)
+             for name in ("elbo", "reparameterization", "smallest")}  # fmt: skip
     assert found == {
         "elbo": [[-2, 2, 0.01], [-5, 1, 0.01]],
         "reparameterization": [[-2, 2, 0.01], [-4, 1, 0.01]],
