@@ -32,6 +32,11 @@ ALT = {  # what the pictures of tools/explorer_pictures.py show
         "Two panels of forty lines that lead from noise above to draws below, one for the same noise, one for fresh "
         "noise; under them the mean and the standard deviation of two estimates of a gradient."
     ),
+    "tradeoff": (
+        "Above, a convex curve of distortion against rate, a line R + D = H that touches it, a dashed tangent at a "
+        "dot, and a step from it to the place of half the β. Below, six bars and a dashed water level; of the two "
+        "highest bars the part above the level is blue, with a number of nats, and two others are called dead."
+    ),
     "smallest": (
         "Above, a gray cloud that leans to the right, and over it, in blue, the decoder's means on a line along the "
         "cloud with circles of its noise. Below, the loss falls from 3.4 to the lower of two marks, the floor, and "

@@ -575,7 +575,7 @@ def test_nothing_is_shifted_by_what_changes(site, browser, width):
     with browser.new_context(viewport={"width": width, "height": 900}) as context:
         tab = opened(context, (site / "book" / "index.html").as_uri())
         layout = """() => [...document.querySelectorAll('.explorer-live, .explorer-live *')].map(node => {
-            if (node.closest('option, g')) return [];
+            if (node.closest('option, g, .inside')) return [];
             const box = node.getBoundingClientRect();
             return [box.left + scrollX, box.top + scrollY, box.width, box.height].map(Math.round);
         })"""
