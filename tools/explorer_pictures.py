@@ -35,8 +35,14 @@ def eigenvalues(found: Locator) -> None:
     move(found, "Noise variance of the decoder", -1.1)
 
 
+def prior(found: Locator) -> None:
+    move(found, "Mean of the prior", 0.75)
+    move(found, "Distance of its two peaks from the mean", 1.35)
+    move(found, "Log-variance of each peak", -1.4)
+
+
 # What is done before; the others are taken as they begin.
-POSES = {"elbo": elbo, "eigenvalues": eigenvalues, "smallest": smallest}
+POSES = {"elbo": elbo, "eigenvalues": eigenvalues, "prior": prior, "smallest": smallest}
 
 
 def main() -> None:

@@ -28,6 +28,11 @@ ALT = {  # what the pictures of tools/explorer_pictures.py show
         "blue, with a number of nats above it. Below, the ELBO rises steeply with the noise variance to a peak, falls "
         "more gently, and has a dot on it."
     ),
+    "prior": (
+        "Above, five narrow curves in two groups on a line, their average in green with two peaks, and a gray prior "
+        "with two peaks that covers it but for its details. Below, two bars of the rate, each with the same blue part, "
+        "the information, and a red part, the KL from the prior, which is much shorter in the lower bar."
+    ),
     "reparameterization": (
         "Two panels of forty lines that lead from noise above to draws below, one for the same noise, one for fresh "
         "noise; under them the mean and the standard deviation of two estimates of a gradient."

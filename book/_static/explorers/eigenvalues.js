@@ -47,9 +47,12 @@ Explorers.eigenvalues = (() => {
       return `Latent ${dead} is dead: ${name} is above its eigenvalue, ${value}. At the best σ² it tells ` +
         `${number(told()[living], 2)} nats. With ${NUMBERS[living]} of six alive we are ${cost}.`;
     }
-    if (lost < NEAR) return `Here maximum likelihood puts σ²: ${number(BEST, 3)} is the mean variance of the 58 directions without a latent.`;
+    if (lost < NEAR) {
+      return `Here maximum likelihood puts σ²: ${number(BEST, 3)} is the mean variance of the 58 directions without a latent.`;
+    }
     if (noiseVar < BEST) {
-      return `All six live, but the 58 directions without a latent vary by ${number(BEST, 3)} on average, more than σ²: ${cost}.`;
+      return `All six live, but the 58 directions without a latent vary by ${number(BEST, 3)} on average, ` +
+        `more than σ²: ${cost}.`;
     }
     return `All six live, ${cost}. The next to die is latent 6, where ${name} passes ${number(leading[5], 3)}; here it tells ` +
       `${number(rates[5], 2)} nats.`;
@@ -78,10 +81,12 @@ Explorers.panel.mount("eigenvalues", "The decoder's noise against the eigenvalue
   const averaged = element("path", { class: "curve each" });
   const here = element("circle", { class: "here", r: 6 });
   plane.inside.append(element("path", { class: "curve q", d: curve(1) }), averaged, here);
-  const deaths = DIGITS.leading.map((_, i) => element("text", { class: "note middle", y: plane.y(-100) - 6 - 13 * (i % 3) }, i + 1));
+  const deaths = DIGITS.leading.map((_, i) =>
+    element("text", { class: "note middle", y: plane.y(-100) - 6 - 13 * (i % 3) }, i + 1));
   const averagedName = element("text", { class: "note level", x: plane.x(-2.6), y: plane.y(-30) }, "averaged");
   plane.inside.append(...deaths);
-  plane.layer.append(averagedName, element("text", { class: "note end", x: plane.x(-2), y: plane.y(-100) - 6 }, "latents die at"));
+  plane.layer.append(averagedName,
+    element("text", { class: "note end", x: plane.x(-2), y: plane.y(-100) - 6 }, "latents die at"));
 
   const shown = { rate: readout(2), elbo: readout(2), best: readout(2), lost: readout(2) };
   const said = sentence();

@@ -29,8 +29,11 @@ Explorers.tradeoff = (() => {
     const price = Explorers.panel.format(beta, 2);
     if (living === 0) return "No latent lives: the code is silent.";
     if (beta === 1) return "R + D is the entropy H: no model has a better ELBO.";
-    if (beta < 1) return `All four latents live, and tell too much: the last nat of rate saved only ${price} nats of distortion.`;
-    const who = living === 4 ? "All four latents live." : `Latent ${living + 1} is dead, from β = ${DATA.leading[living] / NOISE_VAR} on.`;
+    if (beta < 1) {
+      return `All four latents live, and tell too much: the last nat of rate saved only ${price} nats of distortion.`;
+    }
+    const who = living === 4 ? "All four latents live." :
+      `Latent ${living + 1} is dead, from β = ${DATA.leading[living] / NOISE_VAR} on.`;
     return `${who} One more nat of rate would save ${price} nats of distortion.`;
   }
 
@@ -42,15 +45,17 @@ Explorers.tradeoff = (() => {
     const [now, then] = [optimum(beta).living, optimum(beta / 2).living];
     if (then === 0) return "Half of this β is still too much.";
     const wakes = then > now ? `wakes latent ${then}, ` : "";
-    return `Half the β ${wakes}adds ${number(rate, 2)} nats of rate and saves ${number(saved, 2)} of distortion: the ELBO ${change(elbo)}.`;
+    return `Half the β ${wakes}adds ${number(rate, 2)} nats of rate and saves ${number(saved, 2)} of distortion: ` +
+      `the ELBO ${change(elbo)}.`;
   }
 
   /** Where we are, what half the price would bring, and, once both halvings are done, what came of the bet. */
   function verdict(beta, bet) {
     if (beta > 0.5 || bet === null) return `${place(beta)} ${purchase(beta)}`;
     const [first, second] = [halving(2), halving(1)];
-    return `${bet === ANSWERS[1] ? "You bet right" : "Not as you bet"}: from 2 to 1 the ELBO ${change(first.elbo)}, from 1 to ½ it ` +
-      `${change(second.elbo)}. A nat of rate costs the ELBO one nat, and brings it β. ${purchase(beta)}`;
+    const won = bet === ANSWERS[1] ? "You bet right" : "Not as you bet";
+    return `${won}: from 2 to 1 the ELBO ${change(first.elbo)}, from 1 to ½ it ${change(second.elbo)}. ` +
+      `A nat of rate costs the ELBO one nat, and brings it β. ${purchase(beta)}`;
   }
 
   return { ANSWERS, BETA, DATA, EIGENVALUES, ENTROPY, halving, optimum, verdict };
@@ -63,13 +68,14 @@ Explorers.panel.mount("tradeoff", "β along the rate–distortion curve", ["wate
   const plane = axes("The rate–distortion curve, the line where rate and distortion add up to the entropy, and a tangent", {
     x: [0, 8], y: [0, 18], height: 300, xLabel: "rate R, nats", yLabel: "distortion D, nats", xTicks: [0, 2, 4, 6, 8],
     yTicks: [0, 3, 6, 9, 12, 15, 18] });
-  const curve = Array.from({ length: 151 }, (_, i) => optimum(2 ** (4.4 - i / 20)));
+  const optima = Array.from({ length: 151 }, (_, i) => optimum(2 ** (4.4 - i / 20)));
+  const curve = path(plane, optima.map(({ rate }) => rate), optima.map(({ distortion }) => distortion));
   const step = element("path", { class: "step" });
   const tangent = element("path", { class: "mark aim" });
   const [here, half] = [6, 4].map((r) => element("circle", { class: "here", r }));
   plane.inside.append(
     element("path", { class: "mark", d: path(plane, [0, 8], [ENTROPY, ENTROPY - 8]) }),
-    element("path", { class: "curve q", d: path(plane, curve.map(({ rate }) => rate), curve.map(({ distortion }) => distortion)) }),
+    element("path", { class: "curve q", d: curve }),
     tangent, step, half, here);
   plane.layer.append(element("text", { class: "note end", x: plane.x(5.9), y: plane.y(0.7) }, "R + D = H"));
   const slope = element("text", { class: "note level end", x: plane.x(7.9), y: plane.y(15.4) });
@@ -77,15 +83,17 @@ Explorers.panel.mount("tradeoff", "β along the rate–distortion curve", ["wate
 
   const tops = EIGENVALUES.map((value) => 0.5 * Math.log(value));
   const depth = [-1.5, 1.3];
-  const latents = axes("Half the logarithm of each eigenvalue as a bar, and the water level across them", { x: [0.5, 6.5], y: depth,
-    height: 210, xLabel: "direction l, and its latent", yLabel: "½ log λ; above the level the rate, nats",
+  const latents = axes("Half the logarithm of each eigenvalue as a bar, and the water level across them", {
+    x: [0.5, 6.5], y: depth, height: 210, xLabel: "direction l, and its latent", yLabel: "½ log λ; above the level the rate, nats",
     xTicks: [1, 2, 3, 4, 5, 6], yTicks: [-1.5, -1, -0.5, 0, 0.5, 1] });
   const flood = Explorers.water.bars(latents, depth, tops, 4);
   const levelName = element("text", { class: "note level end", x: latents.x(6.5) });
-  latents.layer.append(levelName, element("text", { class: "note middle", x: latents.x(5.5), y: latents.y(depth[0]) - 6 }, "no latent"));
+  latents.layer.append(levelName,
+    element("text", { class: "note middle", x: latents.x(5.5), y: latents.y(depth[0]) - 6 }, "no latent"));
 
   const rows = { "rate R": "rate", "distortion D": "distortion", "R + D": "sum", "R + D − H": "above" };
   const shown = Object.values(rows).map((name) => [name, readout(2), readout(2)]);
+  const cells = Object.keys(rows).map((head, i) => [head, shown[i].slice(1).map(({ node }) => node)]);
   const said = sentence();
 
   function update() {
@@ -99,7 +107,7 @@ Explorers.panel.mount("tradeoff", "β along the rate–distortion curve", ["wate
     slope.textContent = `slope −${format(beta, 2)}`;
     const y = flood(0.5 * Math.log(now.level), now.rates.map((rate) => format(rate, 2)));
     change(levelName, { y: y - 5 }).textContent = `τ = βσ² = ${format(now.level, 2)}`;
-    shown.forEach(([name, ...cells]) => cells.forEach((cell, i) => cell.show(both[i][name])));
+    shown.forEach(([name, ...pair]) => pair.forEach((cell, i) => cell.show(both[i][name])));
     said.say(verdict(beta, wager.value));
   }
 
@@ -110,7 +118,7 @@ Explorers.panel.mount("tradeoff", "β along the rate–distortion curve", ["wate
     element("div", { class: "wide" }, plane.node, latents.node),
     element("div", { class: "narrow" },
       wager.node, price.node, element("div", { class: "explorer-buttons" }, times("halve β", -1), times("double β", 1)),
-      table("In nats", ["here", "β halved"], Object.fromEntries(Object.keys(rows).map((name, i) => [name, shown[i].slice(1).map(({ node }) => node)]))),
+      table("In nats", ["here", "β halved"], Object.fromEntries(cells)),
       said.node,
     ),
   );
