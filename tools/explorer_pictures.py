@@ -63,6 +63,16 @@ def annealing(found: Locator) -> None:
     move(found, "Inverse temperature", 1)
 
 
+def eigenvalues(found: Locator) -> None:
+    move(found, "Noise variance of the decoder", -1.1)
+
+
+def prior(found: Locator) -> None:
+    move(found, "Mean of the prior", 0.75)
+    move(found, "Distance of its two peaks from the mean", 1.35)
+    move(found, "Log-variance of each peak", -1.4)
+
+
 def with_palette(picture: Image.Image) -> Image.Image:
     """The picture in 256 colors, a third of the bytes; a color counts by being there, not by its pixels."""
     colors = [color for count, color in picture.getcolors(picture.width * picture.height) if count > 9]

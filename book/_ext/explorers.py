@@ -17,35 +17,51 @@ ALT = {  # what the pictures of tools/explorer_pictures.py show
     ),
     "draw": (
         "Left, a handwritten four in black and white, and under it the reconstruction, which is a nine. Right, the "
-        "latent plane with the encoded test images, a small ellipse between fours and nines, and the terms of the ELBO."
+        "latent plane with the encoded test images, a small ellipse between fours and nines, and the terms of the "
+        "ELBO."
     ),
     "elbo": (
         "Above, a gray posterior with two peaks and a blue bell curve over the larger one. Below, two bars of equal "
         "length: log p(x) with the KL divergence at its end, and the ELBO."
+    ),
+    "eigenvalues": (
+        "Above, eight bars of falling height, and a dashed level across them; of six bars the part above the level is "
+        "blue, with a number of nats above it. Below, the ELBO rises steeply with the noise variance to a peak, falls "
+        "more gently, and has a dot on it."
+    ),
+    "prior": (
+        "Above, five narrow curves in two groups on a line, their average in green with two peaks, and a gray prior "
+        "with two peaks that covers it but for its details. Below, two bars of the rate, each with the same blue "
+        "part, the information, and a red part, the KL from the prior, which is much shorter in the lower bar."
     ),
     "reparameterization": (
         "Two panels of forty lines that lead from noise above to draws below, one for the same noise, one for fresh "
         "noise; under them the mean and the standard deviation of two estimates of a gradient."
     ),
     "curve": (
-        "Left, a gray density along a parabola, circles along it, one of them filled, and a point inside the parabola; "
-        "under it a gray posterior with two peaks, and a stick for each circle. Right, K = 9, a noise of 0.3, and "
-        "log p(x) of nine Gaussians beside the exact one."
+        "Left, a gray density along a parabola, circles along it, one of them filled, and a point inside the "
+        "parabola; under it a gray posterior with two peaks, and a stick for each circle. Right, K = 9, a noise of "
+        "0.3, and log p(x) of nine Gaussians beside the exact one."
     ),
     "divergences": (
         "Above, a gray density with two peaks and a green bell curve that covers both. Below, two curves: what each "
         "divergence charges at each x, the blue one most on the left peak, the vermilion one most in the valley."
     ),
     "likelihoods": (
-        "Above, over the gray values from 0 to 1, two falling curves, a vermilion one with its area filled and a green "
-        "one above it. Below, two bars: the area under the vermilion curve, less than one half, and that under the "
-        "green one, which is 1."
+        "Above, over the gray values from 0 to 1, two falling curves, a vermilion one with its area filled and a "
+        "green one above it. Below, two bars: the area under the vermilion curve, less than one half, and that under "
+        "the green one, which is 1."
+    ),
+    "tradeoff": (
+        "Above, a convex curve of distortion against rate, a line R + D = H that touches it, a dashed tangent at a "
+        "dot, and a step from it to the place of half the β. Below, six bars and a dashed water level; of the two "
+        "highest bars the part above the level is blue, with a number of nats, and two others are called dead."
     ),
     "smallest": (
         "Above, a gray cloud that leans to the right, and over it, in blue, the decoder's means on a line along the "
         "cloud with circles of its noise. Below, the loss falls from 3.4 to the lower of two marks, the floor, and "
-        "passes the upper one, collapse. Beside it the gray prior of z, the density of all codes, which covers it, and "
-        "five narrow densities of single examples."
+        "passes the upper one, collapse. Beside it the gray prior of z, the density of all codes, which covers it, "
+        "and five narrow densities of single examples."
     ),
     "gaps": (
         "Above, a gray ellipse that leans to the right, the posterior; a blue circle inside it, the best q; a "
@@ -58,18 +74,19 @@ ALT = {  # what the pictures of tools/explorer_pictures.py show
         "the future, and one that ignores the chain."
     ),
     "kl": (
-        "Left, closed lines of equal divergence around the prior over the mean and the log-variance, wide below it and "
-        "close together above; a point far below, from which one arrow leads left and a short one up. Right, the two "
-        "parts of the divergence with their pulls, and a narrow blue bell beside the gray one of the prior."
+        "Left, closed lines of equal divergence around the prior over the mean and the log-variance, wide below it "
+        "and close together above; a point far below, from which one arrow leads left and a short one up. Right, the "
+        "two parts of the divergence with their pulls, and a narrow blue bell beside the gray one of the prior."
     ),
     "weights": (
-        "Three drawings below each other: a blue bell beside a gray posterior; draws with bars of very unequal weights; "
-        "and the part of the gap that is left, which falls more slowly with the number of draws than the dashed 1/K."
+        "Three drawings below each other: a blue bell beside a gray posterior; draws with bars of very unequal "
+        "weights; and the part of the gap that is left, which falls more slowly with the number of draws than the "
+        "dashed 1/K."
     ),
     "annealing": (
-        "Above, a wide gray prior, a gray posterior with two peaks, and a blue density between them. Below, log Z falls "
-        "steeply at first and then flattens; the mean log-weight of eight even steps lies well below it, and most of "
-        "twenty chains around that."
+        "Above, a wide gray prior, a gray posterior with two peaks, and a blue density between them. Below, log Z "
+        "falls steeply at first and then flattens; the mean log-weight of eight even steps lies well below it, and "
+        "most of twenty chains around that."
     ),
 }
 WITHOUT_SCRIPTS = (

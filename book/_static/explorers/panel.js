@@ -44,18 +44,23 @@ Explorers.panel = (() => {
     return element("table", {}, element("caption", {}, caption), ...top, ...body);
   }
 
-  /** A slider with its symbol and its value: `value`, and `set(value)`, which calls `changed` as a hand would. */
-  function slider(name, spoken, { low, high, step, start, digits }, changed) {
+  /** A slider with its symbol and its value: `value`, and `set(place)`, which calls `changed` as a hand would. The value is
+      the place of its knob, or what that means, such as the number whose logarithm it is. */
+  function slider(name, spoken, { low, high, step, start, digits, meaning = (place) => place }, changed) {
     const input = element("input", { type: "range", min: low, max: high, step, value: start, "aria-label": spoken });
     const shown = readout(digits);
     const node = element("label", { class: "explorer-slider" }, element("i", {}, name), input, shown.node);
-    const self = { node, input, value: start, set: (value) => ((input.value = value), moved()) };
-    function moved() {
-      self.value = Number(input.value);
+    const self = { node, input, set: (place) => ((input.value = place), moved()) };
+    function read() {
+      self.value = meaning(Number(input.value));
       shown.show(self.value);
+      change(input, { "aria-valuetext": shown.node.textContent });
+    }
+    function moved() {
+      read();
       changed();
     }
-    shown.show(start);
+    read();
     input.addEventListener("input", moved);
     return self;
   }
