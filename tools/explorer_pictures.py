@@ -26,12 +26,16 @@ def elbo(found: Locator) -> None:
     move(found, "Log-variance of q", -2.1)
 
 
+def noise(found: Locator) -> None:
+    found.get_by_role("button", name="between them").click()
+
+
 def smallest(found: Locator) -> None:
     found.locator("[data-bet=floor]").click()
     found.locator("[data-state=over]").wait_for()
 
 
-POSES = {"elbo": elbo, "smallest": smallest}  # what is done before; the others are taken as they begin
+POSES = {"elbo": elbo, "noise": noise, "smallest": smallest}  # what is done before; the others are taken as they begin
 
 
 def main() -> None:

@@ -33,6 +33,11 @@ ALT = {  # what the pictures of tools/explorer_pictures.py show
         "passes the upper one, collapse. Beside it the gray prior of z, the density of all codes, which covers it, and "
         "five narrow densities of single examples."
     ),
+    "noise": (
+        "Above, two gray peaks, one blue hump that noise has made of them, and two vermilion peaks from which a point "
+        "between them may come; the best guess lies in the gap between these. Below, paths of the flow, which lead from "
+        "noise into the peaks, and the path of the point, which ends in the right one."
+    ),
 }
 WITHOUT_SCRIPTS = (
     '<noscript><p class="explorer-noscript">Here stands a picture: the explorer needs JavaScript.</p></noscript>'
