@@ -98,7 +98,10 @@ The mean of all origins has the least squared error; no datum need lie there. Fo
 Explorers.panel.mount("noise", "Noise and denoising of two peaks", [], (live) => {
   const { axes, bet, change, element, path, readout, sentence, slider, table } = Explorers.panel;
   const { ANSWERS, DATA, LOG_TAU, POINT, XS, density, flow, guess, halfway, origins, reading, score, tops, verdict } = Explorers.noise;
-  const through = (on, points) => path(on, points.map(([, x]) => x), points.map(([logTau]) => logTau));
+  function through(on, points) {
+    const seen = points.filter(([, x]) => Math.abs(x) <= 4);
+    return path(on, seen.map(([, x]) => x), seen.map(([logTau]) => logTau));
+  }
 
   const above = axes("The data in gray, the noisy data in blue, where the point may come from in vermilion", { x: [-4, 4],
     y: [0, 2], height: 230, yLabel: "density", xTicks: [-4, -2, 0, 2, 4], yTicks: [0, 0.5, 1, 1.5, 2] });
