@@ -31,6 +31,12 @@ def bits_back(found: Locator) -> None:
         found.get_by_role("button", name=name, exact=True).click()
 
 
+def game(found: Locator) -> None:
+    found.get_by_role("button", name="at two places").click()
+    move(found, "Offset of the logit", -0.9)
+    move(found, "Slope of the logit", 1.4)
+
+
 def noise(found: Locator) -> None:
     found.get_by_role("button", name="between them").click()
 
@@ -40,7 +46,7 @@ def smallest(found: Locator) -> None:
     found.locator("[data-state=over]").wait_for()
 
 
-POSES = {"bits_back": bits_back, "elbo": elbo, "noise": noise, "smallest": smallest}  # what is done before; the others are taken as they begin
+POSES = {"bits_back": bits_back, "elbo": elbo, "game": game, "noise": noise, "smallest": smallest}  # what is done before; the others are taken as they begin
 
 
 def main() -> None:

@@ -33,6 +33,10 @@ ALT = {  # what the pictures of tools/explorer_pictures.py show
         "passes the upper one, collapse. Beside it the gray prior of z, the density of all codes, which covers it, and "
         "five narrow densities of single examples."
     ),
+    "game": (
+        "Above, a wide gray heap p and a narrower blue one, q, and vermilion hills where a discriminator wastes loss. "
+        "Below, its straight blue logit, and the exact log-ratio, a dashed parabola that is zero at two places."
+    ),
     "bits_back": (
         "Above, three bars: popping z makes the stack shorter, pushing x and pushing z make it longer again, to a dashed "
         "line at minus the ELBO or near it. Below, bits an image over 300 images: one curve settles at minus the ELBO, "
