@@ -73,6 +73,21 @@ def prior(found: Locator) -> None:
     move(found, "Log-variance of each peak", -1.4)
 
 
+def bits_back(found: Locator) -> None:
+    for name in ("the entropy of q(z | x)", *["100 images"] * 3):
+        found.get_by_role("button", name=name, exact=True).click()
+
+
+def game(found: Locator) -> None:
+    found.get_by_role("button", name="at two places").click()
+    move(found, "Offset of the logit", -0.9)
+    move(found, "Slope of the logit", 1.4)
+
+
+def noise(found: Locator) -> None:
+    found.get_by_role("button", name="between them").click()
+
+
 def with_palette(picture: Image.Image) -> Image.Image:
     """The picture in 256 colors, a third of the bytes; a color counts by being there, not by its pixels."""
     colors = [color for count, color in picture.getcolors(picture.width * picture.height) if count > 9]

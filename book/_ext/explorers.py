@@ -88,6 +88,20 @@ ALT = {  # what the pictures of tools/explorer_pictures.py show
         "falls steeply at first and then flattens; the mean log-weight of eight even steps lies well below it, and "
         "most of twenty chains around that."
     ),
+    "game": (
+        "Above, a wide gray heap p and a narrower blue one, q, and vermilion hills where a discriminator wastes loss. "
+        "Below, its straight blue logit, and the exact log-ratio, a dashed parabola that is zero at two places."
+    ),
+    "bits_back": (
+        "Above, three bars: popping z makes the stack shorter, pushing x and pushing z make it longer again, to a "
+        "dashed line at minus the ELBO or near it. Below, bits an image over 300 images: one curve settles at minus "
+        "the ELBO, just above the entropy, another one seven tenths of a bit higher."
+    ),
+    "noise": (
+        "Above, two gray peaks, one blue hump that noise has made of them, and two vermilion peaks from which a point "
+        "between them may come; the best guess lies in the gap between these. Below, paths of the flow, which lead "
+        "from noise into the peaks, and the path of the point, which ends in the right one."
+    ),
 }
 WITHOUT_SCRIPTS = (
     '<noscript><p class="explorer-noscript">Here stands a picture: the explorer needs JavaScript.</p></noscript>'
