@@ -31,7 +31,11 @@ def smallest(found: Locator) -> None:
     found.locator("[data-state=over]").wait_for()
 
 
-POSES = {"elbo": elbo, "smallest": smallest}  # what is done before; the others are taken as they begin
+def flow(found: Locator) -> None:
+    found.get_by_role("button", name="Search from here").click()
+
+
+POSES = {"elbo": elbo, "flow": flow, "smallest": smallest}  # what is done before; the others are taken as they begin
 
 
 def main() -> None:

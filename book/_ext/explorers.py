@@ -33,6 +33,11 @@ ALT = {  # what the pictures of tools/explorer_pictures.py show
         "passes the upper one, collapse. Beside it the gray prior of z, the density of all codes, which covers it, and "
         "five narrow densities of single examples."
     ),
+    "flow": (
+        "Above, a steep blue curve that sends the noise below it to z at its left, and threads from equal shares of the "
+        "noise, which part at the steepest place; at the right the bent density over a gray posterior with two peaks. "
+        "Below, the logarithm of the slope beside that of the exact map, with a hill in the middle."
+    ),
 }
 WITHOUT_SCRIPTS = (
     '<noscript><p class="explorer-noscript">Here stands a picture: the explorer needs JavaScript.</p></noscript>'
