@@ -38,6 +38,11 @@ ALT = {  # what the pictures of tools/explorer_pictures.py show
         "noise, which part at the steepest place; at the right the bent density over a gray posterior with two peaks. "
         "Below, the logarithm of the slope beside that of the exact map, with a hill in the middle."
     ),
+    "codes": (
+        "Five groups of points in the plane, cut into cells, one for each code with its number. Code 5 lies far away in "
+        "a cell without a point, crossed out, and code 2 stands between two groups. Beside it the distortion, the best "
+        "known one, and the bits used."
+    ),
 }
 WITHOUT_SCRIPTS = (
     '<noscript><p class="explorer-noscript">Here stands a picture: the explorer needs JavaScript.</p></noscript>'

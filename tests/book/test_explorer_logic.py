@@ -246,7 +246,7 @@ def test_the_nearest_code_is_so_as_the_crow_flies(tab, codes, label):
     ([5, -5], [4, -4]), ([-4.01, 4.01], [-4, 4]), ([3.99, -3.99], [3.99, -3.99]), ([0, 7], [0, 4]),
 ])  # fmt: skip
 def test_the_point_stays_in_the_plane(tab, z, inside):
-    assert tab.evaluate("z => Explorers.latent.within(z, 4)", z) == inside
+    assert tab.evaluate("z => Explorers.handle.within(z, [[-4, 4], [-4, 4]])", z) == inside
 
 
 @pytest.mark.parametrize("key, short, long", [
@@ -255,7 +255,7 @@ def test_the_point_stays_in_the_plane(tab, z, inside):
 ])  # fmt: skip
 def test_where_a_key_takes_the_point(tab, key, short, long):
     for step, expected in ((False, short), (True, long)):
-        assert tab.evaluate("([key, long]) => Explorers.latent.keyed([1, 2], key, long)", [key, step]) == expected
+        assert tab.evaluate("([key, long]) => Explorers.handle.keyed([1, 2], key, long)", [key, step]) == expected
 
 
 def test_the_explorer_says_the_nearest_image_and_draws_the_point(tab, model):
@@ -299,7 +299,7 @@ def test_steps_back_to_the_origin_leave_no_minus(tab):
 
 def test_where_the_pointer_is_there_is_the_point(tab):
     found = explorer(tab, "latent")
-    box = found.locator("svg").bounding_box()
+    box = found.locator("svg").first.bounding_box()
     scale = box["width"] / 360
     for z in ([1.5, -2.5], [-3.2, 0.7]):
         tab.mouse.click(box["x"] + scale * (194 + z[0] * 39), box["y"] + scale * (165 - z[1] * 38.75))
