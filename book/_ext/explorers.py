@@ -33,6 +33,16 @@ ALT = {  # what the pictures of tools/explorer_pictures.py show
         "passes the upper one, collapse. Beside it the gray prior of z, the density of all codes, which covers it, and "
         "five narrow densities of single examples."
     ),
+    "gaps": (
+        "Above, a gray ellipse that leans to the right, the posterior; a blue circle inside it, the best q; a "
+        "vermilion circle beside it, the encoder's. Below, a bar in two parts: the nats that the family lost, and "
+        "those that the network lost."
+    ),
+    "filter": (
+        "Above, eight dots over time, a gray band through them all and a blue bar at each, a little longer than the "
+        "band is wide. Below, two curves over the noise of the camera that cross: what a q loses that does not know "
+        "the future, and one that ignores the chain."
+    ),
     "flow": (
         "Above, a steep blue curve that sends the noise below it to z at its left, and threads from equal shares of the "
         "noise, which part at the steepest place; at the right the bent density over a gray posterior with two peaks. "

@@ -59,7 +59,7 @@ def lay_out(tab) -> None:
 
     A font is asked for when its first text is laid out, so those of far sections come only now.
     """
-    tab.add_style_tag(content="article section > * { content-visibility: visible !important }")
+    tab.add_style_tag(content="article section > *, .covered[hidden] { content-visibility: visible !important }")
     tab.evaluate("async () => { document.body.getBoundingClientRect(); await document.fonts.ready; }")
 
 

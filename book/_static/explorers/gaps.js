@@ -1,0 +1,97 @@
+/* Who lost the nats? A posterior with correlation, the best q with independent dimensions, and the q that an encoder gives. */
+"use strict";
+
+Explorers.gaps = (() => {
+  // The posterior is N(0, C) with variances 1 and correlation rho; q is N(mu, v I).
+  const RHO = { low: -0.95, high: 0.95, step: 0.05, start: 0.5, digits: 2 };
+  const SHIFT = { low: -2, high: 2, step: 0.05, start: 1, digits: 2 }; // of both means
+  const ERROR = { low: -2, high: 2, step: 0.05, start: 0.5, digits: 2 }; // of the log-variances
+  const CLOSED = 0.005; // what two decimals show as 0.00
+  const PUZZLE = 0.9;
+
+  const bestVariance = (rho) => 1 - rho ** 2;
+
+  /** KL of the best q from the posterior, in nats: what the family loses. */
+  const approximation = (rho) => -0.5 * Math.log(1 - rho ** 2);
+
+  /** What the encoder's q loses beyond that: shift is the error of both means, error that of both log-variances. */
+  const amortization = (rho, shift, error) => shift ** 2 / (1 + rho) + Math.expm1(error) - error;
+
+  /** The points at two standard deviations of a Gaussian in the plane. */
+  function ellipse(center, variance, rho) {
+    const turns = Array.from({ length: 65 }, (_, i) => (2 * Math.PI * i) / 64);
+    const sd = 2 * Math.sqrt(variance);
+    return turns.map((t) => [center[0] + sd * Math.cos(t), center[1] + sd * (rho * Math.cos(t) + Math.sqrt(1 - rho ** 2) * Math.sin(t))]);
+  }
+
+  const ANSWERS = ["nothing", `${approximation(PUZZLE).toFixed(2)} nats`, "half of its gap"];
+
+  /** What is said of a place, and of the bet, which is decided where rho is that of the puzzle. */
+  function verdict(rho, shift, error, bet) {
+    const { format } = Explorers.panel;
+    const [family, network] = [approximation(rho), amortization(rho, shift, error)];
+    const right = ANSWERS[1];
+    const won = bet && Math.abs(rho - PUZZLE) < 1e-9
+      ? `${bet === right ? "You were right" : "Not as you bet"}: a perfect encoder would still lack ${right}. ` : "";
+    if (network < CLOSED && family < CLOSED) return `${won}Nothing is lost: this posterior is in the family, and the encoder has found it.`;
+    if (network < CLOSED) return `${won}The encoder is perfect, and ${format(family, 2)} nats are lost: only another family brings them back.`;
+    const share = Math.round((100 * network) / (family + network));
+    const mean = shift ** 2 / (1 + rho);
+    const blame = mean > network - mean ? "most of it by its means" : "most of it by its variances";
+    return `${won}The network lost ${share} % of the gap, ${blame}; the family lost ${format(family, 2)} nats.`;
+  }
+
+  return { ANSWERS, ERROR, PUZZLE, RHO, SHIFT, amortization, approximation, bestVariance, ellipse, verdict };
+})();
+
+Explorers.panel.mount("gaps", "Two gaps", [], (live) => {
+  const { axes, bet, change, element, path, readout, sentence, slider, table } = Explorers.panel;
+  const { ANSWERS, ERROR, PUZZLE, RHO, SHIFT, amortization, approximation, bestVariance, ellipse, verdict } = Explorers.gaps;
+  const ticks = [-4, -2, 0, 2, 4];
+
+  const plane = axes("The posterior in gray, the best q in blue, the encoder's q in vermilion", { x: [-4.5, 4.5], y: [-4.5, 4.5],
+    xLabel: "z₁", yLabel: "z₂", xTicks: ticks, yTicks: ticks });
+  const posterior = element("path", { class: "area" });
+  const best = element("path", { class: "curve q" });
+  const encoders = element("path", { class: "curve each" });
+  plane.inside.append(posterior, best, encoders);
+  plane.layer.append(element("text", { class: "note q", x: plane.x(-4.3), y: 44 }, "the best q"),
+    element("text", { class: "note network", x: plane.x(-4.3), y: 62 }, "the encoder's q"));
+
+  const bars = axes("The gap, end to end: what the family lost, what the network lost", { x: [0, 6], y: [0, 1], height: 90,
+    xLabel: "nats below log p(x)", xTicks: [0, 1, 2, 3, 4, 5, 6] });
+  const [family, network] = ["bound", "gap"].map((name) => element("rect", { class: name, y: bars.y(1) + 4, height: 30 }));
+  bars.inside.append(family, network);
+
+  const shown = { family: readout(3), network: readout(3), gap: readout(3) };
+  const said = sentence();
+
+  function update() {
+    const [rho, shift, error] = [correlation.value, mean.value, width.value];
+    const lost = [approximation(rho), amortization(rho, shift, error)];
+    const draw = (node, points) => change(node, { d: `${path(plane, points.map(([x]) => x), points.map(([, y]) => y))}Z` });
+    draw(posterior, ellipse([0, 0], 1, rho));
+    draw(best, ellipse([0, 0], bestVariance(rho), 0));
+    draw(encoders, ellipse([shift, shift], bestVariance(rho) * Math.exp(error), 0));
+    change(family, { x: bars.x(0), width: bars.x(lost[0]) - bars.x(0) });
+    change(network, { x: bars.x(lost[0]), width: bars.x(lost[1]) - bars.x(0) });
+    shown.family.show(lost[0]);
+    shown.network.show(lost[1]);
+    shown.gap.show(lost[0] + lost[1]);
+    said.say(choice.value || Math.abs(rho - PUZZLE) > 1e-9 ? verdict(rho, shift, error, choice.value) : "Bet first: what would be left?");
+  }
+
+  const choice = bet(`At ρ = ${PUZZLE}, a perfect encoder still lacks`, ANSWERS, () => correlation.set(PUZZLE));
+  const correlation = slider("ρ", "Correlation of the posterior", RHO, update);
+  const mean = slider("μ", "Error of the encoder's means", SHIFT, update);
+  const width = slider("log σ²", "Error of the encoder's log-variances", ERROR, update);
+  live.append(
+    element("div", { class: "wide" }, plane.node, bars.node),
+    element("div", { class: "narrow" },
+      choice.node, correlation.node, mean.node, width.node, said.node,
+      table("In nats", [], { "family (approximation)": [shown.family.node], "+ network (amortization)": [shown.network.node],
+        "= gap": [shown.gap.node] }),
+    ),
+  );
+  update();
+});
