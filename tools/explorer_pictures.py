@@ -40,6 +40,11 @@ def flow(found: Locator) -> None:
     found.get_by_role("button", name="Search from here").click()
 
 
+def rotation(found: Locator) -> None:
+    for degrees in (90, 20):
+        move(found, "Angle in degrees", degrees)
+
+
 def with_palette(picture: Image.Image) -> Image.Image:
     """The picture in 256 colors, a third of the bytes; a color counts by being there, not by its pixels."""
     colors = [color for count, color in picture.getcolors(picture.width * picture.height) if count > 9]
@@ -49,7 +54,7 @@ def with_palette(picture: Image.Image) -> Image.Image:
 
 
 # What is done before; the others are taken as they begin.
-POSES = {"codes": codes, "elbo": elbo, "flow": flow, "smallest": smallest}
+POSES = {"codes": codes, "elbo": elbo, "flow": flow, "rotation": rotation, "smallest": smallest}
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""The explorer of a flow: its numbers against the package's planar layer, SciPy, and a divergence through the inverse."""
+"""The explorer of a flow: its numbers against the package's layer, SciPy, and a divergence through the inverse."""
 
 import math
 import re
@@ -136,7 +136,8 @@ def test_what_is_said_at_each_kind_of_position(tab):
     assert say(FOLDED) == "ûv = −1.20, not above −1: the line folds, and two noises have one image."
     near = "0.015 nats remain of 0.379: a narrow bell, pulled apart where it is steepest."
     assert say(PLACES[1]) == near
-    assert say(PLACES[1], "under 0.02") == "You were right. " + near and say(PLACES[1], "0.1") == "Not as you bet. " + near
+    assert say(PLACES[1], "under 0.02") == "You were right. " + near
+    assert say(PLACES[1], "0.1") == "Not as you bet. " + near
     q = PLACES[3]
     left, slope = 100 * norm.cdf(-0.5 / math.exp(-1.5)), math.exp(-1.5) * (1 + 1.1 * 0.6)
     numbers = [float(n) for n in re.findall(r"\d+\.?\d*", say(q))]
@@ -170,7 +171,8 @@ def test_the_table_adds_up_and_a_fold_has_no_number(tab):
     for name, value in zip(NAMES, PLACES[2], strict=True):
         move(found, name, value)
     joint, entropy, log_det, elbo, evidence, gap = values(found.locator("table"))
-    assert elbo == pytest.approx(joint + entropy + log_det, abs=1e-12) and gap == pytest.approx(evidence - elbo, abs=1e-12)
+    assert elbo == pytest.approx(joint + entropy + log_det, abs=1e-12)
+    assert gap == pytest.approx(evidence - elbo, abs=1e-12)
     for name, value in zip(NAMES, FOLDED, strict=True):
         move(found, name, value)
     assert found.locator("table td").last.inner_text().strip() == "–"
