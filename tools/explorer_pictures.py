@@ -88,6 +88,20 @@ def noise(found: Locator) -> None:
     found.get_by_role("button", name="between them").click()
 
 
+def codes(found: Locator) -> None:
+    for _ in range(5):
+        found.get_by_role("button", name="One step").click()
+
+
+def flow(found: Locator) -> None:
+    found.get_by_role("button", name="Search from here").click()
+
+
+def rotation(found: Locator) -> None:
+    for degrees in (90, 20):
+        move(found, "Angle in degrees", degrees)
+
+
 def with_palette(picture: Image.Image) -> Image.Image:
     """The picture in 256 colors, a third of the bytes; a color counts by being there, not by its pixels."""
     colors = [color for count, color in picture.getcolors(picture.width * picture.height) if count > 9]

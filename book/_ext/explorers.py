@@ -102,6 +102,21 @@ ALT = {  # what the pictures of tools/explorer_pictures.py show
         "between them may come; the best guess lies in the gap between these. Below, paths of the flow, which lead "
         "from noise into the peaks, and the path of the point, which ends in the right one."
     ),
+    "flow": (
+        "Above, a steep blue curve that sends the noise below it to z at its left, and threads from equal shares of "
+        "the noise, which part at the steepest place; at the right the bent density over a gray posterior with two "
+        "peaks. Below, the logarithm of the slope beside that of the exact map, with a hill in the middle."
+    ),
+    "codes": (
+        "Five groups of points in the plane, cut into cells, one for each code with its number. Code 5 lies far away "
+        "in a cell without a point, crossed out, and code 2 stands between two groups. Beside it the distortion, the "
+        "best known one, and the bits used."
+    ),
+    "rotation": (
+        "Above left, a gray ellipse of p(x) and two lines for what each latent does, turned against two dashed knobs; "
+        "above right, the posterior's leaning ellipse behind q's upright one. Below, against the angle: the gap of "
+        "the bound, lowest near 38 degrees, and the information gap, which is nearly lowest there."
+    ),
 }
 WITHOUT_SCRIPTS = (
     '<noscript><p class="explorer-noscript">Here stands a picture: the explorer needs JavaScript.</p></noscript>'

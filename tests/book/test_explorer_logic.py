@@ -299,7 +299,7 @@ def test_steps_back_to_the_origin_leave_no_minus(tab):
 
 def test_where_the_pointer_is_there_is_the_point(tab):
     found = explorer(tab, "latent")
-    box = found.locator("svg").bounding_box()
+    box = found.locator("svg").first.bounding_box()
     scale = box["width"] / 360
     for z in ([1.5, -2.5], [-3.2, 0.7]):
         tab.mouse.click(box["x"] + scale * (194 + z[0] * 39), box["y"] + scale * (165 - z[1] * 38.75))
