@@ -21,8 +21,17 @@ sys.path += [str(ROOT / folder) for folder in ("book/_ext", "tests/book")]
 from driving import FOLDER, NAMES, build_page, explorer, move, opened  # noqa: E402
 
 
+def draw(found: Locator) -> None:
+    found.get_by_role("button", name="Take our 4").click()
+
+
+def reparameterization(found: Locator) -> None:
+    for mu in (-2, 2, 0.5):
+        move(found, "Mean", mu)
+
+
 def elbo(found: Locator) -> None:
-    move(found, "Mean of q", 0.82)
+    move(found, "Mean of q", 0.8)
     move(found, "Log-variance of q", -2.1)
 
 
@@ -39,7 +48,8 @@ def with_palette(picture: Image.Image) -> Image.Image:
     return picture.quantize(palette=palette.quantize(256), dither=Image.Dither.NONE)
 
 
-POSES = {"elbo": elbo, "smallest": smallest}  # what is done before; the others are taken as they begin
+# What is done before; the others are taken as they begin.
+POSES = {"draw": draw, "elbo": elbo, "reparameterization": reparameterization, "smallest": smallest}
 
 
 def main() -> None:
