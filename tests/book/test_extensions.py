@@ -272,7 +272,7 @@ def test_a_page_loads_the_scripts_of_its_explorers_after_what_they_need(classes,
     style = {"explorers/explorers.css": "style"} if scripts else {}
     assert list(added.items()) == list((style | {f"explorers/{name}.js": "defer" for name in scripts}).items())
     explorers.add_scripts(app, "search", "search.html", {}, None)  # a page without a document
-    assert list(explorers.ALT) == ["latent", "numbers", "draw", "elbo", "reparameterization", "smallest"]
+    assert list(explorers.ALT) == ["latent", "numbers", "draw", "elbo", "reparameterization", "smallest", "gaps", "filter"]
 
 
 def test_a_picture_gets_a_palette_where_that_is_smaller(tmp_path):
