@@ -1,9 +1,9 @@
 """Train the two small models of the in-page explorers, and write what their pages load: book/_static/explorers/.
 
-Needs MNIST, and a few minutes of one core. One has two latent dimensions and weights rounded to float16, the other has
-twenty and weights rounded to 255 levels a row. Both are kept twice, rounded in both: as a checkpoint,
-`model.safetensors` and `model20.safetensors`, which tests load, and as scripts, `encoder.js` and the like, which pages
-load. Where a checkpoint exists it is not trained again: delete it for that. `explorer_pictures.py` draws the pictures.
+Needs MNIST, and a few minutes of one core. One has two latent dimensions, the other has twenty. Their weights, rounded
+to 255 levels a row, are kept twice: as a checkpoint, `model.safetensors` and `model20.safetensors`, which tests load,
+and as scripts, `encoder.js` and the like, which pages load. Where a checkpoint exists it is not trained again: delete
+it for that. `explorer_pictures.py` draws the pictures.
 """
 
 import base64
@@ -58,8 +58,10 @@ def train(data: datasets.Dataset, hidden: tuple[int, ...], latent_dim: int, epoc
 
 
 def levels(weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Whole numbers from -127 to 127 and for each row a power of two; their products, the nearest, are float16."""
-    scale = 2 ** (weight.abs().amax(1) / 127).log2().ceil().clamp(min=-14)
+    """Whole numbers from -127 to 127, and for each row a scale of four bits: seven and four bits fit into a float16."""
+    scale = weight.abs().amax(1) / 127
+    step = 2 ** (scale.log2().floor() - 3).clamp(min=-24)
+    scale = (scale / step).ceil() * step
     return (weight / scale[:, None]).round().clamp(-127, 127), scale
 
 
@@ -67,8 +69,9 @@ def round_to_levels(model: VAE) -> VAE:
     with torch.no_grad():
         for layer in model.modules():
             if isinstance(layer, nn.Linear):
-                whole, scale = levels(layer.weight)
-                layer.weight.copy_(whole * scale[:, None])
+                for _ in range(2):  # the largest may round to where a finer scale does
+                    whole, scale = levels(layer.weight)
+                    layer.weight.copy_(whole * scale[:, None])
     return model.half()
 
 
@@ -83,18 +86,15 @@ def write_script(name: str, value: str) -> None:
     )
 
 
-def write_network(name: str, network: nn.Sequential, *, whole: bool = False) -> None:
-    """One object for each linear layer: weight, row by row, and bias; of whole numbers each row's scale as well."""
+def write_network(name: str, network: nn.Sequential) -> None:
+    """One object for each linear layer: whole numbers row by row, the scale of each row, and the bias."""
     layers = []
     for layer in network:
         if isinstance(layer, nn.Linear):
-            weight, bias = layer.weight.detach(), packed(layer.bias.detach(), "<f2")
-            if whole:
-                level, scale = levels(weight)
-                assert torch.equal(level * scale[:, None], weight)  # rounded once is rounded for good
-                layers.append({"weight": packed(level, "i1"), "scale": packed(scale, "<f2"), "bias": bias})
-            else:
-                layers.append({"weight": packed(weight, "<f2"), "bias": bias})
+            level, scale = levels(layer.weight.detach())
+            assert torch.equal(level * scale[:, None], layer.weight)  # rounded once is rounded for good
+            bias = packed(layer.bias.detach(), "<f2")
+            layers.append({"weight": packed(level, "i1"), "scale": packed(scale, "<f2"), "bias": bias})
     write_script(name, json.dumps(layers, indent=1))
 
 
@@ -171,7 +171,7 @@ def write_examples(model: VAE, data: datasets.Dataset, mean_elbo: float, mean_el
 def main() -> None:
     data = datasets.mnist()
     if not CHECKPOINT.exists():
-        checkpoints.save(train(data, (128, 128), 2, epochs=60).half(), CHECKPOINT)
+        checkpoints.save(round_to_levels(train(data, (128, 128), 2, epochs=60)), CHECKPOINT)
     if not CHECKPOINT_20.exists():
         checkpoints.save(round_to_levels(train(data, (96,), 20, epochs=40)), CHECKPOINT_20)
     models = [checkpoints.load(path).float() for path in (CHECKPOINT, CHECKPOINT_20)]
@@ -182,8 +182,8 @@ def main() -> None:
         elbos.append(log_likelihood - kl)
     write_network("encoder", models[0].encoder)
     write_network("decoder", models[0].decoder)
-    write_network("encoder20", models[1].encoder, whole=True)
-    write_network("decoder20", models[1].decoder, whole=True)
+    write_network("encoder20", models[1].encoder)
+    write_network("decoder20", models[1].decoder)
     write_start(models[1])
     write_examples(models[0], data, *elbos)
     for path in sorted(FOLDER.glob("*.js")):

@@ -75,7 +75,7 @@ Explorers.network = (() => {
   const unpacked = {};
   function layers(name) {
     const unpack = ({ weight, scale, bias }) => (
-      { weight: scale ? int8(weight, float16(scale)) : float16(weight), bias: float16(bias) });
+      { weight: int8(weight, float16(scale)), bias: float16(bias) });
     return (unpacked[name] ??= Explorers[name].map(unpack)); // encoder.js and the like hold them packed
   }
 
