@@ -1,8 +1,9 @@
-"""Train the small model of the in-page explorers, and write what their pages load: book/_static/explorers/.
+"""Train the two small models of the in-page explorers, and write what their pages load: book/_static/explorers/.
 
-Needs MNIST, and a few minutes of one core. The weights are kept twice, rounded to float16 in both: as a checkpoint,
-`model.safetensors`, which tests load, and as scripts, `encoder.js` and `decoder.js`, which pages load. Where the
-checkpoint exists it is not trained again: delete it for that. `explorer_pictures.py` draws the pictures.
+Needs MNIST, and a few minutes of one core. One has two latent dimensions, the other has twenty. Their weights, rounded
+to 255 levels a row, are kept twice: as a checkpoint, `model.safetensors` and `model20.safetensors`, which tests load,
+and as scripts, `encoder.js` and the like, which pages load. Where a checkpoint exists it is not trained again: delete
+it for that. `explorer_pictures.py` draws the pictures.
 """
 
 import base64
@@ -21,8 +22,9 @@ from vae_tutorial.schedules import warmup_cosine
 from vae_tutorial.training import evaluate, fit
 
 FOLDER = Path(__file__).resolve().parent.parent / "book" / "_static" / "explorers"
-CHECKPOINT = FOLDER / "model.safetensors"
-N_EPOCHS, BATCH_SIZE = 60, 256
+CHECKPOINT, CHECKPOINT_20 = FOLDER / "model.safetensors", FOLDER / "model20.safetensors"
+BATCH_SIZE = 256
+START = 3  # the digit that the first explorer begins with
 N_CODES = 2000  # test images shown in the plane
 LIMIT = 4.0  # half the side of the plane
 N_DRAWS = 64  # for the log-likelihood of a drawn digit
@@ -46,13 +48,30 @@ def fresh_binary(model: VAE, x: Tensor, n_samples: int, *, generator: torch.Gene
     return elbo_terms(model, datasets.binarize(x, generator), n_samples, generator=generator)
 
 
-def train(data: datasets.Dataset) -> VAE:
-    """The finished model, its weights rounded to float16."""
-    model = mlp_vae(784, (128, 128), 2, bernoulli, seed=0)
-    n_steps = N_EPOCHS * -(-len(data.x_train) // BATCH_SIZE)
+def train(data: datasets.Dataset, hidden: tuple[int, ...], latent_dim: int, epochs: int) -> VAE:
+    model = mlp_vae(784, hidden, latent_dim, bernoulli, seed=0)
+    n_steps = epochs * -(-len(data.x_train) // BATCH_SIZE)
     lr = warmup_cosine(2e-3, n_steps, warmup=200)
-    fit(model, data.x_train, epochs=N_EPOCHS, seed=0, batch_size=BATCH_SIZE, lr=lr, objective=fresh_binary,
+    fit(model, data.x_train, epochs=epochs, seed=0, batch_size=BATCH_SIZE, lr=lr, objective=fresh_binary,
         device="cpu")  # fmt: skip
+    return model
+
+
+def levels(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Whole numbers from -127 to 127, and for each row a scale of four bits: seven and four bits fit into a float16."""
+    scale = weight.abs().amax(1) / 127
+    step = 2 ** (scale.log2().floor() - 3).clamp(min=-24)
+    scale = (scale / step).ceil() * step
+    return (weight / scale[:, None]).round().clamp(-127, 127), scale
+
+
+def round_to_levels(model: VAE) -> VAE:
+    with torch.no_grad():
+        for layer in model.modules():
+            if isinstance(layer, nn.Linear):
+                for _ in range(2):  # the largest may round to where a finer scale does
+                    whole, scale = levels(layer.weight)
+                    layer.weight.copy_(whole * scale[:, None])
     return model.half()
 
 
@@ -68,12 +87,14 @@ def write_script(name: str, value: str) -> None:
 
 
 def write_network(name: str, network: nn.Sequential) -> None:
-    """One object for each linear layer: weight, row by row, and bias."""
-    layers = [
-        {part: packed(getattr(layer, part).detach(), "<f2") for part in ("weight", "bias")}
-        for layer in network
-        if isinstance(layer, nn.Linear)
-    ]
+    """One object for each linear layer: whole numbers row by row, the scale of each row, and the bias."""
+    layers = []
+    for layer in network:
+        if isinstance(layer, nn.Linear):
+            level, scale = levels(layer.weight.detach())
+            assert torch.equal(level * scale[:, None], layer.weight)  # rounded once is rounded for good
+            bias = packed(layer.bias.detach(), "<f2")
+            layers.append({"weight": packed(level, "i1"), "scale": packed(scale, "<f2"), "bias": bias})
     write_script(name, json.dumps(layers, indent=1))
 
 
@@ -111,23 +132,38 @@ def ten_digits() -> Tensor:
     return torch.stack(images)
 
 
-def write_examples(model: VAE, data: datasets.Dataset, mean_elbo: float) -> None:
+def write_start(model: VAE) -> None:
+    """What the first explorer shows before its networks have come: a digit, black where it is more than half black."""
+    x = (ten_digits()[START] > 127.5).float()
+    with torch.no_grad():
+        mu, _ = model.encode(x[None])
+        mean = torch.sigmoid(model.decode(mu))
+    write_script("start", f"""(({{ bytes, float32 }}) => ({{
+  digit: Float32Array.from(bytes("{packed(x, "u1")}")),
+  mu: float32("{packed(mu, "<f4")}"),
+  mean: float32("{packed(mean, "<f4")}"),
+}}))(Explorers.network)""")  # fmt: skip
+
+
+def write_examples(model: VAE, data: datasets.Dataset, mean_elbo: float, mean_elbo_20: float) -> None:
     """Codes to draw, digits to start from, and the noise that the numbers of a drawn digit rest on."""
     mu, labels = codes(model, data)
     uniform = torch.rand(784, generator=torch.Generator().manual_seed(0))  # as datasets.binarize draws it
-    eps = torch.randn(N_DRAWS, 1, 2, generator=torch.Generator().manual_seed(0))
+    eps, eps20 = (torch.randn(N_DRAWS, 1, n, generator=torch.Generator().manual_seed(0)) for n in (2, 20))
     write_script("examples", f"""(({{ bytes, float16, float32 }}) => {{
   const rows = (values, length) => Array.from({{ length: values.length / length }}, (_, i) =>
     values.slice(i * length, (i + 1) * length));
   return {{
     limit: {LIMIT},
     meanElbo: {mean_elbo:.2f},
+    meanElbo20: {mean_elbo_20:.2f},
     codes: rows(float16("{packed(mu, "<f2")}"), 2),
     labels: Array.from("{"".join(map(str, labels.tolist()))}", Number),
     names: {[[round(z, 3) for z in place] for place in names(mu, labels).tolist()]},
     digits: rows(Float32Array.from(bytes("{packed(ten_digits(), "u1")}"), (level) => level / 255), 784),
     uniform: float32("{packed(uniform, "<f4")}"),
     eps: rows(float32("{packed(eps, "<f4")}"), 2),
+    eps20: rows(float32("{packed(eps20, "<f4")}"), 20),
   }};
 }})(Explorers.network)""")  # fmt: skip
 
@@ -135,13 +171,21 @@ def write_examples(model: VAE, data: datasets.Dataset, mean_elbo: float) -> None
 def main() -> None:
     data = datasets.mnist()
     if not CHECKPOINT.exists():
-        checkpoints.save(train(data), CHECKPOINT)
-    model = checkpoints.load(CHECKPOINT).float()
-    log_likelihood, kl = evaluate(model, data.x_test, 16, seed=0, objective=fresh_binary)
-    print(f"Test images, freshly binarized: log-likelihood {log_likelihood:.2f}, KL {kl:.2f} nats")
-    write_network("encoder", model.encoder)
-    write_network("decoder", model.decoder)
-    write_examples(model, data, log_likelihood - kl)
+        checkpoints.save(round_to_levels(train(data, (128, 128), 2, epochs=60)), CHECKPOINT)
+    if not CHECKPOINT_20.exists():
+        checkpoints.save(round_to_levels(train(data, (96,), 20, epochs=40)), CHECKPOINT_20)
+    models = [checkpoints.load(path).float() for path in (CHECKPOINT, CHECKPOINT_20)]
+    elbos = []
+    for model in models:
+        log_likelihood, kl = evaluate(model, data.x_test, 16, seed=0, objective=fresh_binary)
+        print(f"Test images, freshly binarized: log-likelihood {log_likelihood:.2f}, KL {kl:.2f} nats")
+        elbos.append(log_likelihood - kl)
+    write_network("encoder", models[0].encoder)
+    write_network("decoder", models[0].decoder)
+    write_network("encoder20", models[1].encoder)
+    write_network("decoder20", models[1].decoder)
+    write_start(models[1])
+    write_examples(models[0], data, *elbos)
     for path in sorted(FOLDER.glob("*.js")):
         print(f"{path.name:24s}{path.stat().st_size:9,} bytes")
 

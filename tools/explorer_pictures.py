@@ -22,7 +22,7 @@ from driving import FOLDER, NAMES, build_page, explorer, move, opened  # noqa: E
 
 
 def elbo(found: Locator) -> None:
-    move(found, "Mean of q", 0.82)
+    move(found, "Mean of q", 0.8)
     move(found, "Log-variance of q", -2.1)
 
 
@@ -100,6 +100,15 @@ def flow(found: Locator) -> None:
 def rotation(found: Locator) -> None:
     for degrees in (90, 20):
         move(found, "Angle in degrees", degrees)
+
+
+def draw(found: Locator) -> None:
+    found.get_by_role("button", name="Take our 4").click()
+
+
+def reparameterization(found: Locator) -> None:
+    for mu in (-2, 2, 0.5):
+        move(found, "Mean", mu)
 
 
 def with_palette(picture: Image.Image) -> Image.Image:

@@ -15,10 +15,13 @@ ALT = {  # what the pictures of tools/explorer_pictures.py show
         "Left, the encoded test images as points in the latent plane, each of the ten classes in its own color around "
         "its name, and a larger point among the sevens. Right, the decoder's image at that point: a seven."
     ),
+    "numbers": (
+        "Left, a three drawn by hand. In the middle twenty bars, up and down from zero: the numbers that an encoder "
+        "gives it. Right, what a decoder makes of these numbers: a three again, slightly blurred."
+    ),
     "draw": (
-        "Left, a handwritten four in black and white, and under it the reconstruction, which is a nine. Right, the "
-        "latent plane with the encoded test images, a small ellipse between fours and nines, and the terms of the "
-        "ELBO."
+        "Left, a handwritten four. Right, the latent plane with the encoded test images and a small ellipse between "
+        "fours and nines. Below, what comes back: from two numbers a nine, from twenty a four, and both ELBOs."
     ),
     "elbo": (
         "Above, a gray posterior with two peaks and a blue bell curve over the larger one. Below, two bars of equal "
@@ -35,8 +38,9 @@ ALT = {  # what the pictures of tools/explorer_pictures.py show
         "part, the information, and a red part, the KL from the prior, which is much shorter in the lower bar."
     ),
     "reparameterization": (
-        "Two panels of forty lines that lead from noise above to draws below, one for the same noise, one for fresh "
-        "noise; under them the mean and the standard deviation of two estimates of a gradient."
+        "Two plots of a gradient over μ with a straight line, the exact one. Left, with the same noise at every μ, "
+        "two smooth curves stay near it; right, with fresh noise, both jitter around it, the score function's far "
+        "more."
     ),
     "curve": (
         "Left, a gray density along a parabola, circles along it, one of them filled, and a point inside the "

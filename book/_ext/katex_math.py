@@ -45,8 +45,13 @@ def set_formula(translator, node: nodes.Element, tex: str, display: bool) -> str
     return html or f"<code>{translator.encode(tex)}</code>"
 
 
+def unbroken(tex: str) -> str:
+    """The formula, in which no line ends with "p(x |"."""
+    return re.sub(r"\\mid(?![a-zA-Z])", r"\\mid\\nobreak", tex)
+
+
 def visit_inline(translator, node: nodes.math) -> None:
-    html = set_formula(translator, node, node.astext(), display=False)
+    html = set_formula(translator, node, unbroken(node.astext()), display=False)
     translator.body.append(translator.starttag(node, "span", "", CLASS="math notranslate nohighlight"))
     translator.body.append(html + "</span>")
     raise nodes.SkipNode

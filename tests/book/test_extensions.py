@@ -14,12 +14,13 @@ import numpy as np
 import pytest
 from chapters import numbered_title, reading_order
 from docutils import nodes
-from katex_math import keep_marks
+from katex_math import keep_marks, render, unbroken
 from PIL import Image
 from previews import end, target, write_previews
 from search_index import Symbols, named, plain, refine
 from search_index import name as row_name
 from theme_fixes.light import squeeze
+from theme_fixes.numbers import typeset_checks
 
 # Previews
 
@@ -272,7 +273,8 @@ def test_a_page_loads_the_scripts_of_its_explorers_after_what_they_need(classes,
     style = {"explorers/explorers.css": "style"} if scripts else {}
     assert list(added.items()) == list((style | {f"explorers/{name}.js": "defer" for name in scripts}).items())
     explorers.add_scripts(app, "search", "search.html", {}, None)  # a page without a document
-    assert list(explorers.ALT) == ["latent", "draw", "elbo", "reparameterization", "smallest"]
+    expected = ["latent", "numbers", "draw", "elbo", "reparameterization", "smallest", "gaps", "filter"]
+    assert list(explorers.ALT) == expected
 
 
 def test_a_picture_gets_a_palette_where_that_is_smaller(tmp_path):
@@ -288,3 +290,26 @@ def test_a_picture_gets_a_palette_where_that_is_smaller(tmp_path):
     once = path.read_bytes()
     squeeze(path)
     assert path.read_bytes() == once and len(once) < size / 2
+
+
+@pytest.mark.parametrize("measured, set_", [
+    ("gap 1.4e-14 ≤ 1e-12 nats", "gap [1.4 × 10<sup>−14</sup>] ≤ [10<sup>−12</sup>] nats"),
+    ("margin 2e+05, 3e6 and 1e-05", "margin [2 × 10<sup>5</sup>], [3 × 10<sup>6</sup>] and [10<sup>−5</sup>]"),
+    ("e−6, base64e2, 0.5, one-e-2, x1e-3", "e−6, base64e2, 0.5, one-e-2, x1e-3"),
+])  # fmt: skip
+def test_powers_of_ten_are_set_in_checks_alone(measured, set_):
+    page = '<p>1e-12</p><div class="check-measurement">{}</div><p>1e-12</p>'
+    context = {"body": page.format(measured)}
+    typeset_checks(None, "page", "page.html", context, None)
+    expected = set_.replace("[", '<span class="number">').replace("]", "</span>")
+    assert context["body"] == page.format(expected)
+    typeset_checks(None, "page", "page.html", {}, None)  # a page without a body
+
+
+def test_no_line_of_a_formula_ends_at_the_bar_of_a_condition():
+    html, message = render(r"p(x \mid z) = 1", False)
+    assert message == "" and html.count("katex-base") == 3
+    html, message = render(unbroken(r"p(x \mid z) = \midpoint"), False)
+    assert r"\midpoint" in message  # which is another name
+    html, message = render(unbroken(r"p(x \mid z) = 1"), False)
+    assert message == "" and html.count("katex-base") == 2

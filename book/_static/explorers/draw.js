@@ -1,55 +1,37 @@
-/* Draw a digit: the encoder's q(z | x) as an ellipse, the reconstruction, and both terms of the ELBO. */
+/* Draw a digit: q(z | x) in the plane, and what comes back from two numbers, and from twenty. */
 "use strict";
 
 Explorers.draw = (() => {
-  const SIDE = 280; // of the paper: ten points for each pixel of an image
-
-  /** From ink to an image, as MNIST was made: fitted into 20×20 pixels, centered in 28×28 by its center of mass. */
-  function normalized({ data }) {
-    const marks = [];
-    for (let i = 0; i < SIDE * SIDE; i++) {
-      if (data[4 * i + 3]) marks.push({ x: (i % SIDE) + 0.5, y: Math.floor(i / SIDE) + 0.5, mass: data[4 * i + 3] / 255 });
-    }
-    const gray = new Float32Array(28 * 28);
-    if (!marks.length) return gray;
-    const extent = (name) => marks.reduce(([low, high], mark) => [Math.min(low, mark[name]), Math.max(high, mark[name])], [SIDE, 0]);
-    const size = Math.max(...[extent("x"), extent("y")].map(([low, high]) => high - low + 1));
-    const scale = Math.min(20 / size, 0.25); // a dot stays small, and every pixel gets points enough for its gray value
-    const total = marks.reduce((mass, mark) => mass + mark.mass, 0);
-    const mean = (name) => marks.reduce((moment, mark) => moment + mark.mass * mark[name], 0) / total;
-    const [x, y] = [mean("x"), mean("y")];
-    for (const mark of marks) {
-      const [column, row] = [Math.floor((mark.x - x) * scale + 14), Math.floor((mark.y - y) * scale + 14)];
-      if (Math.min(column, row) >= 0 && Math.max(column, row) < 28) gray[28 * row + column] += mark.mass * scale ** 2;
-    }
-    return gray.map((value) => Math.min(value, 1));
-  }
-
-  const isBlank = (gray) => gray.every((value) => value === 0);
+  const format = (value) => Explorers.panel.format(value, 1);
 
   /** The lengths, on these axes, of two standard deviations along each of them. */
   const radii = (on, sigma) => [on.x, on.y].map((scale, l) => Math.abs(scale(2 * sigma[l]) - scale(0)));
 
-  return { SIDE, isBlank, normalized, radii };
+  /** What more numbers buy, by both ELBOs, and what either model reaches on average. */
+  function verdict(two, twenty, [meanOfTwo, meanOfTwenty]) {
+    const gain = twenty - two;
+    const bought = gain > 0 ? `Eighteen more numbers gain ${format(gain)} nats` : `Eighteen more numbers cost ${format(-gain)} nats here`;
+    const usual = twenty > meanOfTwenty ? "easier than most for the larger model" : "harder than most for the larger model";
+    return `${bought}. This drawing is ${usual}: test images have ${format(meanOfTwenty)} on average, ${format(meanOfTwo)} with two numbers.`;
+  }
+
+  return { radii, verdict };
 })();
 
-Explorers.panel.mount("draw", "Draw a digit", ["examples", "encoder", "decoder"], (live) => {
-  const { button, change, element, format, image, ink, plane, readout, sentence, table } = Explorers.panel;
+Explorers.panel.mount("draw", "Draw a digit", ["paper", "examples", "encoder", "decoder", "encoder20", "decoder20"], (live) => {
+  const { button, change, element, image, plane, readout, sentence, table } = Explorers.panel;
   const { decodeMean, elboTerms, encode, binarize } = Explorers.network;
-  const { digits, uniform, eps, meanElbo } = Explorers.examples;
-  const { SIDE, isBlank, normalized, radii } = Explorers.draw;
-  const PEN = 22;
+  const { digits, uniform, eps, eps20, meanElbo, meanElbo20 } = Explorers.examples;
+  const { isBlank, sheet } = Explorers.paper;
+  const { radii, verdict } = Explorers.draw;
 
-  const paper = element("canvas", { class: "paper", width: SIDE, height: SIDE, role: "img",
-    "aria-label": "Paper to draw a digit on with mouse, pen or finger" });
-  const context = paper.getContext("2d", { willReadFrequently: true });
-  const input = image("What the encoder gets, black and white");
-  const output = image("The reconstruction: the decoder's image at the mean of q");
+  const input = image("What the encoders get, black and white");
+  const outputs = ["two", "twenty"].map((count) => image(`What the decoder makes of ${count} numbers`));
   const on = plane("The latent plane with the encoded test images, and q as an ellipse of two standard deviations");
   const ellipse = element("ellipse", { class: "posterior", visibility: "hidden" });
   const center = element("circle", { class: "posterior center", r: 3, visibility: "hidden" });
-  const shown = Object.fromEntries(["mu1", "mu2", "sigma1", "sigma2", "logLikelihood", "kl", "elbo"].map((name) =>
-    [name, readout(/\d/.test(name) ? 3 : 2)]));
+  const code = ["mu1", "mu2", "sigma1", "sigma2"].map(() => readout(3));
+  const terms = ["logLikelihood", "kl", "elbo"].map(() => [readout(2), readout(2)]); // for two numbers, for twenty
   const said = sentence();
 
   function look(gray) {
@@ -58,74 +40,44 @@ Explorers.panel.mount("draw", "Draw a digit", ["examples", "encoder", "decoder"]
     input.show(x);
     [ellipse, center].forEach((node) => change(node, { visibility: blank ? "hidden" : "visible" }));
     if (blank) {
-      output.show(gray);
-      Object.values(shown).forEach(({ show }) => show(NaN));
-      said.say("The paper is blank.");
+      outputs.forEach(({ show }) => show(gray));
+      [...code, ...terms.flat()].forEach(({ show }) => show(NaN));
+      said.say("The paper is blank. Draw a digit, or take one of ours: which come back as themselves?");
       return;
     }
-    const { mu, logVar } = encode(x);
+    const models = [encode(x), encode(x, "encoder20")];
+    outputs[0].show(decodeMean(models[0].mu));
+    outputs[1].show(decodeMean(models[1].mu, "decoder20"));
+    const { mu, logVar } = models[0];
     const sigma = logVar.map((value) => Math.exp(0.5 * value));
-    const { logLikelihood, kl } = elboTerms(x, eps);
     const [rx, ry] = radii(on, sigma);
     change(ellipse, { cx: on.x(mu[0]), cy: on.y(mu[1]), rx, ry });
     change(center, { cx: on.x(mu[0]), cy: on.y(mu[1]) });
-    output.show(decodeMean(mu));
-    const values = { mu1: mu[0], mu2: mu[1], sigma1: sigma[0], sigma2: sigma[1], logLikelihood, kl, elbo: logLikelihood - kl };
-    Object.entries(values).forEach(([name, value]) => shown[name].show(value));
-    said.say(`ELBO ${format(logLikelihood - kl, 1)} nats; test images have ${format(meanElbo, 1)} on average.`);
-  }
-
-  // Ink.
-
-  Object.assign(context, { lineWidth: PEN, lineCap: "round", lineJoin: "round" });
-  let waiting = false;
-  function stroke(event) {
-    const box = paper.getBoundingClientRect();
-    context.lineTo((event.clientX - box.left) * SIDE / box.width, (event.clientY - box.top) * SIDE / box.height);
-    context.stroke();
-    if (waiting) return;
-    waiting = true;
-    requestAnimationFrame(() => {
-      waiting = false;
-      look(normalized(context.getImageData(0, 0, SIDE, SIDE)));
+    [...mu, ...sigma].forEach((value, i) => code[i].show(value));
+    const elbos = [elboTerms(x, eps), elboTerms(x, eps20, ["encoder20", "decoder20"])].map(({ logLikelihood, kl }, i) => {
+      [logLikelihood, kl, logLikelihood - kl].forEach((value, row) => terms[row][i].show(value));
+      return logLikelihood - kl;
     });
-  }
-  paper.addEventListener("pointerdown", (event) => {
-    paper.setPointerCapture(event.pointerId);
-    context.beginPath();
-    stroke(event);
-  });
-  paper.addEventListener("pointermove", (event) => paper.hasPointerCapture(event.pointerId) && stroke(event));
-
-  function take(digit) {
-    const small = element("canvas", { width: 28, height: 28 });
-    small.getContext("2d").putImageData(ink(digits[digit]), 0, 0);
-    context.clearRect(0, 0, SIDE, SIDE);
-    context.imageSmoothingEnabled = false;
-    context.drawImage(small, 0, 0, SIDE, SIDE);
-    look(digits[digit]);
+    said.say(verdict(...elbos, [meanElbo, meanElbo20]));
   }
 
-  function clear() {
-    context.clearRect(0, 0, SIDE, SIDE);
-    look(new Float32Array(28 * 28));
-  }
-
+  const paper = sheet(look);
   const labelled = (node, text) => element("div", { class: "explorer-labelled" }, node, element("span", {}, text));
+  const row = (i) => terms[i].map(({ node }) => node);
   on.layer.append(ellipse, center);
   live.append(
     element("div", { class: "narrow" },
-      labelled(paper, "your drawing"),
+      labelled(paper.node, "your drawing"),
       element("div", { class: "explorer-buttons", role: "group", "aria-label": "Paper" },
-        button("Clear", clear),
-        ...digits.map((_, digit) => button(digit, () => take(digit), { "aria-label": `Take our ${digit}` }))),
-      element("div", { class: "pair" }, labelled(input.node, "binarized"), labelled(output.node, "reconstruction")),
+        button("Undo", paper.undo), button("Clear", paper.clear),
+        ...digits.map((gray, digit) => button(digit, () => paper.take(gray), { "aria-label": `Take our ${digit}` }))),
     ),
-    element("div", { class: "wide" }, on.node,
-      table("q(z | x)", ["μ", "σ"], { "z₁": [shown.mu1.node, shown.sigma1.node], "z₂": [shown.mu2.node, shown.sigma2.node] }),
-      table("In nats", [], { "log-likelihood": [shown.logLikelihood.node], "KL(q ‖ prior)": [shown.kl.node], ELBO: [shown.elbo.node] }),
-      said.node,
-    ),
+    element("div", { class: "wide" }, on.node),
+    element("div", { class: "row pair" }, labelled(input.node, "binarized"), labelled(outputs[0].node, "from 2 numbers"),
+      labelled(outputs[1].node, "from 20 numbers")),
+    said.node,
+    table("q(z | x) in the plane", ["μ", "σ"], { "z₁": [code[0].node, code[2].node], "z₂": [code[1].node, code[3].node] }),
+    table("In nats", ["2 numbers", "20 numbers"], { "log-likelihood": row(0), "KL(q ‖ prior)": row(1), ELBO: row(2) }),
   );
-  take(4);
+  look(new Float32Array(28 * 28));
 });

@@ -7,9 +7,9 @@ Explorers.elbo = (() => {
   const LOG_NOISE_VAR = Math.log(0.09);
   // Two decoders: the mean of x_d is a polynomial in z, here by the coefficients of z and z².
   const DECODERS = { curved: [[0.5, 0], [0, 0.5]], straight: [[0.5, 0], [1, 0]] };
-  const MU = { low: -2, high: 2, step: 0.01, start: 0, digits: 2 };
-  const LOG_VAR = { low: -5, high: 1, step: 0.01, start: 0, digits: 2 };
-  const CLOSED = 0.0005; // what three decimals show as 0.000
+  const MU = { low: -2, high: 2, step: 0.05, start: 0, digits: 2 };
+  const LOG_VAR = { low: -5, high: 1, step: 0.1, start: 0, digits: 1 };
+  const NEAR = 0.01; // nats: as near to the best Gaussian as the steps of the sliders allow
   const BARS = [-8, 0]; // nats: what reaches farther is cut
 
   const logPrior = (z) => logNormal(z, 0, 0);
@@ -50,7 +50,9 @@ Explorers.elbo = (() => {
   }
 
   /** From the best q on a coarse lattice uphill, in ever smaller steps. */
-  function smallestGap(decoder) {
+  const found = {};
+  const nearest = (decoder) => (found[decoder] ??= search(decoder));
+  function search(decoder) {
     let best = { elbo: -Infinity };
     const consider = (m, v) => {
       const elbo = bound(decoder, m, v);
@@ -62,25 +64,47 @@ Explorers.elbo = (() => {
       [[step, 0], [-step, 0], [0, step], [0, -step]].forEach(([m, v]) => consider(before.m + m, before.v + v));
       if (best === before) step /= 2;
     }
-    return logEvidence(decoder) - best.elbo;
+    return { ...best, gap: logEvidence(decoder) - best.elbo };
   }
 
-  /** What is said of a gap, beside the smallest that a Gaussian q can have. */
-  function verdict(kl, smallest) {
-    if (kl < CLOSED) return "The gap is closed: q is the posterior.";
-    if (kl < smallest + CLOSED) return `${Explorers.panel.format(kl, 3)} nats remain: no Gaussian comes closer.`;
-    return "Close the gap.";
+  const settings = ({ low, high, step }) => Array.from({ length: Math.round((high - low) / step) + 1 }, (_, i) => low + i * step);
+
+  /** The setting of one slider at which the ELBO is largest while the other stays, and what it gains. */
+  function alone(decoder, mu, logVar) {
+    const now = bound(decoder, mu, logVar);
+    const best = (values, elbo) => values.reduce((a, b) => (elbo(b) > elbo(a) ? b : a));
+    const m = best(settings(MU), (value) => bound(decoder, value, logVar));
+    const v = best(settings(LOG_VAR), (value) => bound(decoder, mu, value));
+    return { mu: { to: m, gain: bound(decoder, m, logVar) - now }, logVar: { to: v, gain: bound(decoder, mu, v) - now } };
+  }
+
+  /** What is said of q: how far it is from the best Gaussian, what is wrong with it, and what mending that would gain. */
+  function verdict(decoder, mu, logVar, bet = null) {
+    const { format } = Explorers.panel;
+    const [kl, best] = [gap(decoder, mu, logVar), nearest(decoder).gap];
+    if (kl < best + NEAR) {
+      const why = { straight: "this posterior is a Gaussian, and q is it, up to the steps of the sliders",
+        curved: `no Gaussian leaves less than ${format(best, 3)}, for the posterior has two peaks` };
+      const won = decoder === "straight" || !bet ? "" : bet === "no" ? "You were right. " : "Not as you bet. ";
+      return `${won}${format(kl, 3)} nats remain, and ${why[decoder]}.`;
+    }
+    const one = alone(decoder, mu, logVar);
+    const way = one.mu.gain > one.logVar.gain ? (one.mu.to > mu ? "lies too far left" : "lies too far right")
+      : one.logVar.to > logVar ? "is too narrow" : "is too wide";
+    const gain = Math.max(one.mu.gain, one.logVar.gain);
+    const more = gain > NEAR / 2 ? `q ${way}: mending that alone gains ${format(gain, 2)}.` : "Neither slider gains anything alone: try both, or the other peak.";
+    return `${format(kl - best, 2)} nats worse than the best Gaussian. ${more}`;
   }
 
   /** The part from low to high that a bar can show. */
   const cut = (low, high) => [Math.max(low, BARS[0]), Math.max(high, BARS[0])];
 
-  return { BARS, LOG_VAR, MU, bound, cut, gap, logEvidence, logJoint, smallestGap, verdict };
+  return { BARS, LOG_VAR, MU, alone, bound, cut, gap, logEvidence, logJoint, nearest, verdict };
 })();
 
 Explorers.panel.mount("elbo", "ELBO by hand", [], (live) => {
-  const { axes, change, element, path, readout, sentence, slider, table } = Explorers.panel;
-  const { BARS, LOG_VAR, MU, bound, cut, gap, logEvidence, logJoint, smallestGap, verdict } = Explorers.elbo;
+  const { axes, bet, change, element, format, path, readout, sentence, slider, table } = Explorers.panel;
+  const { BARS, LOG_VAR, MU, bound, cut, gap, logEvidence, logJoint, verdict } = Explorers.elbo;
   const { logNormal } = Explorers.network;
 
   const curves = axes("The density of q, and the posterior behind it", { x: [-2.5, 2.5], y: [0, 2], height: 260,
@@ -91,10 +115,10 @@ Explorers.panel.mount("elbo", "ELBO by hand", [], (live) => {
   curves.layer.append(element("text", { class: "note", x: curves.x(-2.4), y: 50 }, "posterior, gray"),
     element("text", { class: "note q", x: curves.x(-2.4), y: 68 }, "q, blue"));
 
-  const bars = axes("log p(x) and KL, end to end, are as long as the ELBO", { x: BARS, y: [0, 2], height: 130,
-    xLabel: "nats", xTicks: [-8, -6, -4, -2, 0] });
+  const bars = axes("log p(x) and KL, end to end, are as long as the ELBO", { x: BARS, y: [0, 2], height: 160,
+    xLabel: "nats: the ELBO's bar is the longer one, by the KL", xTicks: [-8, -6, -4, -2, 0] });
   const bar = (name, row) => {
-    const rectangle = element("rect", { class: name, y: bars.y(2 - row) + 4, height: 30 });
+    const rectangle = element("rect", { class: name, y: bars.y(2 - row) + 22, height: 28 });
     bars.layer.append(rectangle);
     return (low, high) => {
       const [left, right] = cut(low, high).map(bars.x);
@@ -104,17 +128,15 @@ Explorers.panel.mount("elbo", "ELBO by hand", [], (live) => {
   const evidenceBar = bar("evidence", 0);
   const gapBar = bar("gap", 0);
   const boundBar = bar("bound", 1);
-  const named = [["log p(x)", 0], ["ELBO", 1]].map(([name, row]) =>
-    element("text", { class: "on-bar end", x: bars.x(0) - 6, y: bars.y(2 - row) + 24 }, name));
-  const gapName = element("text", { class: "on-gap end", y: bars.y(2) + 24 }, "KL");
-  bars.layer.append(...named, gapName);
+  const named = (row, x, text) => element("text", { class: "end", x, y: bars.y(2 - row) + 16 }, text);
+  const farther = element("text", { x: bars.x(BARS[0]), y: bars.y(1) + 16 });
+  const gapName = named(0, 0, "KL");
+  bars.layer.append(named(0, bars.x(0), "log p(x)"), named(1, bars.x(0), "ELBO"), gapName, farther);
 
   const shown = { bound: readout(3), gap: readout(3), evidence: readout(3), sum: readout(3) };
   const said = sentence();
   const choice = element("select", { "aria-label": "Decoder" },
     element("option", { value: "curved" }, "curved, (z/2, z²/2)"), element("option", { value: "straight" }, "straight, (z/2, z)"));
-  const least = {}; // the smallest gap of any Gaussian q
-
   function update() {
     const decoder = choice.value;
     const q_ = [mu.value, logVar.value];
@@ -125,21 +147,22 @@ Explorers.panel.mount("elbo", "ELBO by hand", [], (live) => {
     evidenceBar(evidence, 0);
     gapBar(evidence - kl, evidence);
     boundBar(elbo, 0);
-    change(gapName, { x: bars.x(evidence) - 6, visibility: kl > 0.7 ? "visible" : "hidden" });
+    change(gapName, { x: Math.min(bars.x(evidence), bars.x(0) - 60) }); // beside the name of log p(x), which may be short
+    farther.textContent = elbo < BARS[0] ? `◂ to ${format(elbo, 1)}` : "";
     shown.bound.show(elbo);
     shown.gap.show(kl);
     shown.evidence.show(evidence);
     shown.sum.show(elbo + kl);
-    const smallest = (least[decoder] ??= smallestGap(decoder));
-    said.say(verdict(kl, smallest));
+    said.say(verdict(decoder, ...q_, bets.value));
   }
 
   const mu = slider("μ", "Mean of q", MU, update);
   const logVar = slider("log σ²", "Log-variance of q", LOG_VAR, update);
+  const bets = bet("Bet: with the curved decoder, can a Gaussian close the gap?", ["yes", "no"], update);
   choice.addEventListener("change", update);
   live.append(
     element("div", { class: "wide" }, curves.node, bars.node),
-    element("div", { class: "narrow" },
+    element("div", { class: "narrow" }, bets.node,
       element("label", { class: "explorer-slider" }, element("span", {}, "decoder"), choice), mu.node, logVar.node,
       table("In nats", [], { "ELBO": [shown.bound.node], "+ KL(q ‖ posterior)": [shown.gap.node], "= sum": [shown.sum.node],
         "log p(x)": [shown.evidence.node] }),

@@ -26,15 +26,15 @@ Explorers.panel.mount("latent", "Latent explorer", ["examples", "decoder", "hand
     said.say(`The nearest encoded test image is a ${nearest(z, codes, labels)}.`);
   });
 
-  // One class at a time, for eyes to which the colors are alike.
+  // Some classes alone, for eyes to which the colors are alike.
 
-  let only = null;
+  const only = new Set();
   const names = Array.from({ length: 10 }, (_, name) =>
     button(name, () => {
-      only = only === name ? null : name;
-      on.node.toggleAttribute("data-only", only !== null);
-      on.codes.forEach((node, i) => node.classList.toggle("only", i === only));
-      names.forEach((node, i) => node.setAttribute("aria-pressed", i === only));
+      if (!only.delete(name)) only.add(name);
+      on.node.toggleAttribute("data-only", only.size > 0);
+      on.codes[name].classList.toggle("only", only.has(name));
+      names[name].setAttribute("aria-pressed", only.has(name));
     }, { class: `swatch class-${name}`, "aria-pressed": false, "aria-label": `Show the codes of ${name} alone` }));
 
   on.layer.append(at.node);
@@ -43,7 +43,8 @@ Explorers.panel.mount("latent", "Latent explorer", ["examples", "decoder", "hand
       element("div", { class: "explorer-buttons", role: "group", "aria-label": "Classes" }, ...names)),
     element("div", { class: "narrow" }, digit.node,
       table("z", [], { "z₁": [shown[0].node], "z₂": [shown[1].node] }), said.node,
-      element("p", { class: "explorer-hint" }, "Drag the point, or select it and use the arrow keys (with Shift: long steps; Home: the origin).")),
+      element("p", { class: "explorer-hint" }, "Drag the point",
+        element("span", { class: "for-keys" }, ", or select it and use the arrow keys (with Shift: long steps; Home: the origin)"), ".")),
   );
   at.set([-1.2, 0.8]);
 });

@@ -49,6 +49,12 @@ Explorers.network = (() => {
     });
   }
 
+  /** Whole numbers from -127 to 127, each row of them with a scale of its own. */
+  function int8(base64, scales) {
+    const whole = new Int8Array(bytes(base64).buffer);
+    return Float64Array.from(whole, (level, i) => level * scales[Math.floor(i / (whole.length / scales.length))]);
+  }
+
   // The forward pass: linear layers with a ReLU between two of them.
 
   function linear({ weight, bias }, x) {
@@ -68,8 +74,9 @@ Explorers.network = (() => {
 
   const unpacked = {};
   function layers(name) {
-    const unpack = ({ weight, bias }) => ({ weight: float16(weight), bias: float16(bias) });
-    return (unpacked[name] ??= Explorers[name].map(unpack)); // encoder.js and decoder.js hold them packed
+    const unpack = ({ weight, scale, bias }) => (
+      { weight: int8(weight, float16(scale)), bias: float16(bias) });
+    return (unpacked[name] ??= Explorers[name].map(unpack)); // encoder.js and the like hold them packed
   }
 
   function forward(name, x) {
@@ -78,31 +85,31 @@ Explorers.network = (() => {
   }
 
   /** Mean and log-variance of q(z | x), one number for each latent dimension. */
-  function encode(x) {
-    const heads = forward("encoder", x);
+  function encode(x, encoder = "encoder") {
+    const heads = forward(encoder, x);
     return { mu: heads.slice(0, heads.length / 2), logVar: heads.slice(heads.length / 2) };
   }
 
   /** The logits of the pixels. */
-  const decode = (z) => forward("decoder", z);
+  const decode = (z, decoder = "decoder") => forward(decoder, z);
 
   /** The probabilities that the pixels are black: the mean image. */
-  const decodeMean = (z) => decode(z).map(sigmoid);
+  const decodeMean = (z, decoder) => decode(z, decoder).map(sigmoid);
 
-  const logLikelihood = (x, z) => sum(decode(z).map((logit, d) => logSigmoid(x[d] ? logit : -logit)));
+  const logLikelihood = (x, z, decoder) => sum(decode(z, decoder).map((logit, d) => logSigmoid(x[d] ? logit : -logit)));
 
   /** Both terms of the ELBO: the first averaged over the draws of eps, the second in closed form. */
-  function elboTerms(x, eps) {
-    const { mu, logVar } = encode(x);
+  function elboTerms(x, eps, [encoder, decoder] = []) {
+    const { mu, logVar } = encode(x, encoder);
     const draws = eps.map((draw) => mu.map((mean, l) => reparameterize(mean, logVar[l], draw[l])));
     return {
-      logLikelihood: sum(draws.map((z) => logLikelihood(x, z))) / draws.length,
+      logLikelihood: sum(draws.map((z) => logLikelihood(x, z, decoder))) / draws.length,
       kl: sum(mu.map((mean, l) => klStandardNormal(mean, logVar[l]))),
     };
   }
 
   return {
-    LOG_2PI, binarize, bytes, decode, decodeMean, elboTerms, encode, float16, float32, klStandardNormal, linear,
+    LOG_2PI, binarize, bytes, decode, decodeMean, elboTerms, encode, float16, float32, int8, klStandardNormal, linear,
     logNormal, logSigmoid, reparameterize, sigmoid, standardNoise, sum, uniforms,
   };
 })();

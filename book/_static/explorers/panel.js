@@ -184,5 +184,5 @@ Explorers.panel = (() => {
     document.querySelectorAll(`.explorer-${name}`).forEach((container) => observer.observe(container));
   }
 
-  return { axes, bet, button, change, element, format, image, ink, mount, path, plane, readout, sentence, slider, table };
+  return { axes, bet, button, change, element, format, image, ink, load, mount, path, plane, readout, sentence, slider, table };
 })();
