@@ -15,6 +15,7 @@ import pytest
 from bs4 import BeautifulSoup
 from fontTools.ttLib import TTFont
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from playwright.sync_api import expect
 from sites import ROOT, QuietHandler, build_small, lay_out, listen, paint, serving
 
 from vae_tutorial.checks import Check
@@ -75,7 +76,7 @@ def test_nothing_is_loaded_from_another_host(soups):
 def test_evidence_lists_every_stored_check(soups):
     stored = sum(len(CHECK_OUTPUT.findall(path.read_text(encoding="utf-8"))) for path in ROOT.glob("book/*.ipynb"))
     tables = soups["book/evidence.html"].find_all("table", class_="evidence")
-    rows = [row for table in tables for row in table.tbody.find_all("tr") if "evidence-chapter" not in row["class"]]
+    rows = [row for table in tables for row in table.tbody.find_all("tr")]
     shown = sum(len(soup.select("div.check:not(.check-yours)")) for soup in soups.values())
     assert len(rows) == stored == shown > 0
 
@@ -262,6 +263,8 @@ def test_a_page_is_judged_in_its_own_fonts_however_late_they_come(browser, tmp_p
 def test_every_cell_of_the_evidence_is_in_view(book, browser, width):
     tab = browser.new_page(viewport={"width": width, "height": 900})
     tab.goto((book / "book" / "evidence.html").as_uri())
+    assert tab.evaluate("document.documentElement.scrollHeight") < 12 * 900  # folded; 163,111 pixels once
+    tab.get_by_role("button", name="Unfold all").click()
     lay_out(tab)
     boxes = tab.evaluate("""() => [...document.querySelectorAll('table.evidence td')]
         .map(node => [node.getBoundingClientRect(), node.scrollWidth - node.clientWidth])
@@ -269,8 +272,8 @@ def test_every_cell_of_the_evidence_is_in_view(book, browser, width):
     heads = {
         text: tab.evaluate("text => getComputedStyle(document.querySelector(text), '::before').content", selector)
         for text, selector in {
-            "Measured": "table.evidence-claims tr:nth-child(2) td:nth-child(4)",
-            "Allowed": "table.evidence-mistakes tr:nth-child(2) td:nth-child(4)",
+            "Measured": "table.evidence-claims tr td:nth-child(4)",
+            "Allowed": "table.evidence-mistakes tr td:nth-child(4)",
         }.items()
     }
     tab.close()
@@ -278,6 +281,43 @@ def test_every_cell_of_the_evidence_is_in_view(book, browser, width):
     for left, right, across, down, hidden in boxes:
         assert 0 <= left < right <= width and across > 0 and down > 0 and hidden <= 0
     assert width > 600 or all(head in content for head, content in heads.items()), heads
+
+
+def test_the_evidence_is_filtered_by_words_chapter_and_kind(book, soups, browser):
+    tables = soups["book/evidence.html"].find_all("table", class_="evidence")
+    rows = [(table, row.get_text().lower()) for table in tables for row in table.tbody.find_all("tr")]
+    titles = [table.find_parent("details").summary.get_text() for table in tables]
+    elbo = next(title for title in titles if "evidence lower bound" in title)
+    tab = browser.new_page(viewport={"width": 390, "height": 900})
+    tab.goto((book / "book" / "evidence.html").as_uri())
+    form, shown = tab.get_by_role("form", name="Which checks are shown"), tab.locator("table.evidence tbody tr:visible")
+    status = form.get_by_role("status")
+    assert shown.count() == 0 and len(rows) > 500
+    form.get_by_label("Words").press_sequentially("posterior QUADRATURE")
+    expected = sum("posterior" in text and "quadrature" in text for _, text in rows)
+    expect(status).to_have_text(f"{expected} of {len(rows)} checks")
+    assert shown.count() == expected > 3
+    form.get_by_label("Words").fill("")
+    expect(status).to_be_empty()
+    assert shown.count() == 0 and tab.locator("details.evidence-chapter:visible").count() == len(tables)
+    form.get_by_label("Chapter").select_option(re.sub(r" \(\d+\)$", "", elbo))
+    form.get_by_label("Kind").select_option("claims")
+    number = int(re.search(r"\((\d+)\)$", elbo)[1])
+    expect(status).to_have_text(f"{number} of {len(rows)} checks")
+    assert shown.count() == number and tab.locator("details.evidence-chapter:visible").count() == 1
+    tab.get_by_text(elbo).press("Enter")  # by the keyboard
+    assert shown.count() == 0
+    tab.close()
+
+
+def test_the_evidence_needs_no_script(book, browser):
+    with browser.new_context(java_script_enabled=False) as context:
+        tab = context.new_page()
+        tab.goto((book / "book" / "evidence.html").as_uri())
+        chapter = tab.locator("details.evidence-chapter").first
+        expect(chapter.locator("tbody tr").first).to_be_hidden()
+        chapter.locator("summary").press("Enter")
+        expect(chapter.locator("tbody tr").first).to_be_visible()
 
 
 LAID_OUT = """() => [...document.querySelectorAll('article > section > section > p')]
