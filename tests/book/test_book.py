@@ -177,6 +177,16 @@ STATE = """() => {
 }"""
 
 
+NARROW = """() => {  // with all unfolded: the displayed formulas before "In depth" that do not fit
+    document.querySelectorAll('details').forEach(details => { details.open = true; });
+    document.querySelectorAll('.toggle-hidden').forEach(node => node.classList.remove('toggle-hidden'));
+    const depth = document.querySelector('section#in-depth');
+    return [...document.querySelectorAll('.katex-display')].filter(box => box.scrollWidth > box.clientWidth)
+        .filter(box => !depth || depth.compareDocumentPosition(box) & Node.DOCUMENT_POSITION_PRECEDING)
+        .map(box => box.querySelector('annotation').textContent);
+}"""
+
+
 # Bytes that are sent when a page opens, by a host that compresses text; the explorers' networks come later, and hold up
 # nothing.
 LIGHT, CHAPTER, NETWORKS = {"index.html": 200_000, "book/index.html": 200_000}, 320_000, 480_000
@@ -214,11 +224,17 @@ def test_pages_open_without_a_flaw(book, pages, server, browser, theme, width, s
             lay_out(tab)
             tab.evaluate(FETCH_PICTURES)
             state = tab.evaluate(STATE)
+            cut, wider = [], 0
+            if width < 600:
+                cut = tab.evaluate(NARROW)
+                tab.set_viewport_size({"width": 320, "height": 900})
+                wider = tab.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         found = {
             "said": [line for line in said if not line.startswith("net::ERR_ABORTED")],  # the entrance leaves at once
             "foreign": [url for url in requests if not url.startswith((base, "data:"))],
             "theme": state["theme"] != theme,
-            "wider than the window": max(state["wider"], 0),
+            "wider than the window": max(state["wider"], wider, 0),
+            "cut formulas": cut,
             "formulas not set": state["math"] - state["set"] + state["errors"],
             "badly guessed height": ratio if not 0.85 < (ratio := guessed / state["height"]) < 1.3 else 0,
             "pale": [ratio for ratio in state["contrast"] if ratio < 4.5],
