@@ -188,8 +188,9 @@ class TopDown(Layered):
     r"""From the top downwards, in the order of the prior: what x says of a layer is merged with what the prior says.
 
     .. math:: q(z \mid x) = \mathcal{N}\bigl(z_n; \hat\mu_n, \operatorname{diag} \hat\sigma_n^2\bigr)
-        \prod_{l=1}^{n-1} \mathcal{N}\bigl(z_l; \mu, \operatorname{diag} \sigma^2\bigr), \qquad
-        (\mu, \sigma^2) = \text{merge}\bigl((\hat\mu_l, \hat\sigma_l^2), (\mu_l, \sigma_l^2)(z_{l+1})\bigr)
+        \prod_{l=1}^{n-1} \mathcal{N}\bigl(z_l; \mu, \operatorname{diag} \sigma^2\bigr),
+
+    .. math:: (\mu, \sigma^2) = \text{merge}\bigl((\hat\mu_l, \hat\sigma_l^2), (\mu_l, \sigma_l^2)(z_{l+1})\bigr)
 
     (Sønderby et al., *Ladder Variational Autoencoders*, 2016.) The mean and the variance on the right are
     those of the prior, whose networks are used and trained here, too; see `merge`.

@@ -1,9 +1,10 @@
-"""The evidence of the book: every check that a notebook shows, numbered, linked, and collected in two tables.
+"""The evidence of the book: every check that a notebook shows, numbered, linked, and collected, folded by chapter.
 
 What stands there must be right: in a cell tagged ``planted-mistake`` a check fails, anywhere else it passes, and no
 chapter is without one. Anything else is a warning of the build.
 """
 
+import html
 import re
 
 from chapters import chapter_number, numbered_title, plural, reading_order
@@ -21,8 +22,7 @@ class evidence_part(nodes.General, nodes.Element):
 
 
 class Evidence(SphinxDirective):
-    """``{evidence} summary`` counts; ``{evidence} chapters`` links to the rows of each chapter in the first of the two
-    tables, ``{evidence} claims`` and ``{evidence} mistakes``."""
+    """``{evidence} summary`` counts; ``{evidence} claims`` and ``{evidence} mistakes`` list."""
 
     required_arguments = 1
 
@@ -109,15 +109,6 @@ def summary(app, docname) -> nodes.Node:
     )
 
 
-def chapters(app, docname) -> nodes.Node:
-    """A link to the rows of each chapter."""
-    lines = []
-    for page, checks in by_page(app, planted=False).items():
-        link = nodes.reference("", numbered_title(app, page), refid=rows_id("claims", page), internal=True)
-        lines.append(nodes.paragraph("", "", link, nodes.Text(f" ({len(checks)})")))
-    return nodes.bullet_list("", *(nodes.list_item("", line) for line in lines), classes=["evidence-contents"])
-
-
 def claims_table(app, docname) -> nodes.Node:
     def cells(check):
         routes = " against ".join(check["routes"])
@@ -125,7 +116,7 @@ def claims_table(app, docname) -> nodes.Node:
         return [check["number"], link(app, docname, check), routes, *measurement]
 
     head = ["No.", "Claim", "Two routes", "Measured", "Bound", "Unit", "Type"]
-    return table(app, "claims", head, [6, 28, 26, 10, 10, 10, 10], by_page(app, planted=False), cells)
+    return tables(app, "claims", head, [6, 28, 26, 10, 10, 10, 10], by_page(app, planted=False), cells)
 
 
 def mistakes_table(app, docname) -> nodes.Node:
@@ -136,10 +127,10 @@ def mistakes_table(app, docname) -> nodes.Node:
         return [check["number"], link(app, docname, check), measured, allowed, check["mistake"] or "–"]
 
     head = ["No.", "Claim put to it", "Measured", "Allowed", "What the check says"]
-    return table(app, "mistakes", head, [6, 30, 11, 15, 38], by_page(app, planted=True), cells)
+    return tables(app, "mistakes", head, [6, 30, 11, 15, 38], by_page(app, planted=True), cells)
 
 
-PARTS = {"summary": summary, "chapters": chapters, "claims": claims_table, "mistakes": mistakes_table}
+PARTS = {"summary": summary, "claims": claims_table, "mistakes": mistakes_table}
 
 
 def by_page(app, *, planted: bool) -> dict[str, list[dict]]:
@@ -153,15 +144,29 @@ def link(app, docname, check) -> nodes.reference:
     return nodes.reference("", check["claim"], refuri=uri, internal=True)
 
 
+def tables(app, name, head, widths, groups, cells) -> list[nodes.Node]:
+    """A table for each chapter, folded under its title; on paper, which does not unfold, one table of all."""
+    if app.builder.format != "html":
+        return [table(app, name, head, widths, groups, cells)]
+    parts = []
+    for page, checks in groups.items():
+        title = html.escape(f"{numbered_title(app, page)} ({len(checks)})")
+        opening = f'<details class="evidence-chapter" id="{rows_id(name, page)}"><summary>{title}</summary>'
+        parts.append(nodes.raw("", opening, format="html"))
+        parts.append(table(app, name, head, widths, {page: checks}, cells))
+        parts.append(nodes.raw("", "</details>", format="html"))
+    return parts
+
+
 def table(app, name, head, widths, groups, cells) -> nodes.table:
-    """A table with a spanning row for each chapter, followed by the chapter's rows."""
+    """A table with the rows of these chapters; where they are many, after a row with the title."""
     tgroup = nodes.tgroup("", *(nodes.colspec(colwidth=w) for w in widths), cols=len(head))
     tgroup += nodes.thead("", row(head))
     tbody = nodes.tbody()
     for page, checks in groups.items():
-        here = nodes.target("", "", ids=[rows_id(name, page)])
-        chapter = nodes.inline("", "", here, nodes.strong("", numbered_title(app, page)))
-        tbody += nodes.row("", entry(chapter, morecols=len(head) - 1), classes=["evidence-chapter"])
+        if len(groups) > 1:
+            title = nodes.strong("", numbered_title(app, page))
+            tbody += nodes.row("", entry(title, morecols=len(head) - 1))
         tbody += [row(cells(check)) for check in checks]
     tgroup += tbody
     return nodes.table("", tgroup, classes=["colwidths-given", "evidence", f"evidence-{name}"])
@@ -180,10 +185,16 @@ def entry(content, **attributes) -> nodes.entry:
     return nodes.entry("", nodes.paragraph("", "", content), **attributes)
 
 
+def add_script(app, pagename, templatename, context, doctree) -> None:
+    if doctree and any("evidence-chapter" in raw.astext() for raw in doctree.findall(nodes.raw)):
+        app.add_js_file("evidence.js", loading_method="defer")  # to this page alone
+
+
 def setup(app):
     app.add_node(evidence_part)
     app.add_directive("evidence", Evidence)
     app.connect("doctree-read", collect)
     app.connect("env-purge-doc", forget)
     app.connect("doctree-resolved", resolve)
+    app.connect("html-page-context", add_script)
     return {"version": "1", "env_version": 1, "parallel_read_safe": False, "parallel_write_safe": True}

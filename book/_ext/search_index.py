@@ -1,30 +1,62 @@
-"""The search finds what a reader calls a thing: a symbol by its name, a term, an exercise, a function.
+"""The search finds what a reader calls a thing, as one types: a chapter, a section, a symbol, a term, a function.
 
-Sphinx's index knows words, headings and the objects of each domain. Here the rows of the notation page become objects,
-`σ_φ (sigma, phi, log_var): …`, each with an anchor, and the glossary's terms too; exercises get their number; what only
-adds weight is dropped, for the index is a script. ``_static/search.js`` cares for what the page of results shows. The
-sections of the page on troubleshooting are found by what readers say of their symptom, too.
+Sphinx's index knows pages and words. Here every place of a page (see ``places``) is listed with what it says, in one
+script, ``searchindex.js``. ``_static/search.js`` loads it when a reader turns to the search, and ranks its places, on a
+server and on the disk alike. The rows of the notation page get a name, `σ_φ (sigma, phi, log_var): …`, and an anchor.
 """
 
 import json
 import re
+from collections import defaultdict
+from pathlib import Path
 
+from chapters import numbered_title
 from docutils import nodes
-from sphinx.domains import Domain, ObjType
-from sphinx.search.en import SearchEnglish
+from places import GREEK, plain, read
 from sphinx.util import logging
 
 NOTATION = "notation"  # the page whose tables have the symbols in the first column and, in code, in the third
-GREEK = {
-    "beta": "β", "pi": "π", "varepsilon": "ε", "theta": "θ", "mu": "μ", "sigma": "σ", "phi": "φ",
-    "ell": "ℓ", "lambda": "λ", "alpha": "α", "Lambda": "Λ", "tau": "τ",
-}  # fmt: skip
 SPOKEN = {"varepsilon": "epsilon", "ell": "ell"}
-SIGNS = {"mid": " | ", "Vert": " ‖ ", "lVert": "‖", "rVert": "‖", "log": "log ", "int": "∫", "dots": "…"}
-STATEMENT = re.compile(r"^ \((.*)\)$")  # the title of a theorem, which its number would precede
-WRITTEN = re.compile(r"Search\.setIndex\((.*)\)", re.DOTALL)
-EXERCISE = re.compile(r"Solution to (?P<name>Exercise [\d.]+ ?(?P<title>\(.*\))?)")
-SYMPTOMS = {  # sec-troubleshooting-…: words that lead to it | that do beside others, as those of its title
+COMMON = 30  # a word that stands in the programs of more places leads to none of them
+SUBJECTS = {  # a page, or the label of a section: words that lead to it, beside its title
+    "elbo": "elbo variational lower bound jensen",
+    "gaussian_kl": "kl kld kullback leibler divergence regularizer",
+    "divergences": "kullback leibler forward reverse relative",
+    "reparameterization": "pathwise rsample",
+    "likelihoods": "reconstruction bernoulli bce mse cross entropy",
+    "vae_digits": "mnist aevb",
+    "importance_weighting": "iwae iwelbo",
+    "annealed_importance_sampling": "ais",
+    "posterior_collapse": "vanishing",
+    "linear_gaussian": "pca ppca factor analysis",
+    "rate_distortion": "beta vae annealing warmup",
+    "disentanglement": "factorvae tcvae mig total correlation",
+    "flows": "normalizing iaf maf planar",
+    "richer_priors": "vampprior mixture",
+    "hierarchies": "ladder lvae nvae hvae hierarchical",
+    "discrete_codes": "vq vae quantization quantized vector codebook gumbel categorical",
+    "conditions": "cvae conditional semi supervised missing imputation",
+    "time_series": "sequence rnn vrnn kalman state space",
+    "adversaries": "gan aae adversarial wasserstein wae mmd discriminator",
+    "denoising": "denoise score matching rae",
+    "bits_back": "compression lossless bb ans",
+    "diffusion": "ddpm ddim",
+    "many_machines": "distributed ddp gpus parallel torchrun",
+    "sec-elbo-jensen": "jensen",
+    "sec-importance-ess": "effective sample size ess",
+    "sec-importance-logsumexp": "logsumexp underflow",
+    "sec-reparameterization-score": "score function reinforce",
+    "sec-richer-priors-vamp": "vampprior pseudo inputs",
+    "sec-discrete-codes-vq": "vq quantization quantize",
+    "sec-discrete-codes-slopes": "gumbel softmax straight through",
+    "sec-conditions-labels": "semi supervised unlabeled",
+    "sec-conditions-missing": "missing values imputation nan",
+    "sec-rate-distortion-ways": "annealing warmup free bits capacity cyclical",
+    "sec-latent-space-traversals": "interpolation interpolate slerp",
+    "sec-training-checkpoints": "checkpoint resume",
+    "sec-own-data-gpu": "gpu cuda",
+}
+SYMPTOMS = {  # sec-troubleshooting-…: words that lead to it | that do beside others
     "nan": "nan inf infinite explode diverge overflow unstable | exploding exploded divergence crash huge spike",
     "negative": "| elbo positive log likelihood below zero probability density greater",
     "falls": "unbounded endless | elbo climbs bound infinity constant column variance keeps decreasing decreases",
@@ -46,44 +78,34 @@ SYMPTOMS = {  # sec-troubleshooting-…: words that lead to it | that do beside 
     "anomaly": "anomaly outlier novelty ood | detection detect detector out distribution reconstruction error loss",
     "total-correlation": "tc tcvae disentangle disentanglement | estimate negative minibatch penalty latent",
 }
+ALIKE = [  # words for one thing; a letter's name is one for the letter
+    "kl kld dkl", "gray grey", "color colour", "nan nans", "picture image", "dimension dim", "std deviation",
+    "optimizer optimiser", "behavior behaviour", "betavae beta", "vqvae vq", "cvae conditional",
+]  # fmt: skip
 logger = logging.getLogger(__name__)
-
-
-class Symbols(Domain):
-    """The rows of the tables of notation: name → page and anchor. And the glossary's terms, which Sphinx leaves out."""
-
-    name = "book"
-    label = "Book"
-    object_types = {"symbol": ObjType("symbol"), "term": ObjType("glossary term")}
-    initial_data = {"symbols": {}}
-
-    def get_objects(self):
-        for name, (docname, anchor) in self.data["symbols"].items():
-            yield name, name, "symbol", docname, anchor, 0
-        for (kind, name), (docname, anchor) in self.env.get_domain("std").objects.items():
-            if kind == "term":
-                yield name, name, "term", docname, anchor, 0
-
-    def get_type_name(self, type: ObjType, primary: bool = False) -> str:
-        return type.lname  # what the page of results calls it: "symbol, in Notation", without the domain's name
-
-    def clear_doc(self, docname: str) -> None:
-        self.data["symbols"] = {name: place for name, place in self.data["symbols"].items() if place[0] != docname}
 
 
 def collect(app, doctree) -> None:
     """Give each row of the tables of notation an anchor, and remember its name."""
     docname = app.env.docname
+    named = names(app.env)
+    named.pop(docname, None)
     if docname.rpartition("/")[2] != NOTATION:
         return
-    symbols = app.env.get_domain("book").data["symbols"]
     rows = (row for body in doctree.findall(nodes.tbody) for row in body.findall(nodes.row))
     for number, row in enumerate(rows, start=1):
         row["ids"].append(f"symbol-{number}")
         called = name(*row.children[:3])
-        symbols[called] = docname, row["ids"][0]
+        named.setdefault(docname, {})[row["ids"][0]] = called
         if "\\" in called:
             logger.warning("the search has no name for “%s”", called, location=row, type="search")
+
+
+def names(env) -> dict[str, dict[str, str]]:
+    """The names of the rows of notation: page → anchor → name."""
+    if not hasattr(env, "symbol_names"):
+        env.symbol_names = {}
+    return env.symbol_names
 
 
 def name(symbol: nodes.entry, meaning: nodes.entry, code: nodes.entry) -> str:
@@ -103,81 +125,63 @@ def text(node: nodes.Node) -> str:
     return node.astext() if isinstance(node, nodes.Text) else "".join(map(text, node.children))
 
 
-def plain(tex: str) -> str:
-    """A simple formula as text: `\\log \\sigma_\\phi^2(x)` is `log σ_φ²(x)`."""
-    tex = re.sub(r"\\(?:mathcal|mathbb|mathrm|operatorname)\b *(?:\{(\w+)\})?", r"\1", tex)
-    tex = re.sub(r"\\([bB]ig[lr]?|[,;!]|bar|hat)|[{}]", "", tex)
-    tex = re.sub(r"\\([a-zA-Z]+) *", lambda command: (GREEK | SIGNS).get(command[1], command[0]), tex)
-    return " ".join(tex.replace("^2", "²").replace("^*", "*").split())
+# The index
 
 
-def refine(app, exception) -> None:
-    """In the index that Sphinx wrote: pages and exercises under their names, and nothing that nobody looks up."""
-    if exception or app.builder.name != "html":
+def write_index(app, exception) -> None:
+    if exception or app.builder.format != "html":
         return
-    path = app.outdir / "searchindex.js"
-    index = json.loads(WRITTEN.fullmatch(path.read_text(encoding="utf-8"))[1])
-    pages = index["docnames"]
-    index["titles"] = [app.env.titles[page].astext() for page in pages]  # without the HTML of the chapter's number
-    index["alltitles"] = named(index["alltitles"])
-    index["terms"] = {word: found for word, found in index["terms"].items() if not word.isdigit()}  # ignored anyway
-    index["indexentries"] = {}  # each is an object, too
-    index["symptoms"] = symptoms(app.env, pages)
-    text = json.dumps(index, ensure_ascii=False, separators=(",", ":"))
-    path.write_text(f"Search.setIndex({text})", encoding="utf-8")
+    pages = {}
+    for docname in sorted(app.env.found_docs, key=lambda page: (page != app.config.root_doc, page)):
+        text = Path(app.builder.get_outfilename(docname)).read_text(encoding="utf-8")
+        pages[docname] = places(text, docname.rpartition("/")[2], names(app.env).get(docname, {}))
+    titles = [[app.builder.get_target_uri(page), numbered_title(app, page)] for page in pages]
+    text = json.dumps(index(titles, list(pages.values())), ensure_ascii=False, separators=(",", ":"))
+    (Path(app.outdir) / "searchindex.js").write_text(f"Search.read({text});\n", encoding="utf-8")
 
 
-def symptoms(env, pages: list[str]) -> list[list]:
-    """For each section of troubleshooting: page, title, anchor, stems that lead to it, others, those of its title."""
-    stemmer, found = SearchEnglish({}), []
-
-    def stems(said: str) -> list[str]:
-        return sorted({stemmer.stem(word) for word in re.findall(r"\w+", said.lower())})
-
-    labels = env.get_domain("std").labels
-    for key, synonyms in SYMPTOMS.items():
-        if (label := f"sec-troubleshooting-{key}") in labels:
-            page, anchor, title = labels[label]
-            found.append([pages.index(page), title, anchor, *map(stems, synonyms.split("|")), stems(title)])
+def places(page: str, called: str, symbols: dict[str, str]) -> list:
+    found = read(page)
+    for place in found:
+        if place.anchor in symbols:
+            place.title, place.text = symbols[place.anchor], ""  # the name has it all
+        symptom = SYMPTOMS.get(place.anchor.removeprefix("sec-troubleshooting-"), "")
+        place.leads = SUBJECTS.get(place.anchor or called, symptom)
     return found
 
 
-def named(titles: dict[str, list]) -> dict[str, list]:
-    """The titles and their places: an exercise with its number, a theorem without brackets, and no solution.
-
-    A solution's title names its exercise, whose own title has no number.
-    """
-    solved = [(EXERCISE.match(straight(title)), places) for title, places in titles.items()]
-    names = {(found["title"], page): found["name"] for found, places in solved if found for page, _ in places}
-    changed = {}
-    for title, places in titles.items():
-        if not EXERCISE.match(straight(title)):
-            for page, anchor in places:
-                name = names.get((straight(title).strip(), page), STATEMENT.sub(r"\1", title))
-                changed.setdefault(name, []).append([page, anchor])
-    return changed
-
-
-def straight(title: str) -> str:
-    return title.replace("’", "'")
+def index(titles: list, pages: list[list]) -> dict:
+    """Pages, places (page, kind, anchor, title, text, words that lead to it), and words of code with their places."""
+    listed = [(number, place) for number, found in enumerate(pages) for place in found]
+    words = defaultdict(list)
+    for number, (_, place) in enumerate(listed):
+        for word in sorted({word.lower() for word in place.code}):
+            words[word].append(number)
+    return {
+        "pages": titles,
+        "places": [[n, place.kind, place.anchor, place.title, place.text, place.leads] for n, place in listed],
+        "code": {word: found for word, found in sorted(words.items()) if len(found) <= COMMON},
+        "alike": ALIKE + [f"{SPOKEN.get(name, name)} {sign}" for name, sign in GREEK.items() if name.islower()],
+    }
 
 
-def part_words(app, doctree, docname) -> None:
-    """Sphinx strips the tags of raw HTML, which joined the last word of an element to the first of the next."""
-    for raw in doctree.findall(nodes.raw):
-        if "</div><div" in raw.astext():
-            raw.children = [nodes.Text(raw.astext().replace("</div><div", "</div>\n<div"))]
+# The pages
 
 
-def add_script(app, pagename, templatename, context, doctree) -> None:
-    if pagename == "search":
-        app.add_js_file("search.js", loading_method="defer")
+def without_sphinx(app) -> None:
+    """Sphinx makes no index of its own; its page of results we write ourselves."""
+    app.builder.search = False
+
+
+def search_page(app):
+    if app.builder.format == "html":
+        yield "search", {}, "search.html"
 
 
 def setup(app):
-    app.add_domain(Symbols)
+    app.add_js_file("search.js", loading_method="defer")
+    app.connect("builder-inited", without_sphinx)
     app.connect("doctree-read", collect)
-    app.connect("doctree-resolved", part_words)
-    app.connect("html-page-context", add_script)
-    app.connect("build-finished", refine)
-    return {"version": "1", "env_version": 1, "parallel_read_safe": False, "parallel_write_safe": True}
+    app.connect("html-collect-pages", search_page)
+    app.connect("build-finished", write_index)
+    return {"version": "2", "env_version": 2, "parallel_read_safe": False, "parallel_write_safe": True}

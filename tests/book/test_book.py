@@ -15,6 +15,7 @@ import pytest
 from bs4 import BeautifulSoup
 from fontTools.ttLib import TTFont
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from playwright.sync_api import expect
 from sites import ROOT, QuietHandler, build_small, lay_out, listen, paint, serving
 
 from vae_tutorial.checks import Check
@@ -75,7 +76,7 @@ def test_nothing_is_loaded_from_another_host(soups):
 def test_evidence_lists_every_stored_check(soups):
     stored = sum(len(CHECK_OUTPUT.findall(path.read_text(encoding="utf-8"))) for path in ROOT.glob("book/*.ipynb"))
     tables = soups["book/evidence.html"].find_all("table", class_="evidence")
-    rows = [row for table in tables for row in table.tbody.find_all("tr") if "evidence-chapter" not in row["class"]]
+    rows = [row for table in tables for row in table.tbody.find_all("tr")]
     shown = sum(len(soup.select("div.check:not(.check-yours)")) for soup in soups.values())
     assert len(rows) == stored == shown > 0
 
@@ -176,6 +177,16 @@ STATE = """() => {
 }"""
 
 
+NARROW = """() => {  // with all unfolded: the displayed formulas before "In depth" that do not fit
+    document.querySelectorAll('details').forEach(details => { details.open = true; });
+    document.querySelectorAll('.toggle-hidden').forEach(node => node.classList.remove('toggle-hidden'));
+    const depth = document.querySelector('section#in-depth');
+    return [...document.querySelectorAll('.katex-display')].filter(box => box.scrollWidth > box.clientWidth)
+        .filter(box => !depth || depth.compareDocumentPosition(box) & Node.DOCUMENT_POSITION_PRECEDING)
+        .map(box => box.querySelector('annotation').textContent);
+}"""
+
+
 # Bytes that are sent when a page opens, by a host that compresses text; the explorers' networks come later, and hold up
 # nothing: on the landing page with the first touch.
 LIGHT, CHAPTER, NETWORKS = {"index.html": 235_000, "book/index.html": 235_000}, 320_000, 480_000
@@ -213,11 +224,17 @@ def test_pages_open_without_a_flaw(book, pages, server, browser, theme, width, s
             lay_out(tab)
             tab.evaluate(FETCH_PICTURES)
             state = tab.evaluate(STATE)
+            cut, wider = [], 0
+            if width < 600:
+                cut = tab.evaluate(NARROW)
+                tab.set_viewport_size({"width": 320, "height": 900})
+                wider = tab.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         found = {
             "said": [line for line in said if not line.startswith("net::ERR_ABORTED")],  # the entrance leaves at once
             "foreign": [url for url in requests if not url.startswith((base, "data:"))],
             "theme": state["theme"] != theme,
-            "wider than the window": max(state["wider"], 0),
+            "wider than the window": max(state["wider"], wider, 0),
+            "cut formulas": cut,
             "formulas not set": state["math"] - state["set"] + state["errors"],
             "badly guessed height": ratio if not 0.85 < (ratio := guessed / state["height"]) < 1.3 else 0,
             "pale": [ratio for ratio in state["contrast"] if ratio < 4.5],
@@ -276,6 +293,8 @@ def test_a_page_is_judged_in_its_own_fonts_however_late_they_come(browser, tmp_p
 def test_every_cell_of_the_evidence_is_in_view(book, browser, width):
     tab = browser.new_page(viewport={"width": width, "height": 900})
     tab.goto((book / "book" / "evidence.html").as_uri())
+    assert tab.evaluate("document.documentElement.scrollHeight") < 12 * 900  # folded; 163,111 pixels once
+    tab.get_by_role("button", name="Unfold all").click()
     lay_out(tab)
     boxes = tab.evaluate("""() => [...document.querySelectorAll('table.evidence td')]
         .map(node => [node.getBoundingClientRect(), node.scrollWidth - node.clientWidth])
@@ -283,8 +302,8 @@ def test_every_cell_of_the_evidence_is_in_view(book, browser, width):
     heads = {
         text: tab.evaluate("text => getComputedStyle(document.querySelector(text), '::before').content", selector)
         for text, selector in {
-            "Measured": "table.evidence-claims tr:nth-child(2) td:nth-child(4)",
-            "Allowed": "table.evidence-mistakes tr:nth-child(2) td:nth-child(4)",
+            "Measured": "table.evidence-claims tr td:nth-child(4)",
+            "Allowed": "table.evidence-mistakes tr td:nth-child(4)",
         }.items()
     }
     tab.close()
@@ -292,6 +311,43 @@ def test_every_cell_of_the_evidence_is_in_view(book, browser, width):
     for left, right, across, down, hidden in boxes:
         assert 0 <= left < right <= width and across > 0 and down > 0 and hidden <= 0
     assert width > 600 or all(head in content for head, content in heads.items()), heads
+
+
+def test_the_evidence_is_filtered_by_words_chapter_and_kind(book, soups, browser):
+    tables = soups["book/evidence.html"].find_all("table", class_="evidence")
+    rows = [(table, row.get_text().lower()) for table in tables for row in table.tbody.find_all("tr")]
+    titles = [table.find_parent("details").summary.get_text() for table in tables]
+    elbo = next(title for title in titles if "evidence lower bound" in title)
+    tab = browser.new_page(viewport={"width": 390, "height": 900})
+    tab.goto((book / "book" / "evidence.html").as_uri())
+    form, shown = tab.get_by_role("form", name="Which checks are shown"), tab.locator("table.evidence tbody tr:visible")
+    status = form.get_by_role("status")
+    assert shown.count() == 0 and len(rows) > 500
+    form.get_by_label("Words").press_sequentially("posterior QUADRATURE")
+    expected = sum("posterior" in text and "quadrature" in text for _, text in rows)
+    expect(status).to_have_text(f"{expected} of {len(rows)} checks")
+    assert shown.count() == expected > 3
+    form.get_by_label("Words").fill("")
+    expect(status).to_be_empty()
+    assert shown.count() == 0 and tab.locator("details.evidence-chapter:visible").count() == len(tables)
+    form.get_by_label("Chapter").select_option(re.sub(r" \(\d+\)$", "", elbo))
+    form.get_by_label("Kind").select_option("claims")
+    number = int(re.search(r"\((\d+)\)$", elbo)[1])
+    expect(status).to_have_text(f"{number} of {len(rows)} checks")
+    assert shown.count() == number and tab.locator("details.evidence-chapter:visible").count() == 1
+    tab.get_by_text(elbo).press("Enter")  # by the keyboard
+    assert shown.count() == 0
+    tab.close()
+
+
+def test_the_evidence_needs_no_script(book, browser):
+    with browser.new_context(java_script_enabled=False) as context:
+        tab = context.new_page()
+        tab.goto((book / "book" / "evidence.html").as_uri())
+        chapter = tab.locator("details.evidence-chapter").first
+        expect(chapter.locator("tbody tr").first).to_be_hidden()
+        chapter.locator("summary").press("Enter")
+        expect(chapter.locator("tbody tr").first).to_be_visible()
 
 
 LAID_OUT = """() => [...document.querySelectorAll('article > section > section > p')]

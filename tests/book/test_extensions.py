@@ -16,8 +16,9 @@ from chapters import numbered_title, reading_order
 from docutils import nodes
 from katex_math import keep_marks, render, unbroken
 from PIL import Image
+from places import Place, plain, read
 from previews import end, target, write_previews
-from search_index import Symbols, named, plain, refine
+from search_index import COMMON, SUBJECTS, SYMPTOMS, index, places
 from search_index import name as row_name
 from theme_fixes.light import squeeze
 from theme_fixes.numbers import typeset_checks
@@ -101,72 +102,66 @@ def test_an_element_ends_with_its_own_end(kind):
 # The index of the search
 
 
-INDEX = {
-    "docnames": ["book/a", "book/b"],
-    "titles": ['<span class="section-number">1. </span>A', "B &amp; C"],
-    "alltitles": {
-        "A": [[0, None]],
-        "Solution to Exercise 1.2 (Try it)": [[0, "sol-1"], [0, "sol-1-again"]],
-        " (Try it)": [[0, "ex-1"], [1, "ex-9"]],  # the second has no solution, so nobody knows its number
-        "Solution to Exercise 2.1": [[1, "sol-2"]],
-        " (Jensen’s inequality)": [[0, "thm-1"]],
-        "Pitfalls": [[0, "pitfalls"], [1, "pitfalls"]],
-    },
-    "terms": {"elbo": [0, 1], "42": 0, "1e9": 1, "x2": 0},
-    "indexentries": {"elbo": [[0, "term-elbo", True]]},
-    "objects": {"": [[0, 0, 1, "", "x"]]},
-}
+PAGE = """<nav>not this</nav><article><section class="tex2jax_ignore" id="bounds">
+<h1><span class="section-number">3. </span>Bounds<a class="headerlink" href="#bounds">#</a></h1>
+<p class="chapter-times">9 min</p><p>Before, <span class="unbroken">(<span class="math"><span class="katex"><span
+class="katex-mathml"><math><semantics><mi>q</mi>
+<annotation encoding="application/x-tex">q_\\phi^2</annotation></semantics>
+</math></span><span class="katex-html">qϕ2</span></span></span>)</span>.</p>
+<section id="a-gap"><span id="sec-bounds-gap"></span><h2>A gap</h2><p>Its text.</p>
+<details class="hide"><summary><p class="admonition-title">Show the code</p></summary>
+<div class="cell_input"><pre>from x import logsumexp, é2</pre></div></details>
+<div class="cell_output"><div class="check"><span class="check-verdict">passed</span>
+<span class="check-claim">tight</span>
+<div class="check-measurement">gap 0</div></div></div>
+<div class="exercise admonition" id="ex-1"><p class="admonition-title"><span>Exercise 3.1 </span> (Try)</p>
+<section id="exercise-content"><p>Do it.</p></section></div>
+<div class="solution admonition" id="sol-1"><p class="admonition-title">Solution</p><p>Done.</p></div>
+<div class="admonition note"><p class="admonition-title">Note</p><p>After.</p></div></section>
+<dl class="glossary"><dt id="term-a">a</dt><dd><p>First.</p></dd><dt id="term-b">b</dt><dd><p>Second.</p></dd></dl>
+<dl class="py class"><dt class="sig" id="m.C">C(x)<a class="viewcode-link">[source]</a></dt><dd><p>A class.</p>
+<dl class="py method"><dt class="sig" id="m.C.f">f()</dt><dd><p>A method.</p></dd></dl><p>More.</p></dd></dl>
+<table><tbody><tr id="symbol-1"><td>x</td><td>a point</td></tr></tbody></table>
+<div class="citation" id="id1"><span class="label">[1]</span><p>Ada. Notes. 1843.</p></div>
+</section></article><footer>nor this</footer>"""
+PLACES = [  # kind, anchor, title, text
+    ("page", "", "Bounds", "Before, (q_φ²)."),
+    ("section", "sec-bounds-gap", "A gap", "Its text. Note After."),
+    ("exercise", "ex-1", "Exercise 3.1 (Try)", "Do it."),
+    ("term", "term-a", "a", "First."),
+    ("term", "term-b", "b", "Second."),
+    ("class", "m.C", "m.C", "C(x) A class. More."),
+    ("method", "m.C.f", "m.C.f", "f() A method."),
+    ("symbol", "symbol-1", "", "x a point"),
+    ("source", "id1", "Ada. Notes. 1843.", ""),
+]
 
 
-def test_the_index_keeps_what_is_looked_up(tmp_path):
-    titles = {"book/a": "A", "book/b": "B & C"}
-    env = SimpleNamespace(titles={page: nodes.Text(title) for page, title in titles.items()})
-    labels = {"sec-troubleshooting-nan": ("book/b", "sec-troubleshooting-nan", "The loss is NaN")}
-    env.get_domain = lambda name: SimpleNamespace(labels=labels)
-    app = SimpleNamespace(builder=SimpleNamespace(name="html"), env=env, outdir=tmp_path)
-    written = f"Search.setIndex({json.dumps(INDEX)})"
-    path = tmp_path / "searchindex.js"
-    for builder, exception, changed in (("latex", None, False), ("html", ValueError(), False), ("html", None, True)):
-        path.write_text(written, encoding="utf-8")
-        app.builder.name = builder
-        refine(app, exception)
-        assert (path.read_text(encoding="utf-8") != written) == changed
-    assert json.loads(path.read_text(encoding="utf-8")[len("Search.setIndex(") : -1]) == {
-        "docnames": ["book/a", "book/b"],
-        "titles": ["A", "B & C"],
-        "alltitles": {
-            "A": [[0, None]],
-            "Exercise 1.2 (Try it)": [[0, "ex-1"]],
-            "Try it": [[1, "ex-9"]],
-            "Jensen’s inequality": [[0, "thm-1"]],
-            "Pitfalls": [[0, "pitfalls"], [1, "pitfalls"]],
-        },
-        "terms": {"elbo": [0, 1], "1e9": 1, "x2": 0},
-        "indexentries": {},
-        "objects": INDEX["objects"],
-        "symptoms": [
-            [
-                1,
-                "The loss is NaN",
-                "sec-troubleshooting-nan",
-                ["diverg", "explod", "inf", "infinit", "nan", "overflow", "unstabl"],
-                ["crash", "diverg", "explod", "huge", "spike"],
-                ["i", "loss", "nan", "the"],
-            ]
-        ],
-    }
+def test_the_places_of_a_page_and_what_each_says():
+    found = read(PAGE)
+    assert [(place.kind, place.anchor, place.title, place.text) for place in found] == PLACES
+    assert found[1].code == {"from", "import", "logsumexp", "tight"}
 
 
-def test_the_same_exercise_title_on_two_pages_has_two_numbers():
-    titles = {f"Solution to Exercise {page + 1}.1 (Why?)": [[page, "sol"]] for page in (0, 1)}
-    titles |= {" (Why?)": [[0, "ex"], [1, "ex"]]}
-    assert named(titles) == {"Exercise 1.1 (Why?)": [[0, "ex"]], "Exercise 2.1 (Why?)": [[1, "ex"]]}
+def test_a_place_is_listed_with_the_words_that_lead_to_it():
+    page = PAGE.replace("sec-bounds-gap", "sec-troubleshooting-nan")
+    elbo = places(page, "elbo", {"symbol-1": "x: a point"})
+    common = [Place("section", f"s{i}", "t", code={"Agree"}) for i in range(COMMON)]
+    listed = index([["a.html", "A"], ["b.html", "B"]], [elbo, [*common, Place("page", "", code={"AGREE"})]])
+    assert listed["places"][0] == [0, "page", "", "Bounds", "Before, (q_φ²).", SUBJECTS["elbo"]]
+    assert listed["places"][1][-1] == SYMPTOMS["nan"] and listed["places"][2][-1] == ""
+    assert listed["places"][7] == [0, "symbol", "symbol-1", "x: a point", "", ""]
+    assert len(listed["places"]) == len(PLACES) + COMMON + 1 and listed["places"][-1][0] == 1
+    assert listed["code"] == {word: [1] for word in ("from", "import", "logsumexp", "tight")}  # agree is everywhere
+    assert {"beta β", "epsilon ε", "gray grey"} <= {*listed["alike"]}
 
 
 @pytest.mark.parametrize("tex, text", [
     (r"\log \sigma_\phi^2(x)", "log σ_φ²(x)"), (r"\mathcal{N}(z; 0, I)", "N(z; 0, I)"), (r"q(z \mid x)", "q(z | x)"),
     (r"\operatorname{KL}(q \Vert p)", "KL(q ‖ p)"), (r"f^*_{\beta}", "f*_β"), (r"\hat{x}\,\bigl(y\bigr)", "x(y)"),
-    (r"\int p", "∫p"), (r"\unknown x", r"\unknown x"), (r"\varepsilon \dots \ell", "ε…ℓ"),
+    (r"\int p", "∫p"), (r"\unknown x", r"\unknown x"), (r"\varepsilon \dots \ell", "ε…ℓ"), (r"201^2", "201²"),
+    (r"\tfrac12 \log \frac{a + 1}{\sqrt{2\pi}}", "1/2 log (a + 1)/(√(2π))"), (r"\frac{\mu}{2}^{10}", "μ/2¹⁰"),
+    (r"\sum_{n=1}^N \bigl\{e^{-kt}\bigr\} \\ &= 1", "∑_n=1^N e^(-kt) = 1"),
 ])  # fmt: skip
 def test_a_formula_as_text(tex, text):
     assert plain(tex) == text
@@ -184,19 +179,6 @@ def test_a_row_is_called_by_symbol_spoken_name_code_and_meaning():
     assert row(r"\varepsilon", meaning, ["eps"]) == "ε (epsilon, eps): standard Gaussian noise"
     assert row("x", ["an image"], []) == "x: an image"
     assert row(r"\sigma_\phi", ["one; two"], ["sigma", "log_var"]) == "σ_φ (sigma, phi, log_var): one; two"
-
-
-def test_symbols_and_terms_are_objects_until_their_page_is_read_again():
-    objects = {("term", "ELBO"): ("book/glossary", "term-ELBO"), ("label", "x"): ("book/a", "x")}
-    env = SimpleNamespace(get_domain=lambda domain: SimpleNamespace(objects=objects), domaindata={})
-    domain = Symbols(env)
-    domain.data["symbols"] = {"x": ("book/notation", "symbol-1"), "y": ("book/other", "symbol-1")}
-    term = ("ELBO", "ELBO", "term", "book/glossary", "term-ELBO", 0)
-    of_other = ("y", "y", "symbol", "book/other", "symbol-1", 0)
-    assert list(domain.get_objects()) == [("x", "x", "symbol", "book/notation", "symbol-1", 0), of_other, term]
-    assert [domain.get_type_name(kind) for kind in domain.object_types.values()] == ["symbol", "glossary term"]
-    domain.clear_doc("book/notation")
-    assert list(domain.get_objects()) == [of_other, term]
 
 
 # Chapters and their evidence

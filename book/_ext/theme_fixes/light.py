@@ -25,7 +25,6 @@ COLORS = 192  # of a picture: anti-aliased lines and gray digits look the same
 STYLE_SHEET = re.compile(r'\s*<link (?=[^>]*rel="stylesheet")(?![^>]*media=)[^>]*href="(?P<href>[^"?]*)[^>]*>')
 SCRIPT = re.compile(r"\s*<script(?P<options>[^>]*)>[^<]*</script>")
 STAYS = re.compile(r"data-cfasync|type=")  # the choice of light or dark, and data
-SEARCH = re.compile(r"(?:searchtools|language_data|searchindex)\.js")  # used by the page of results alone
 PRELOADED_SCRIPT = re.compile(r'\s*<link rel="preload" as="script"[^>]*>')
 # The theme's icons come from its web font: 1.5 MB of script for the same icons, and its preloading of the font, which
 # fails on pages opened from the disk, are not needed.
@@ -120,7 +119,7 @@ def with_scripts_last(page: str) -> str:
     moved = [match for match in SCRIPT.finditer(head) if not STAYS.search(match["options"])]
     for match in moved:
         head = head.replace(match[0], "", 1)
-    last = "".join(match[0] for match in moved if not SEARCH.search(match["options"]))
+    last = "".join(match[0] for match in moved)
     before, after = body.rsplit("</body>", 1)
     return f"{PRELOADED_SCRIPT.sub('', head)}</head>{before}{last}\n  </body>{after}"
 
@@ -175,7 +174,7 @@ def lighten(app, exception) -> None:
     for path, text in texts.items():
         text = PLAIN_TOKEN.sub(r"\1", with_bundle(REDUNDANT.sub("", text), common, version))
         text = with_sized_pictures(text, path.parent, first_at_once=path == landing)
-        path.write_text(text if path.name == "search.html" else with_scripts_last(text), encoding="utf-8")
+        path.write_text(with_scripts_last(text), encoding="utf-8")
 
 
 def setup(app):
