@@ -130,7 +130,7 @@ def main() -> None:
         (source := Path(folder) / "source").mkdir()
         build_page(source, Path(folder) / "book")
         browser = playwright.chromium.launch(executable_path=chromium(), chromium_sandbox=False)
-        context = browser.new_context(viewport={"width": 1350, "height": 900}, device_scale_factor=1.5)
+        context = browser.new_context(viewport={"width": 1350, "height": 2000}, device_scale_factor=1.5)
         context.set_default_timeout(300_000)
         tab = opened(context, (Path(folder) / "book" / "index.html").as_uri(), *chosen)
         for name in chosen:

@@ -85,12 +85,16 @@ Explorers.panel.mount("numbers", "Twenty numbers", ["paper", "start"], (live) =>
     said.say(`Number ${l + 1} at ${format(z[l], 1)}: ${all - back + added} of 784 pixels changed sides. Which number bends a stroke, which does nothing?`);
   });
   let seed = 0;
-  const makeUp = () => answer(() => {
+  function makeUp() {
+    paper.clear(); // these numbers come from no drawing
+    answer(draw);
+  }
+  function draw() {
     z = Float64Array.from(standardNoise(N, ++seed));
     before = decodeMean(z, "decoder20");
     show(before);
     said.say("Twenty random numbers, from the prior: an image that nobody drew. Often a digit, sometimes between two.");
-  });
+  }
 
   const paper = sheet((gray) => gray !== start.digit && look(gray));
 
