@@ -111,9 +111,7 @@ Explorers.panel.mount("codes", "Codes and dead codes", ["handle"], (live) => {
   const bets = bet("Will code 5 ever come back?", ["yes, in the end", "no"], () => update());
   const gamma = slider("γ", "Share of the old averages", { low: 0, high: 0.95, step: 0.05, start: 0, digits: 2 }, () => update());
   const handles = START.map((_, c) => Explorers.handle.point(on, `Code ${c + 1}`, ["first", "second"], reach, (at) => {
-    averages[c] = { ...averages[c], sums: at.map((value) => averages[c].count * value) };
-    moved = null;
-    update();
+    begin(averages.map((old, i) => (i === c ? { ...old, sums: at.map((value) => old.count * value) } : old)));
   }));
   const counts = handles.map(() => element("text", { class: "middle note", y: 26 }));
   handles.forEach(({ node }, c) => node.append(element("text", { class: "middle", y: 4.5 }, c + 1), counts[c]));
@@ -137,17 +135,24 @@ Explorers.panel.mount("codes", "Codes and dead codes", ["handle"], (live) => {
     said.say(verdict(found, moved, least, bets.value));
   }
 
-  /** Other averages, and how far the code went that went farthest. */
-  function become(next) {
+  /** Other averages, by hand. */
+  function begin(next) {
+    [averages, moved] = [next, null];
+    update();
+  }
+
+  /** One step, and how far the code went that went farthest. */
+  function go() {
+    const next = step(averages, POINTS, gamma.value);
     const lengths = next.map((average, c) => Math.hypot(...vector(average).map((value, d) => value - vector(averages[c])[d])));
     [averages, moved] = [next, Math.max(...lengths)];
     update();
   }
 
   const buttons = [
-    button("One step", () => become(step(averages, POINTS, gamma.value))),
-    button("Restart the dead", () => become(restart(averages, POINTS, uniform))),
-    button("Begin anew", () => { become(averagesOf(START)); moved = null; update(); }),
+    button("One step", go),
+    button("Restart the dead", () => begin(restart(averages, POINTS, uniform))),
+    button("Begin anew", () => begin(averagesOf(START))),
   ];
   shown.least.show(least);
   shown.most.show(Math.log2(START.length));
