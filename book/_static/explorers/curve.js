@@ -113,8 +113,7 @@ Explorers.panel.mount("curve", "Gaussians along the curve", ["handle"], (live) =
   const causes = axes("The exact posterior of z in gray, and a stick for each Gaussian", { x: [-3, 3], y: [0, 1.6], height: 190,
     xLabel: "z", yLabel: "p(z | x), exact peak = 1", xTicks: [-3, -2, -1, 0, 1, 2, 3], yTicks: [0, 0.5, 1, 1.5] });
   const zs = line(-3, 3, 300);
-  const area = element("path", { class: "area" });
-  const sticks = element("path", { class: "curve stick" });
+  const [area, sticks] = ["area", "curve stick"].map((name) => element("path", { class: name }));
   causes.inside.append(area, sticks);
 
   const [shown, said] = [{ mixture: readout(3), exact: readout(3), gap: readout(3) }, sentence()];
@@ -164,7 +163,8 @@ Explorers.panel.mount("curve", "Gaussians along the curve", ["handle"], (live) =
       element("div", { class: "explorer-buttons", role: "group", "aria-label": "Where the Gaussians stand" }, ...places), said.node,
       table("log p(x), in nats", [], { "K Gaussians": [shown.mixture.node], "all of them, exact": [shown.exact.node],
         "difference": [shown.gap.node] }),
-      element("p", { class: "explorer-hint" }, "Drag the point x, or select it and use the arrow keys. Vermilion: the Gaussians, and the z, that may have made it.")),
+      element("p", { class: "explorer-hint" }, "Drag the point x, or select it and use the arrow keys. " +
+        "Vermilion: the Gaussians, and the z, that may have made it.")),
   );
   at.set(STAR);
 });

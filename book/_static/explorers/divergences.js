@@ -16,8 +16,7 @@ Explorers.divergences = (() => {
     return top + Math.log(sum(logs.map((value) => Math.exp(value - top))));
   }
 
-  const STEP = 0.1;
-  const NODES = Array.from({ length: 1001 }, (_, i) => [-50 + i * STEP, logP(-50 + i * STEP)]);
+  const NODES = Array.from({ length: 1001 }, (_, i) => -50 + i / 10).map((x) => [x, logP(x)]);
 
   /** What a direction charges at x, per unit of x: its first density times the logarithm of the first over the second. */
   const CHARGES = {
@@ -27,7 +26,7 @@ Explorers.divergences = (() => {
   const charge = (direction, x, q) => CHARGES[direction](logP(x), logNormal(x, ...q));
 
   /** The divergence, in nats: the area of the charges, by the trapezoidal rule. */
-  const kl = (direction, q) => STEP * sum(NODES.map(([x, p]) => CHARGES[direction](p, logNormal(x, ...q))));
+  const kl = (direction, q) => 0.1 * sum(NODES.map(([x, p]) => CHARGES[direction](p, logNormal(x, ...q))));
 
   /** Where it charges most. */
   function dearest(direction, q) {
@@ -36,7 +35,6 @@ Explorers.divergences = (() => {
   }
 
   // Downhill: a notch of one slider or of both, to the lowest neighbor.
-
   const within = (value, { low, high }) => Math.min(Math.max(value, low), high);
 
   function downhill(direction, q, notch = MU.step) {
@@ -57,7 +55,8 @@ Explorers.divergences = (() => {
   /** The lowest that a Gaussian can have: from each peak and from across both, downhill in ever smaller notches. */
   function lowest(direction) {
     const starts = [[-2.2, -1], [1.7, -0.4], [0.1, 1.4]];
-    return Math.min(...starts.map((q) => kl(direction, [0.1, 0.01, 0.001].reduce((at, notch) => rest(direction, at, notch), q))));
+    const best = (q) => [0.1, 0.01, 0.001].reduce((at, notch) => rest(direction, at, notch), q);
+    return Math.min(...starts.map((q) => kl(direction, best(q))));
   }
 
   const where = (mu) => {
@@ -74,15 +73,18 @@ Explorers.divergences = (() => {
   function reading({ q, at, above, bet }) {
     if (!at.length) {
       const [p, other] = ["forward", "reverse"].map((direction) => format(dearest(direction, q), 1));
-      const now = `KL(p ‖ q) charges most at x = ${p}, where p is and q is not; KL(q ‖ p) at ${other}, where q is and p is not.`;
+      const reverse = `KL(q ‖ p) at ${other}, where q is and p is not`;
+      const now = `KL(p ‖ q) charges most at x = ${p}, where p is and q is not; ${reverse}.`;
       return bet ? now : `${now} Bet, then walk.`;
     }
     const [direction] = at;
     const low = above[direction] < 0.02;
-    const place = `${NAMES[direction]} rests, q ${where(q[0])}: ${low ? "its lowest" : `${format(above[direction], 2)} nats above its lowest`}.`;
+    const height = low ? "its lowest" : `${format(above[direction], 2)} nats above its lowest`;
+    const place = `${NAMES[direction]} rests, q ${where(q[0])}: ${height}.`;
     if (!bet) return `${place} Bet, then walk.`;
     if (!low) return `${place} Every notch leads uphill. From another start it ends elsewhere.`;
-    return `${place} ${bet === NAMES.forward ? "As you bet" : "Not as you bet"}: at the lowest only KL(p ‖ q) is between. ${WHY[direction]}`;
+    const won = bet === NAMES.forward ? "As you bet" : "Not as you bet";
+    return `${place} ${won}: at the lowest only KL(p ‖ q) is between. ${WHY[direction]}`;
   }
 
   return { BETS, LOG_VAR, MU, NAMES, charge, dearest, downhill, kl, logP, lowest, reading, rest, where };
@@ -97,19 +99,20 @@ Explorers.panel.mount("divergences", "Two divergences by hand", [], (live) => {
   const xs = Array.from({ length: 281 }, (_, i) => -7 + i / 20);
   const xTicks = [-6, -4, -2, 0, 2, 4, 6];
 
-  const note = (on, name, place, text) => on.layer.append(element("text", { class: `note ${name}`, x: on.x(-6.8), y: place }, text));
+  const note = (on, name, y, text) => on.layer.append(element("text", { class: `note ${name}`, x: on.x(-6.8), y }, text));
   const densities = axes("The target p in gray and the Gaussian q in green", { x: [-7, 7], y: [0, 0.7], height: 210,
     xLabel: "x", yLabel: "density", xTicks, yTicks: [0, 0.2, 0.4, 0.6] });
   const gaussian = element("path", { class: "curve all" });
-  densities.inside.append(element("path", { class: "area", d: path(densities, [-7, ...xs, 7], [0, ...xs.map((x) => Math.exp(logP(x))), 0]) }),
-    gaussian);
+  const target = path(densities, [-7, ...xs, 7], [0, ...xs.map((x) => Math.exp(logP(x))), 0]);
+  densities.inside.append(element("path", { class: "area", d: target }), gaussian);
   note(densities, "", 44, "p, gray");
   note(densities, "all", 62, "q, green");
 
   const charges = axes("What each divergence charges at each x", { x: [-7, 7], y: [-0.4, 1.2], height: 230,
     xLabel: "x", yLabel: "charged, nats per unit of x", xTicks, yTicks: [-0.4, 0, 0.4, 0.8, 1.2] });
   const curves = { forward: element("path", { class: "curve q" }), reverse: element("path", { class: "curve reverse" }) };
-  charges.inside.append(element("path", { class: "mark", d: `M${charges.x(-7)} ${charges.y(0)}H${charges.x(7)}` }), ...Object.values(curves));
+  const zero = element("path", { class: "mark", d: `M${charges.x(-7)} ${charges.y(0)}H${charges.x(7)}` });
+  charges.inside.append(zero, ...Object.values(curves));
   note(charges, "q", 44, "KL(p ‖ q), blue");
   note(charges, "reverse", 62, "KL(q ‖ p), vermilion");
 
@@ -133,10 +136,7 @@ Explorers.panel.mount("divergences", "Two divergences by hand", [], (live) => {
       above: Object.fromEntries(directions.map((direction, i) => [direction, now[i] - least[i]])) }));
   }
 
-  function put(q) {
-    mu.set(q[0]);
-    logVar.set(q[1]);
-  }
+  const put = ([m, s]) => (mu.set(m), logVar.set(s));
 
   /** Notch by notch, one a frame, or all at once for whom nothing shall move. */
   function walk(direction) {
