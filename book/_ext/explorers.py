@@ -39,11 +39,11 @@ ALT = {  # what the pictures of tools/explorer_pictures.py show
         "parts of the divergence with their pulls, and a narrow blue bell beside the gray one of the prior."
     ),
     "weights": (
-        "Three drawings below each other: a blue bell beside a gray posterior; draws with bars of very unequal weights; "
-        "and the part of the gap that is left, which falls more slowly with the number of draws than the dashed 1/K."
+        "Three drawings below each other: a blue bell beside a gray posterior; draws with very unequal bars; and "
+        "the part of the gap that is left, which falls more slowly with the number of draws than the dashed 1/K."
     ),
     "annealing": (
-        "Above, a wide gray prior, a gray posterior with two peaks, and a blue density between them. Below, log Z falls "
+        "Above, a wide gray prior, a gray posterior with two peaks, and a blue density over it. Below, log Z falls "
         "steeply at first and then flattens; the mean log-weight of eight even steps lies well below it, and most of "
         "twenty chains around that."
     ),
