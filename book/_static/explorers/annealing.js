@@ -77,14 +77,16 @@ Explorers.annealing = (() => {
     const start = format(tempered(0).mean, 1);
     if (beta === 0) return `The prior: here log p(x | z) is ${start} nats on average, the slope of log Z. Bet, then raise β.`;
     const part = here.logZ / tempered(1).logZ;
-    const won = part < 0.5 || !bet ? "" : bet === HALF ? "You were right, half is done at 0.1. " : "Not as you bet, half is done at 0.1. ";
+    const won = part < 0.5 || !bet ? "" : `${bet === HALF ? "You were right" : "Not as you bet"}, half is done at ${HALF}. `;
     if (beta < 1) {
       const modes = here.modes === 1 ? "still one mode" : "two modes";
-      return `${won}${format(100 * part, 0)} % of the way to log p(x) is done, and f has ${modes}. The slope was ${start}, and is ${format(here.mean, 1)}.`;
+      const done = `${format(100 * part, 0)} % of the way to log p(x) is done`;
+      return `${won}${done}, and f has ${modes}. The slope was ${start}, and is ${format(here.mean, 1)}.`;
     }
     const other = spacing === "even" ? "cubed" : "even";
     const [these, twice, others] = [lacks(T, spacing), lacks(2 * T, spacing), lacks(T, other)].map((nats) => format(nats, 2));
-    return `${won}Here log w lacks ${these} nats on average; with T = ${2 * T} it would be ${twice}, with T = ${T} ${other} ${others}. A step keeps the slope of its start.`;
+    const instead = `with T = ${2 * T} it would be ${twice}, with T = ${T} ${other} ${others}`;
+    return `${won}Here log w lacks ${these} nats on average; ${instead}. A step keeps the slope of its start.`;
   }
 
   return { BETS, HALF, POWERS, chains, lacks, logF, logMean, meanWalk, schedule, spread, tempered, told, until };
@@ -126,10 +128,12 @@ Explorers.panel.mount("annealing", "Annealing from the prior to the posterior", 
     change(now, { d: density(at) });
     change(exact, { d: through(ahead.map((b) => [b, tempered(b).logZ])) });
     change(mean, { d: through(average) });
-    change(dots, { d: average.filter(([b]) => betas.includes(b)).map(([b, w]) => `M${walks.x(b).toFixed(2)} ${walks.y(w).toFixed(2)}h0`).join("") });
+    const reached = average.filter(([b]) => betas.includes(b));
+    change(dots, { d: reached.map(([b, w]) => `M${walks.x(b).toFixed(2)} ${walks.y(w).toFixed(2)}h0`).join("") });
     each.forEach((node, k) => change(node, { d: through(single[k]) }));
     const [logZ, expected] = [tempered(at).logZ, average.at(-1)[1]];
-    const values = [logZ, expected, logZ - expected, logMean(single.map((points) => points.at(-1)[1])), spread(average.map(([b]) => b))];
+    const estimate = logMean(single.map((points) => points.at(-1)[1]));
+    const values = [logZ, expected, logZ - expected, estimate, spread(average.map(([b]) => b))];
     names.forEach((name, i) => shown[name].show(values[i]));
     said.say(told(at, T, spacing, guess.value));
   }

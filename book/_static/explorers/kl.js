@@ -179,7 +179,8 @@ Explorers.panel.mount("kl", "The Gaussian KL and its pull", ["handle"], (live) =
       table("The KL, part by part", ["nats", "pull"], { "μ": cells[0], "log σ²": cells[1], "sum": cells[2] }),
       said.node, guess.node,
       element("div", { class: "explorer-buttons" }, button("Let it pull", act), button("Back", back)),
-      element("p", { class: "explorer-hint" }, "Drag the point, or select it and use the arrow keys (Shift: long steps; Home: the prior). Near: within 0.1.")),
+      element("p", { class: "explorer-hint" },
+        "Drag the point, or select it and use the arrow keys (Shift: long steps; Home: the prior). Near: within 0.1.")),
   );
   at.set([2, -4]);
 });

@@ -78,12 +78,14 @@ Explorers.weights = (() => {
     if (i === 0) return `One draw: this is the ELBO, ${format(first, 3)} nats too low. Bet, then raise K.`;
     const half = left.findIndex((part) => part <= 0.5);
     const K = 2 ** i;
-    const over = half >= 0 && i >= half ? `Half is closed with ${2 ** half} draws.` : i === DOUBLINGS ? "Half is not closed yet." : "";
-    const won = over && bet ? (answer(half) === bet ? "You were right. " : "Not as you bet. ") : "";
+    const never = half < 0 && i === DOUBLINGS ? "Half is not closed yet." : "";
+    const over = half >= 0 && i >= half ? `Half is closed with ${2 ** half} draws.` : never;
+    const won = !over || !bet ? "" : answer(half) === bet ? "You were right. " : "Not as you bet. ";
     const gone = `${K} draws leave ${format(100 * left[i], 1)} % of the gap.`;
     const spread = variance(q);
+    const last = format((100 * left[i]) / left[i - 1], 0);
     const why = spread < Infinity ? `In the long run they are worth ${format(K / (1 + spread), 1)} equal ones.`
-      : `q is too narrow: the weights have no variance. The last doubling left ${format((100 * left[i]) / left[i - 1], 0)} %, where 1/K would leave half.`;
+      : `q is too narrow: the weights have no variance. The last doubling left ${last} %, where 1/K would leave half.`;
     return `${won}${over} ${gone} ${why}`.trim();
   }
 
@@ -128,7 +130,8 @@ Explorers.panel.mount("weights", "Draws and the importance-weighted bound", [], 
     const { zs: places, shares, estimate, ess } = drawn(at, 2 ** i, seed);
     const largest = Math.max(...shares);
     change(q, { d: path(curves, zs, zs.map((z) => Math.exp(logNormal(z, ...at)))) });
-    change(stems, { d: places.map((z, k) => `M${bars.x(z).toFixed(2)} ${bars.y(0)}V${bars.y(shares[k] / largest).toFixed(2)}`).join("") });
+    const stem = (z, k) => `M${bars.x(z).toFixed(2)} ${bars.y(0)}V${bars.y(shares[k] / largest).toFixed(2)}`;
+    change(stems, { d: places.map(stem).join("") });
     const passed = left.slice(0, i + 1); // no more: it would tell
     change(line, { d: path(curve, passed.map((_, n) => n), passed) });
     change(here, { cx: curve.x(i), cy: curve.y(left[i]) });
