@@ -127,7 +127,7 @@ def test_the_search_arrives_where_scipys_does_but_for_a_notch(tab):
     assert 0.014 < best.fun < 0.02
     gaussian = minimize(lambda p: gap([*p, 0, 2]), [0.7, -2.0], method="Nelder-Mead")
     assert tab.evaluate(script, [[0.5, -1.0, 0, 2], [0, 1]])["gap"] == pytest.approx(gaussian.fun, abs=2e-4)
-    assert tab.evaluate(script, [[0.4, -3, -0.2, 1]])["gap"] > 0.37  # a pull inwards ends at no bend
+    assert tab.evaluate(script, [[0.5, 0, 1, 1]])["gap"] > 0.37  # from there it ends at the best Gaussian, unbent
 
 
 def test_what_is_said_at_each_kind_of_position(tab):

@@ -129,6 +129,7 @@ def test_what_is_said_at_each_kind_of_position(tab):
     )
     assert say(SKEW, 38, None) == best and say(SKEW, 38, "yes, best elsewhere") == "You were right. " + best
     assert say(SKEW, 38, "no, like p(x)") == say(SKEW, 38, "yes, best at 0°") == "Not as you bet. " + best
+    assert say(SKEW, 45, None).startswith("log p(x) is as before") and say(SKEW, 90, None) == say(SKEW, 0, None)
     for degrees in (0, 25):
         assert say(EQUAL, degrees, "no, like p(x)").startswith("Every angle is as good for the bound")
 

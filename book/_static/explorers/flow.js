@@ -68,7 +68,7 @@ Explorers.flow = (() => {
     return { eps: low, slope: normal(low) / posterior(z) };
   }
 
-  /** Downhill over the notches of the sliders, several at a time, to where no notch of the `free` ones helps. */
+  /** Downhill by notches of one slider, where that does not help of several, to where no notch of the `free` ones does. */
   function search(from, free = [0, 1, 2, 3]) {
     const moves = free.reduce((all, i) => all.flatMap((move) => [-1, 0, 1].map((by) => [...move, [i, by]])), [[]]);
     const notch = (q, move) => q.map((value, i) => {
@@ -78,9 +78,13 @@ Explorers.flow = (() => {
     });
     for (let best = { q: from, gap: terms(from).gap }; ; ) {
       const before = best;
-      for (const q of moves.map((move) => notch(before.q, move))) {
-        const { gap } = terms(q);
-        if (gap < best.gap) best = { q, gap };
+      for (const most of [1, free.length]) {
+        if (best !== before) break;
+        for (const move of moves.filter((move) => move.filter(([, by]) => by).length <= most)) {
+          const q = notch(before.q, move);
+          const { gap } = terms(q);
+          if (gap < best.gap) best = { q, gap };
+        }
       }
       if (best === before) return best;
     }
