@@ -46,7 +46,8 @@ def smallest(found: Locator) -> None:
     found.locator("[data-state=over]").wait_for()
 
 
-POSES = {"bits_back": bits_back, "elbo": elbo, "game": game, "noise": noise, "smallest": smallest}  # what is done before; the others are taken as they begin
+# What is done before; the others are taken as they begin.
+POSES = {"bits_back": bits_back, "elbo": elbo, "game": game, "noise": noise, "smallest": smallest}
 
 
 def main() -> None:
