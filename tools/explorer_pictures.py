@@ -46,8 +46,7 @@ def smallest(found: Locator) -> None:
     found.locator("[data-state=over]").wait_for()
 
 
-# What is done before; the others are taken as they begin.
-POSES = {"bits_back": bits_back, "elbo": elbo, "game": game, "noise": noise, "smallest": smallest}
+POSES = {"bits_back": bits_back, "elbo": elbo, "game": game, "noise": noise, "smallest": smallest}  # what is done before; the others are taken as they begin
 
 
 def main() -> None:

@@ -38,14 +38,14 @@ ALT = {  # what the pictures of tools/explorer_pictures.py show
         "Below, its straight blue logit, and the exact log-ratio, a dashed parabola that is zero at two places."
     ),
     "bits_back": (
-        "Above, three bars: popping z makes the stack shorter, pushing x and pushing z make it longer again, near a "
-        "dashed line at minus the ELBO. Below, bits an image over 300 images: one curve settles at minus the ELBO, "
+        "Above, three bars: popping z makes the stack shorter, pushing x and pushing z make it longer again, to a dashed "
+        "line at minus the ELBO or near it. Below, bits an image over 300 images: one curve settles at minus the ELBO, "
         "just above the entropy, another one seven tenths of a bit higher."
     ),
     "noise": (
         "Above, two gray peaks, one blue hump that noise has made of them, and two vermilion peaks from which a point "
-        "between them may come; the best guess lies in the gap between these. Below, paths of the flow lead from "
-        "noise into the peaks, and that of the point ends in the right one."
+        "between them may come; the best guess lies in the gap between these. Below, paths of the flow, which lead from "
+        "noise into the peaks, and the path of the point, which ends in the right one."
     ),
 }
 WITHOUT_SCRIPTS = (
