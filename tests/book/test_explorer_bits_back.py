@@ -1,4 +1,4 @@
-"""The explorer of bits back: its coder against the integers themselves, its costs against the package's words for them."""
+"""The explorer of bits back: its coder against the integers themselves, its costs against torch's distributions."""
 
 import math
 from collections.abc import Iterator
@@ -163,6 +163,12 @@ def press(found, *names: str) -> str:
     return found.get_by_role("status").inner_text()
 
 
+def bars(found) -> list[list[float]]:
+    """Where each bar begins on the left, and its length, in bits."""
+    places = found.locator("rect").evaluate_all("all => all.map(n => ['x', 'width'].map(a => +n.getAttribute(a)))")
+    return [[(x - 10) * 9 / 340 - 5, width * 9 / 340] for x, width in places]
+
+
 def fresh(tab: Page):
     tab.reload()
     tab.wait_for_selector(".explorer-bits_back .explorer-live")
@@ -182,8 +188,7 @@ def test_an_image_goes_step_by_step_and_comes_back(tab):
             f"The sender {verb} {what} with {name}, where it has {count} of 16. "
             f"The stack is {abs(grown[i]):.2f} bits {'longer' if grown[i] > 0 else 'shorter'}."
         )
-        bars = found.locator("rect").evaluate_all("all => all.map(n => ['x', 'width'].map(a => +n.getAttribute(a)))")
-        drawn = [[a / (340 / 9) - 5, b / (340 / 9)] for a, b in ([left - 10, width] for left, width in bars)]
+        drawn = bars(found)
         ends = [sorted(lengths[j : j + 2]) for j in range(i + 1)]
         assert close([row[0] for row in drawn[: i + 1]], [low - lengths[0] for low, _ in ends], 1e-9)
         assert close([row[1] for row in drawn], [high - low for low, high in ends] + [0] * (2 - i), 1e-9)
@@ -195,8 +200,9 @@ def test_an_image_goes_step_by_step_and_comes_back(tab):
     for i, (verb, name, count) in reversed(list(enumerate(names))):
         back = "pushes" if verb == "pops" else "pops"
         assert press(found, "step back") == (
-            f"The reader {back} {f'x = {x}' if i == 1 else f'z = {z}'} with {name}, where it has {count} of 16. The stack is "
-            f"{abs(grown[i]):.2f} bits {'shorter' if grown[i] > 0 else 'longer'}. As it was before the sender's step."
+            f"The reader {back} {f'x = {x}' if i == 1 else f'z = {z}'} with {name}, where it has {count} of 16. "
+            f"The stack is {abs(grown[i]):.2f} bits {'shorter' if grown[i] > 0 else 'longer'}. "
+            "As it was before the sender's step."
         )
         assert values(found)[1] == pytest.approx(lengths[i])
     assert "200 random bits" in press(found, "step back")
@@ -215,6 +221,11 @@ def test_many_images_are_sent_and_read(tab):
     costs = (np.array(lengths[3::3]) - lengths[0]) / n
     places = np.stack([38 + n * 312 / 300, 280 - (costs - 1) * 270 / 2], -1)
     assert np.abs(drawn - places).max() < 0.00501
+    last = np.diff(lengths[-4:])
+    assert close([width for _, width in bars(found)], np.abs(last), 1e-9)
+    press(found, "step back", "step back")  # the last image is under way again
+    assert close([width for _, width in bars(found)], [abs(last[0]), 0, 0], 1e-9)
+    press(found, "step", "step")
     assert "full" in press(found, "step")
     assert press(found, "read all") == (
         "300 images read, the last one first. The stack is the number that it was, to the last bit."

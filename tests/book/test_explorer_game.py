@@ -102,7 +102,8 @@ def hill(T) -> str:
     worst = z[(cross_entropy(parabola(T, z), z) - cross_entropy(ratio(z), z)).argmax()]
     given, true = (100 * torch.sigmoid(logit).item() for logit in (parabola(T, worst), ratio(worst)))
     at = f"{worst:.1f}".replace("-", "−")
-    return f"Most is lost where the hill is highest: at z = {at} it gives q {given:.0f} %, and q has {true:.0f} % of the draws there."
+    shares = f"it gives q {given:.0f} %, and q has {true:.0f} % of the draws there"
+    return f"Most is lost where the hill is highest: at z = {at} {shares}."
 
 
 @pytest.mark.parametrize("T", [(-0.9, 1.4, 0.0), (1.0, 1.0, -0.5), (-2.0, 2.8, -0.9)])
@@ -128,7 +129,7 @@ def test_the_sentences_at_the_start_and_at_the_best(tab):
         "so no loss tells."
     )
     # One step of a slider away it is no longer that good.
-    assert "above the least" in set_to(found, (-0.9, 2.6, -0.9))
+    assert "above the least" in set_to(found, (-0.9, 2.7, -0.9))
 
 
 @pytest.mark.parametrize("T", LOGITS[:3])

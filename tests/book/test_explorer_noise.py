@@ -128,8 +128,8 @@ def test_the_table_and_the_sentence_between_the_peaks(tab, data, log_tau, point)
     end = f"{shown[5]:.2f}".replace("-", "−")
     side = "left" if shown[5] < (DATA[data][1][0] + DATA[data][1][1]) / 2 else "right"
     assert found.get_by_role("status").inner_text() == (
-        f"Of such points {100 * first:.0f} % come from the left peak (of all data {100 * DATA[data][0][0]:.0f} %). The guess "
-        f"averages both origins; where it lies, data have {100 * dense:.0f} % of their highest density. "
+        f"Of such points {100 * first:.0f} % come from the left peak (of all data {100 * DATA[data][0][0]:.0f} %). "
+        f"The guess averages both origins; where it lies, data have {100 * dense:.0f} % of their highest density. "
         f"The flow ends at {end}, on the {side}."
     )
 

@@ -175,7 +175,8 @@ Explorers.panel.mount("bits_back", "The stack of a bits-back coder", [], (live) 
   function many() {
     const goal = Math.min(3 * Math.floor((stacks.length - 1) / 3 + 100), 3 * LIMIT);
     while (stacks.length <= goal) send();
-    draw("Chance moves the mean less and less; it settles at −ELBO / log 2. The entropy, below which no code comes, is lower by KL(q ‖ posterior).");
+    draw(`Chance moves the mean less and less; it settles at −ELBO / log 2. The entropy, below which no code comes, \
+is lower by KL(q ‖ posterior).`);
   }
   const undo = () => draw(stacks.length > 1 ? `${read()} ${state.s === stacks.at(-1) ? "As it was before the sender's step." : ""}` : START);
   function undoAll() {
@@ -184,7 +185,8 @@ Explorers.panel.mount("bits_back", "The stack of a bits-back coder", [], (live) 
     draw(`${n} images read, the last one first. The stack is ${state.s === stack ? "the number that it was, to the last bit" : "another"}.`);
   }
 
-  const betting = bet("To draw z by q(z | x) and not to pop it costs, in the mean, more by", ANSWERS, () => draw(verdict(betting.value)));
+  const betting = bet("To draw z by q(z | x) and not to pop it costs, in the mean, more by", ANSWERS,
+    () => draw(verdict(betting.value)));
   const buttons = [button("step", one), button("100 images", many), button("step back", undo), button("read all", undoAll)];
   live.append(
     element("div", { class: "wide" }, steps.node, run.node),

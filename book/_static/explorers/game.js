@@ -43,16 +43,19 @@ Explorers.game = (() => {
 
   /** What this discriminator shows. */
   function reading(T) {
-    if (T.every((number) => number === 0)) return "It says 1/2 everywhere: the loss is 2 log 2, and would be so for any two heaps.";
+    if (T.every((number) => number === 0))
+      return "It says 1/2 everywhere: the loss is 2 log 2, and would be so for any two heaps.";
     const excess = loss(T) - LEAST;
     if (excess < CLOSE) {
       const off = format(Math.abs(logit(T, -4) - logRatio(-4)), 1);
-      return `As good as the best to ${format(CLOSE, 3)} nats. At z = −4 its logit is off by ${off} nats: no draws come from there, so no loss tells.`;
+      return `As good as the best to ${format(CLOSE, 3)} nats. At z = −4 its logit is off by ${off} nats: \
+no draws come from there, so no loss tells.`;
     }
     const worst = ZS.reduce((best, z) => (excessAt(T, z) > excessAt(T, best) ? z : best));
-    const there = `at z = ${format(worst, 1)} it gives q ${percent(sigmoid(logit(T, worst)))}, and q has ${percent(sigmoid(logRatio(worst)))} of the draws there`;
-    if (loss(T) > COIN) return `Worse than a coin, whose loss is ${format(COIN, 3)}. Most is lost where the hill is highest: ${there}.`;
-    return `${format(excess, 3)} nats above the least. Most is lost where the hill is highest: ${there}.`;
+    const shares = [logit(T, worst), logRatio(worst)].map((t) => percent(sigmoid(t)));
+    const most = `Most is lost where the hill is highest: at z = ${format(worst, 1)} it gives q ${shares[0]}, \
+and q has ${shares[1]} of the draws there.`;
+    return loss(T) > COIN ? `Worse than a coin, whose loss is ${format(COIN, 3)}. ${most}` : `${format(excess, 3)} nats above the least. ${most}`;
   }
 
   const ANSWERS = ["nowhere", "at one place", "at two places"];
@@ -60,7 +63,8 @@ Explorers.game = (() => {
   function verdict(bet) {
     const won = bet === ANSWERS[equal.length] ? "You were right" : "Not as you bet";
     const places = equal.map((z) => format(z, 2)).join(" and ");
-    return `${won}: at z = ${places} the densities are equal and the best logit, dashed, is 0. Right of both the wide heap has more draws again. Can you say so without curvature?`;
+    return `${won}: at z = ${places} the densities are equal and the best logit, dashed, is 0. \
+Right of both the wide heap has more draws again. Can you say so without curvature?`;
   }
 
   return { ANSWERS, COIN, CURVATURE, JS, KL, LEAST, OFFSET, P, Q, SLOPE, density, equal, excessAt, logRatio, logit, loss, meanLogit,

@@ -70,6 +70,8 @@ Explorers.noise = (() => {
   const place = (peaks, x) => ANSWERS[(peaks.findIndex(({ mean, sd }) => Math.abs(x - mean) < 1.5 * sd) + 3) % 3];
   const percent = (share) => `${format(100 * share, 0)} %`;
 
+  const dense = (peaks, x) => `data have ${percent(likeness(peaks, x))} of their highest density`;
+
   /** What this position shows. */
   function reading(peaks, noisy, tau, end) {
     const [left, right] = origins(peaks, noisy, tau).map(({ weight }) => weight);
@@ -81,14 +83,14 @@ Explorers.noise = (() => {
       return `Of such points ${share} % come from the ${origin} peak: the guess is the point moved by ${format(best - noisy, 2)}. ${flows}`;
     }
     const odds = `${percent(left)} come from the left peak (of all data ${percent(peaks[0].weight)})`;
-    return `Of such points ${odds}. The guess averages both origins; where it lies, data have ${percent(likeness(peaks, best))} of their highest density. ${flows}`;
+    return `Of such points ${odds}. The guess averages both origins; where it lies, ${dense(peaks, best)}. ${flows}`;
   }
 
   /** What is said of the bet, at the halfway point and τ = 1. */
   function verdict(peaks, bet) {
     const best = guess(peaks, halfway(peaks), 1);
     const won = bet === place(peaks, best) ? "You were right" : "Not as you bet";
-    return `${won}: at ${format(best, 2)}, ${place(peaks, best)}, where data have ${percent(likeness(peaks, best))} of their highest density. \
+    return `${won}: at ${format(best, 2)}, ${place(peaks, best)}, where ${dense(peaks, best)}. \
 The mean of all origins has the least squared error; no datum need lie there. Follow the flow instead.`;
   }
 
@@ -97,7 +99,8 @@ The mean of all origins has the least squared error; no datum need lie there. Fo
 
 Explorers.panel.mount("noise", "Noise and denoising of two peaks", [], (live) => {
   const { axes, bet, change, element, path, readout, sentence, slider, table } = Explorers.panel;
-  const { ANSWERS, DATA, LOG_TAU, POINT, XS, density, flow, guess, halfway, origins, reading, score, tops, verdict } = Explorers.noise;
+  const { ANSWERS, DATA, LOG_TAU, POINT, XS, density, flow, guess, halfway, origins, reading, score, tops, verdict } =
+    Explorers.noise;
   function through(on, points) {
     const seen = points.filter(([, x]) => Math.abs(x) <= 4);
     return path(on, seen.map(([, x]) => x), seen.map(([logTau]) => logTau));
@@ -170,8 +173,9 @@ Explorers.panel.mount("noise", "Noise and denoising of two peaks", [], (live) =>
     element("div", { class: "narrow" },
       betting.node, element("label", { class: "explorer-slider" }, element("span", {}, "data"), choice), logTau.node, point.node,
       said.node,
-      table("At this point", [], { "noise τ": [shown.tau.node], "log-SNR −2 log τ": [shown.snr.node], "tops of the blue curve": [shown.tops.node],
-        "best guess E[x | x̃]": [shown.guess.node], "x̃ + τ² score": [shown.tweedie.node], "flow ends at": [shown.end.node] }),
+      table("At this point", [], { "noise τ": [shown.tau.node], "log-SNR −2 log τ": [shown.snr.node],
+        "tops of the blue curve": [shown.tops.node], "best guess E[x | x̃]": [shown.guess.node],
+        "x̃ + τ² score": [shown.tweedie.node], "flow ends at": [shown.end.node] }),
     ),
   );
   restart();
