@@ -1,8 +1,10 @@
-"""The diagnosis in the page: what it says of a function that is typed, the package's checks say of the same lines of Python.
+"""The diagnosis in the page: what it says of what is typed, the package's checks say of the same lines of Python.
 
-What judges runs here as on the page, in an embedded engine; the card is driven in a real browser. `typed.py` has the texts.
+What judges runs here as on the page, in an embedded engine; the card is driven in a real browser. `typed.py` has the
+texts.
 """
 
+import ast
 import gzip
 import json
 import re
@@ -18,6 +20,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from axe import violations
+from blind import WRONG as BLIND
 from diagnosis import catalogue, logic
 from planted import WRONG
 from playwright.sync_api import Page
@@ -103,6 +106,28 @@ def test_right_answers_in_many_styles_pass_both(judged, name, text):
         assert check.mistake.startswith("Its values are right, but it carries no gradient")
     else:
         assert check.passed, check
+
+
+def blind() -> Iterator[tuple[str, str, Callable]]:
+    """The functions written without sight of the checks, as far as they are one line, which can be typed as it is."""
+    tree = ast.parse((ROOT / "tests" / "blind.py").read_text("utf-8"))
+    names = {check.__name__: name for name, check in CHECKS.items()}
+    texts = {
+        entry.elts[0].value: ast.unparse(entry.elts[1])
+        for entry in ast.walk(tree)
+        if isinstance(entry, ast.Tuple) and len(entry.elts) == 3 and isinstance(entry.elts[1], ast.Lambda)
+    }
+    for judge, label, fn, _ in BLIND:
+        if judge in names and label in texts:
+            yield names[judge], texts[label], fn
+
+
+def test_what_was_written_blind_gets_the_same_words_wherever_it_can_be_read(judged):
+    found = [(judged(name, text), name, text, fn) for name, text, fn in blind()]
+    read = [case for case in found if case[0]["verdict"] != "unread"]
+    assert len(read) > 15 and len(read) > 0.6 * len(found), [case[0]["mistake"] for case in found]
+    for verdict, name, text, fn in read:
+        assert verdict["mistake"] == CHECKS[name](fn).mistake, text
 
 
 @pytest.mark.parametrize("name, text, words", UNREAD)

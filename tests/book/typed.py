@@ -1,4 +1,4 @@
-"""What readers type into the book's diagnosis: every planted mistake of its checks that can be typed, and right answers."""
+"""What readers type into the book's diagnosis: every planted mistake that can be typed, and right answers."""
 
 KL = "0.5 * (mu**2 + var - 1 - log_var)"
 GAUSS = "-0.5 * (math.log(2 * math.pi) + log_var + (x - mu)**2 / var)"
@@ -114,7 +114,7 @@ RIGHT = [
     ("kl", "np.sum(0.5 * (mu**2 + np.exp(log_var) - 1 - log_var), axis=1)"),
     ("kl", "(0.5 * (mu**2 + sigma**2 - 1) - torch.log(sigma)).sum(dim=1)"),
     ("kl", "std = torch.exp(0.5 * log_var)\nkl = mu * mu + std * std - 2 * std.log() - 1\nreturn kl.sum(1) / 2"),
-    ("kl", "def kl(m, v):\n    # the textbook's line\n    return -0.5 * (\n        1 + v - m**2 - v.exp()\n    ).sum(-1)"),
+    ("kl", "def kl(m, v):\n    # the textbook's\n    return -0.5 * (\n        1 + v - m**2 - v.exp()\n    ).sum(-1)"),
     ("kl", "lambda mu, log_var: mu.pow(2).add(log_var.exp()).sub(1).sub(log_var).mul(0.5).sum(-1)"),
     ("kl", "0.5 * (mu.square() + log_var.exp() - log_var).sum(1) - mu.shape[1] / 2"),
     ("kl", "0.5 * (mu**2 + log_var.exp() - 1 - log_var).mean(-1) * mu.size(1)"),
@@ -134,7 +134,7 @@ RIGHT = [
     ("log_normal", "-0.5 * np.sum(np.log(2 * np.pi) + log_var + ((x - mu) / np.exp(0.5 * log_var))**2, axis=-1)"),
     ("log_normal", "-0.5 * (np.log(2 * np.pi) + log_var + (x - mu)**2 * torch.exp(-log_var)).sum(1)"),
     ("log_normal", "z = (x - mu) / sigma\nreturn (-0.5 * z**2 - log_sigma - 0.5 * math.log(2 * math.pi)).sum(-1)"),
-    ("log_normal", "torch.log(torch.exp(-0.5 * (x - mu)**2 / var)).sum(1) - 0.5 * (log_var + 1.8378770664093453).sum(1)"),
+    ("log_normal", "-torch.sum((x - mu)**2 / var, 1) / 2 - 0.5 * (log_var + 1.8378770664093453).sum(1)"),
     ("log_normal", "(-0.5 * (((x - mu) / sigma)**2 + log_var)).sum(1) - x.shape[1] * math.log(math.sqrt(2 * math.pi))"),
 ]
 

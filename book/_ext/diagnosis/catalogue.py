@@ -21,6 +21,7 @@ from vae_tutorial.checks import check_kl, check_log_normal, check_reparameterize
 from vae_tutorial.checks.answers import RELATIVE, TOLERANCE, evaluate, quarantine
 from vae_tutorial.checks.claims import UNWRITTEN
 from vae_tutorial.checks.spread import NAN_OF_LOG_VAR, log_variance, standard_deviation, variance
+from vae_tutorial.formulas import reparameterize  # the right sampler, which stands in no table
 
 QUESTIONS = {"kl": check_kl, "sample": check_reparameterize, "log_normal": check_log_normal}
 PLAIN_CLUES = {  # those that need nothing but the function and the exact answer
@@ -35,7 +36,7 @@ def watched(check: Callable) -> dict[str, Any]:
 
     def compare_spread(spread, position, claim, routes, fn, exact, fixtures, mistakes, terms, unit="nats", **how):
         found.update(position=position, claim=claim, routes=routes, exact=exact, fixtures=fixtures, unit=unit,
-                     tables=mistakes if isinstance(mistakes, tuple) else (mistakes, {"": None}, {"": 1.0}),
+                     tables=mistakes if isinstance(mistakes, tuple) else (mistakes, {"": lambda t: t}, {"": 1.0}),
                      terms=terms[0], clues=how["clue"], trials=how["trials"]())  # fmt: skip
         return formulas.Check("", ("", ""), 0.0, 0.0)
 
@@ -63,7 +64,8 @@ def knob(at: Callable[[float], dict[str, Tensor]], far: float) -> dict[str, Any]
 
 def axes(kind: str) -> dict[str, Any]:
     """The axis of each argument along which it is taken apart, and what is said where that helps."""
-    return {"of": {name: places[kind] for name, places in clues.AXES.items() if kind in places}, "says": clues.ALONE[kind]}
+    of = {name: places[kind] for name, places in clues.AXES.items() if kind in places}
+    return {"of": of, "says": clues.ALONE[kind]}
 
 
 def packed(tensor: Tensor) -> dict[str, Any]:
@@ -86,8 +88,8 @@ def question(check: Callable) -> dict[str, Any]:
     beyond = [trial.arguments for trial in found["trials"]]
     with quarantine():
         answers = [evaluate(exact, given) for given in fixtures]
-    entry_fixtures = [{"t": torch.zeros(given["mu"].shape, dtype=torch.float64)} for given in fixtures]
-    right = mistakes.get("") or formulas_of_sampler()
+    one_number_each = [{"t": torch.zeros(given["mu"].shape, dtype=torch.float64)} for given in fixtures]
+    right = mistakes.get("") or reparameterize
     for clue in found["clues"]:
         if isinstance(clue, dict) and "mistakes" in clue:
             clue["mistakes"] = texts(clue["mistakes"], fixtures)
@@ -101,20 +103,16 @@ def question(check: Callable) -> dict[str, Any]:
         "gradients": [{name: packed(tensor) for name, tensor in answer.gradients.items()} for answer in answers],
         "right": text_of(right, fixtures),
         "formulas": texts({clause: fn for clause, fn in mistakes.items() if clause}, fixtures),
-        "reductions": {"": "t"} if None in reductions.values() else texts(reductions, entry_fixtures),
+        "reductions": texts(reductions, one_number_each),
         "factors": factors,
-        "terms": {name: [weight, text_of(term, [*fixtures, *beyond])] for name, (weight, term) in found["terms"].items()},
+        "terms": {
+            name: [weight, text_of(term, [*fixtures, *beyond])] for name, (weight, term) in found["terms"].items()
+        },
         "trials": [
             {"place": trial.place, "arguments": {name: packed(tensor) for name, tensor in given.items()}}
             for trial, given in zip(found["trials"], beyond, strict=True)
         ],
     }
-
-
-def formulas_of_sampler() -> Callable:
-    from vae_tutorial.formulas import reparameterize
-
-    return reparameterize
 
 
 def export() -> str:

@@ -132,7 +132,8 @@ Explorers.naming = (() => {
     const wrong = a.shape.length > 2 ? 0 : Math.max(a.data.findIndex((value, k) => !(Math.abs(value - b.data[k]) <= catalogue.tolerance)), 0);
     const row = width > 1 ? Math.floor(wrong / width) : wrong >= 4 ? wrong : 0;
     const place = width > 1 && wrong % width >= 4 ? wrong % width : 0; // the first four are shown anyway
-    const part = (c) => (a.shape.length === 1 ? (row ? [c.data[row]] : c.data) : c.data.slice(row * c.shape.at(-1), (row + 1) * c.shape.at(-1)).slice(place));
+    const whole = (c) => c.data.slice((row * c.data.length) / c.shape[0], ((row + 1) * c.data.length) / c.shape[0]);
+    const part = (c) => (a.shape.length > 1 ? whole(c).slice(place) : row ? [c.data[row]] : c.data);
     const [one, other] = toldApart(part(a), part(b), numbers);
     const begin = row ? rowOf(fixtures[i], row) : `arguments that begin ${rowOf(fixtures[i], 0)}`;
     return `For ${begin} it gave ${one}${place ? ` from number ${place + 1} on` : ""}, where ${other} is expected.`;
