@@ -111,6 +111,7 @@ RIGHT = [
     ("kl", "0.5 * (mu**2 + var - 1 - log_var).sum(-1)"),
     ("kl", "-0.5 * torch.sum(1 + log_var - mu.pow(2) - log_var.exp(), dim=-1)"),
     ("kl", "0.5 * torch.sum(torch.square(mu) + torch.expm1(log_var) - log_var, axis=1)"),
+    ("kl", "-(-mu**2 + 1 + log_var - var).sum(-1) / 2"),  # a minus sign is weaker than a power
     ("kl", "np.sum(0.5 * (mu**2 + np.exp(log_var) - 1 - log_var), axis=1)"),
     ("kl", "(0.5 * (mu**2 + sigma**2 - 1) - torch.log(sigma)).sum(dim=1)"),
     ("kl", "std = torch.exp(0.5 * log_var)\nkl = mu * mu + std * std - 2 * std.log() - 1\nreturn kl.sum(1) / 2"),
