@@ -14,7 +14,7 @@ NOTEBOOKS = json.loads((Path(__file__).parents[1] / "book" / "running_times.json
 SECONDS = {"test_accessibility.py": 90, "test_book.py": 60, "test_training.py": 50, "test_pdf.py": 50}
 SECONDS |= {"test_previews.py": 40, "test_checks.py": 40, "test_benchmarks.py": 30, "test_hosted.py": 30}
 SECONDS |= {"test_checks_beyond.py": 40, "test_checks_blind.py": 40, "test_numbers.py": 30}
-SECONDS |= {"test_explorer_logic.py": 20}
+SECONDS |= {"test_explorer_logic.py": 20, "test_diagnosis.py": 40}
 
 if "KERNEL_SET" not in os.environ:
     os.environ.update(ONE_THREAD)

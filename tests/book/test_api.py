@@ -166,7 +166,7 @@ def test_each_extension_is_registered_and_there_are_few():
         path.parent.name for path in EXTENSIONS.glob("*/__init__.py")
     }
     own = [name for name in settings["config"]["extensions"] if name in parts]
-    assert len(own) <= 11 and own[-1] == "theme_fixes"
+    assert len(own) <= 12 and own[-1] == "theme_fixes"
     with_setup = {name for name in parts if hasattr(importlib.import_module(name), "setup")}
     assert {*own} == with_setup
     assert {*settings["local_extensions"]} <= {*own}, "it puts their folder on the path"

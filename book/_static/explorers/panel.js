@@ -175,9 +175,9 @@ Explorers.panel = (() => {
     async function start(container) {
       observer.unobserve(container);
       await Promise.all(needs.map(load)); // where one is missing the picture stays
-      const picture = container.querySelector("img");
+      const picture = container.querySelector("img, .explorer-plain");
       const live = element("div", { class: "explorer-live", role: "group", "aria-label": title });
-      build(live);
+      build(live, container);
       picture.before(live);
       picture.hidden = true;
     }
