@@ -88,9 +88,9 @@ ALT = {  # what the pictures of tools/explorer_pictures.py show
         "dashed 1/K."
     ),
     "annealing": (
-        "Above, a wide gray prior, a gray posterior with two peaks, and a blue density between them. Below, log Z "
-        "falls steeply at first and then flattens; the mean log-weight of eight even steps lies well below it, and "
-        "most of twenty chains around that."
+        "Above, a wide gray prior, a gray posterior with two peaks, and a blue density over it. Below, log Z falls "
+        "steeply at first and then flattens; the mean log-weight of eight even steps lies well below it, and most of "
+        "twenty chains around that."
     ),
     "game": (
         "Above, a wide gray heap p and a narrower blue one, q, and vermilion hills where a discriminator wastes loss. "
@@ -119,14 +119,9 @@ ALT = {  # what the pictures of tools/explorer_pictures.py show
     "rotation": (
         "Above left, a gray ellipse of p(x) and two lines for what each latent does, turned against two dashed knobs; "
         "above right, the posterior's leaning ellipse behind q's upright one. Below, against the angle: the gap of "
-        "the bound, lowest near 38 degrees, and the information gap, which is nearly lowest there."
-        "Three drawings below each other: a blue bell beside a gray posterior; draws with very unequal bars; and "
-        "the part of the gap that is left, which falls more slowly with the number of draws than the dashed 1/K."
-    ),
-    "annealing": (
-        "Above, a wide gray prior, a gray posterior with two peaks, and a blue density over it. Below, log Z falls "
-        "steeply at first and then flattens; the mean log-weight of eight even steps lies well below it, and most of "
-        "twenty chains around that."
+        "the bound, lowest near 38 degrees, and the information gap, which is nearly lowest there.Three drawings "
+        "below each other: a blue bell beside a gray posterior; draws with very unequal bars; and the part of the gap "
+        "that is left, which falls more slowly with the number of draws than the dashed 1/K."
     ),
 }
 WITHOUT_SCRIPTS = (

@@ -14,6 +14,9 @@ from sphinx.util.math import get_node_equation_number
 
 KATEX = Path(__file__).parents[1] / "_static" / "katex" / "katex.min.js"
 NUMBERED_ENVIRONMENT = re.compile(r"\\(begin|end)\{(equation|align|alignat|gather|CD)\}")
+QUAD, BAR = re.compile(r"\\qq?uad\b"), re.compile(r"\\mid\b")
+APART = re.compile(r'(<span class="mspace allowbreak"></span>(?:<span class="mspace"[^>]*></span>)*</span>)(?=<span)')
+INSIDE = re.compile(r'(<span class="katex-html" aria-hidden="true">)(.*)(</span></span></span>)$', re.DOTALL)
 OPENING, CLOSING = re.compile(r"[^\s\w]*$"), re.compile(r"[^\s\w]*")
 logger = logging.getLogger(__name__)
 
@@ -38,8 +41,20 @@ def render(tex: str, display: bool) -> tuple[str, str]:
     return result.get("html", ""), result.get("message", "")
 
 
+def parted(tex: str) -> tuple[str, str]:
+    """A displayed formula whose parts, with a wide space between them, are elements: a narrow page breaks there first.
+
+    It never breaks after a bar, between what is given and what it is given to.
+    """
+    html, message = render(BAR.sub(r"\g<0>\\nobreak", QUAD.sub(r"\g<0>\\allowbreak", tex)), True)
+    inside = APART.sub(
+        r'\1</span><span class="katex-part">', INSIDE.sub(r'\1<span class="katex-part">\2</span>\3', html)
+    )
+    return inside.replace(r"\allowbreak", "").replace(r"\nobreak", ""), message
+
+
 def set_formula(translator, node: nodes.Element, tex: str, display: bool) -> str:
-    html, message = render(tex, display)
+    html, message = parted(tex) if display else render(tex, False)
     if message:
         logger.warning("%s in the formula: %s", message, tex.strip(), location=node, type="katex")
     return html or f"<code>{translator.encode(tex)}</code>"

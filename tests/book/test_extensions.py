@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from chapters import numbered_title, reading_order
 from docutils import nodes
-from katex_math import keep_marks, render, unbroken
+from katex_math import keep_marks, parted, render, unbroken
 from PIL import Image
 from places import Place, plain, read
 from previews import end, target, write_previews
@@ -238,6 +238,18 @@ def test_a_formula_keeps_the_marks_that_touch_it(before, after, marks):
     assert document.astext() == said
     unbroken = [[child.astext() for child in node.children] for node in document.findall(nodes.inline)]
     assert unbroken == ([] if marks is None else [[marks[0], "x", marks[1]]])
+
+
+@pytest.mark.parametrize("tex, parts, boxes", [
+    (r"a = b, \qquad c = d \quad e", 3, 5), (r"q(z \mid x) = 1", 1, 2), (r"\frac{a \quad b}{c}", 1, 1),
+    (r"\begin{aligned} a &= b \quad c \end{aligned}", 1, 1),
+])  # fmt: skip
+def test_a_displayed_formula_breaks_at_wide_spaces_and_not_at_a_bar(tex, parts, boxes):
+    page, message = parted(tex)
+    assert message == "" and page.count('<span class="katex-part">') == parts
+    assert page.count('<span class="katex-base">') == boxes  # between two of them a line may end
+    assert page.count("<span") == page.count("</span>")
+    assert f">{tex}</annotation>" in page.replace("&amp;", "&")
 
 
 @pytest.mark.parametrize("classes, scripts", [

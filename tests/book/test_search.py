@@ -8,6 +8,7 @@ import json
 import re
 
 import pytest
+from axe import violations
 from bs4 import BeautifulSoup
 from playwright.sync_api import Page, expect
 from sites import listen
@@ -184,6 +185,17 @@ def test_keys_lead_through_the_results_to_their_place(server, browser):
         row = tab.locator("tr:target")
         expect(row).to_contain_text("standard Gaussian noise")
         expect(row).to_be_in_viewport()
+
+
+@pytest.mark.parametrize("theme, width", [("light", 1350), ("dark", 390)])
+def test_the_results_are_accessible(server, browser, theme, width):
+    with browser.new_context(color_scheme=theme, viewport={"width": width, "height": 900}) as context:
+        tab = context.new_page()
+        tab.goto(f"{server}book/elbo.html")
+        tab.keyboard.press("Control+k")
+        assert results(tab, "posterior")
+        assert violations(tab, "dialog") == []
+        assert tab.evaluate("document.documentElement.scrollWidth") <= width
 
 
 def test_an_excerpt_is_readable(tab):

@@ -27,9 +27,10 @@ SCRIPT = re.compile(r"\s*<script(?P<options>[^>]*)>[^<]*</script>")
 STAYS = re.compile(r"data-cfasync|type=")  # the choice of light or dark, and data
 PRELOADED_SCRIPT = re.compile(r'\s*<link rel="preload" as="script"[^>]*>')
 # The theme's icons come from its web font: 1.5 MB of script for the same icons, and its preloading of the font, which
-# fails on pages opened from the disk, are not needed.
+# fails on pages opened from the disk, are not needed. Nor is Sphinx's search: the book has its own.
 REDUNDANT = re.compile(
-    r'\s*<script[^>]*src="[^"]*(?:scripts/fontawesome|fontawesome/[^"]*/all\.min)\.js[^"]*"></script>'
+    r'\s*<script[^>]*src="[^"]*(?:scripts/fontawesome|fontawesome/[^"]*/all\.min|searchtools|language_data|searchindex)'
+    r'\.js[^"]*"></script>'
     r'|\s*<link rel="preload" as="font"[^>]*>'
 )
 IMAGE = re.compile(r'<img (?P<rest>[^>]*?src="(?P<src>[^":?]*\.png)"[^>]*?)\s*/?>')
