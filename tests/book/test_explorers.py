@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from axe import violations
@@ -531,7 +532,7 @@ def traces(found: Locator, panel: int) -> torch.Tensor:
     """Of a panel the estimates over μ that its two curves show, from the lowest place passed to the highest."""
     half = found.locator(".halves > div").nth(panel)
     heights = [curve(half.locator(f".curve.{name}"))[:, 1] for name in ("pathwise", "score")]
-    return torch.tensor([-8 + (190 - y) / 180 * 20 for y in heights])
+    return -8 + (190 - torch.tensor(np.stack(heights))) / 180 * 20
 
 
 def test_the_curves_are_the_estimates_smooth_with_the_same_noise_and_jittering_with_fresh(tab):
