@@ -105,7 +105,7 @@ def unpacked(text: str, dtype: torch.dtype) -> torch.Tensor:
 
 def test_all_files_of_the_explorers_together_are_small():
     sizes = [path.stat().st_size for path in FOLDER.iterdir() if path.suffix != ".safetensors"]
-    assert len(sizes) > 10 and sum(sizes) < 1_500_000
+    assert len(sizes) > 10 and sum(sizes) < 2_300_000  # of which a page loads what it shows
 
 
 def test_a_page_without_an_explorer_loads_nothing_of_them(site):
@@ -595,15 +595,20 @@ def test_at_the_ends_of_its_sliders_an_explorer_stays_in_its_card(site, browser,
         return [...live.querySelectorAll('*')].filter(node => seen(node) && leaves(node.getBoundingClientRect()))
             .map(node => node.outerHTML.slice(0, 200));
     }"""
-    with browser.new_context(viewport={"width": 390, "height": 900}) as context:
+    with browser.new_context() as context:
         said, _ = listen(context)
-        found = explorer(opened(context, (site / "book" / "index.html").as_uri(), name), name)
-        sliders = found.locator("input[type=range]")
-        for ends in itertools.product(("Home", "End"), repeat=sliders.count()):
-            for slider, end in zip(sliders.all(), ends, strict=True):
-                slider.press(end)
-            assert found.locator(".explorer-live").evaluate(outside) == [], ends
-            assert "NaN" not in found.inner_text() and said == []
+        tab = opened(context, (site / "book" / "index.html").as_uri(), name)
+        found, live = explorer(tab, name), tab.locator(f".explorer-{name} .explorer-live")
+        sliders = found.locator("input[type=range]").all()
+        for width in (390, 1350):
+            tab.set_viewport_size({"width": width, "height": 900})
+            height = live.evaluate("live => live.offsetHeight")
+            for ends in itertools.product(("Home", "End"), repeat=len(sliders)):
+                for slider, end in zip(sliders, ends, strict=True):
+                    slider.press(end)
+                assert live.evaluate(outside) == [] and "NaN" not in found.inner_text(), (width, ends)
+                assert live.evaluate("live => live.offsetHeight") == height, (width, ends)
+        assert said == []
 
 
 # Nothing moves that is not moved
@@ -619,11 +624,11 @@ def test_nothing_is_shifted_by_what_changes(site, browser, width):
             return [box.left + scrollX, box.top + scrollY, box.width, box.height].map(Math.round);
         })"""
         before = tab.evaluate(layout)
-        for name in ("Mean of q", "Log-variance of q", "Mean", "Log-variance"):
-            for end in ("Home", "End"):
-                tab.get_by_role("slider", name=name, exact=True).focus()
-                tab.keyboard.press(end)
-                assert tab.evaluate(layout) == before, (name, end)
+        for name in ("elbo", "reparameterization"):
+            for slider in explorer(tab, name).get_by_role("slider").all():
+                for end in ("Home", "End"):
+                    slider.press(end)
+                    assert tab.evaluate(layout) == before, (name, end)
         move(explorer(tab, "elbo"), "Mean of q", 0.82)
         move(explorer(tab, "elbo"), "Log-variance of q", -2.1)
         tab.locator(".explorer-latent .handle").focus()
