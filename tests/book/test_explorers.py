@@ -103,9 +103,14 @@ def unpacked(text: str, dtype: torch.dtype) -> torch.Tensor:
     return torch.frombuffer(bytearray(base64.b64decode(text)), dtype=dtype)
 
 
-def test_all_files_of_the_explorers_together_are_small():
-    sizes = [path.stat().st_size for path in FOLDER.iterdir() if path.suffix != ".safetensors"]
-    assert len(sizes) > 10 and sum(sizes) < 2_300_000  # of which a page loads what it shows
+def test_the_files_of_the_explorers_are_small():
+    """A picture and a script for each, and four networks; no page loads them all."""
+    sizes = {path.name: path.stat().st_size for path in FOLDER.iterdir() if path.suffix != ".safetensors"}
+    networks = [size for name, size in sizes.items() if re.fullmatch(r"(en|de)coder(20)?\.js", name)]
+    assert len(networks) == 4 and sum(networks) < 550_000
+    assert all((FOLDER / f"{name}.png").stat().st_size < 65_000 for name in NAMES)
+    assert all((FOLDER / f"{name}.js").stat().st_size < 15_000 for name in NAMES)
+    assert sum(sizes.values()) < 550_000 + 100_000 + len(NAMES) * 60_000
 
 
 def test_a_page_without_an_explorer_loads_nothing_of_them(site):
