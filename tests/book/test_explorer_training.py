@@ -46,7 +46,7 @@ def test_both_parts(tab, place):
 
 @pytest.mark.parametrize("place, bet, words", [
     ((64, 1, 1), None, "One draw each: 51.4 % of the variance is from ε."),
-    ((16, 16, 1), "a half", "You were right: about a half. 16 draws leave 52.8 %, the same passes on 256 examples 5.6 %."),
+    ((16, 16, 1), "a half", "You were right: about a half. 16 draws leave 52.8 %, the same passes on 256 examples 5.6"),
     ((16, 16, 1), "1/16", "Not as you bet: about a half."),
     ((32, 16, 1), "1/16", "16 draws leave"),
     ((16, 16, 2), "1/16", "16 draws leave"),
