@@ -26,6 +26,14 @@ def elbo(found: Locator) -> None:
     move(found, "Log-variance of q", -2.1)
 
 
+def training(found: Locator) -> None:
+    found.get_by_role("button", name="a half").click()
+
+
+def convolutions(found: Locator) -> None:
+    found.get_by_role("button", name="even ones").click()
+
+
 def curve(found: Locator) -> None:
     found.get_by_role("button", name="about 10", exact=True).click()
     move(found, "Number of Gaussians", 9)

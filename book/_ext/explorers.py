@@ -23,6 +23,15 @@ ALT = {  # what the pictures of tools/explorer_pictures.py show
         "Left, a handwritten four. Right, the latent plane with the encoded test images and a small ellipse between "
         "fours and nines. Below, what comes back: from two numbers a nine, from twenty a four, and both ELBOs."
     ),
+    "training": (
+        "Above, two falling lines over the number of decoder passes: with more draws it flattens to a dashed floor, with "
+        "more examples it falls on, and each has a dot at its end. Below, two bars: of the variance one half is left "
+        "with sixteen draws, and next to nothing with sixteen times the examples."
+    ),
+    "convolutions": (
+        "Above, rows of three dots, each row two pixels further than the one above it. Below, bars for what each of "
+        "sixteen pixels gets, two heights in turn around a dashed line at 1. Beside them an image: a checkerboard."
+    ),
     "elbo": (
         "Above, a gray posterior with two peaks and a blue bell curve over the larger one. Below, two bars of equal "
         "length: log p(x) with the KL divergence at its end, and the ELBO."
