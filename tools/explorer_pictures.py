@@ -92,6 +92,10 @@ def game(found: Locator) -> None:
     move(found, "Slope of the logit", 1.4)
 
 
+def conditions(found: Locator) -> None:
+    found.get_by_role("button", name="more than half a nat").click()
+
+
 def noise(found: Locator) -> None:
     found.get_by_role("button", name="between them").click()
 

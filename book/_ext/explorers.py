@@ -81,6 +81,11 @@ ALT = {  # what the pictures of tools/explorer_pictures.py show
         "vermilion circle beside it, the encoder's. Below, a bar in two parts: the nats that the family lost, and "
         "those that the network lost."
     ),
+    "conditions": (
+        "Above, a gray ellipse that leans to the right; a green bar at the seen entry, where the missing one may lie, "
+        "and a dot in its middle, the best guess. Below, a gray hill, the posterior of z given what was "
+        "seen, and over its middle a blue one that is far too narrow."
+    ),
     "filter": (
         "Above, eight dots over time, a gray band through them all and a blue bar at each, a little longer than the "
         "band is wide. Below, two curves over the noise of the camera that cross: what a q loses that does not know "
