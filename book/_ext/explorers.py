@@ -24,9 +24,9 @@ ALT = {  # what the pictures of tools/explorer_pictures.py show
         "fours and nines. Below, what comes back: from two numbers a nine, from twenty a four, and both ELBOs."
     ),
     "training": (
-        "Above, two falling lines over the number of decoder passes: with more draws it flattens to a dashed floor, with "
-        "more examples it falls on, and each has a dot at its end. Below, two bars: of the variance one half is left "
-        "with sixteen draws, and next to nothing with sixteen times the examples."
+        "Above, two falling lines over the number of decoder passes: with more draws it flattens to a dashed floor, "
+        "with more examples it falls on, and each has a dot at its end. Below, two bars: of the variance one half is "
+        "left with sixteen draws, and next to nothing with sixteen times the examples."
     ),
     "convolutions": (
         "Above, rows of three dots, each row two pixels further than the one above it. Below, bars for what each of "
@@ -83,8 +83,8 @@ ALT = {  # what the pictures of tools/explorer_pictures.py show
     ),
     "conditions": (
         "Above, a gray ellipse that leans to the right; a green bar at the seen entry, where the missing one may lie, "
-        "and a dot in its middle, the best guess. Below, a gray hill, the posterior of z given what was "
-        "seen, and over its middle a blue one that is far too narrow."
+        "and a dot in its middle, the best guess. Below, a gray hill, the posterior of z given what was seen, and "
+        "over its middle a blue one that is far too narrow."
     ),
     "filter": (
         "Above, eight dots over time, a gray band through them all and a blue bar at each, a little longer than the "

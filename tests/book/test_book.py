@@ -189,7 +189,8 @@ NARROW = """() => {  // with all unfolded: the displayed formulas before "In dep
 
 # Bytes that are sent when a page opens, by a host that compresses text; the explorers' networks come later, and hold up
 # nothing: on the landing page with the first touch.
-LIGHT, CHAPTER, NETWORKS = {"index.html": 235_000, "book/index.html": 235_000}, 320_000, 480_000
+LIGHT = {"index.html": 235_000, "book/index.html": 235_000, "book/explorers.html": 700_000}
+CHAPTER, NETWORKS = 430_000, 480_000
 TEXT = {".html", ".css", ".js", ".svg"}
 
 
