@@ -104,7 +104,7 @@ node_modules: package.json package-lock.json
 
 .venv-otter/ready: pyproject.toml
 	$(PYTHON) -m venv .venv-otter
-	.venv-otter/bin/python -m pip install --quiet --disable-pip-version-check $(shell grep ^torch== requirements.txt) "otter-grader>=7,<8" .
+	.venv-otter/bin/python -m pip install --quiet --disable-pip-version-check $(shell grep ^torch== requirements.txt) "otter-grader>=7,<8" ipykernel .
 	@touch $@
 
 .venv-nbgrader/ready: pyproject.toml
