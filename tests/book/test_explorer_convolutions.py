@@ -68,7 +68,7 @@ def said(tab: Page, *place, bet: str | None = None) -> str:
     ((2, 2, 0), None, "Uniform: every pixel lies under 1 window."),
     ((4, 2, 1), None, "Uniform: every pixel lies under 2 windows, and its weights add up to 1."),
     ((3, 2, 0), None, "Striped, 0.67 to 1.33: pixels lie under 1 or 2 windows, in turns that repeat after 2"),
-    ((3, 2, 1), None, "Uniform, though pixels lie under 1 or 2 windows: a strong weight alone is worth as much as 2 weak"),
+    ((3, 2, 1), None, "Uniform, though pixels lie under 1 or 2 windows: a strong weight alone is worth as much as 2"),
     ((3, 3, 1), None, "Striped, 0.75 to 1.50, though every pixel lies under 1 window: what it gets depends"),
     ((2, 4, 0), None, "Gaps: the window is shorter than the stride, and 2 of 4 pixels lie under none."),
     ((2, 3, 0), None, "Gaps: the window is shorter than the stride, and 1 of 3 pixels lie under none."),
