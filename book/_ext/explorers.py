@@ -133,9 +133,7 @@ ALT = {  # what the pictures of tools/explorer_pictures.py show
     "rotation": (
         "Above left, a gray ellipse of p(x) and two lines for what each latent does, turned against two dashed knobs; "
         "above right, the posterior's leaning ellipse behind q's upright one. Below, against the angle: the gap of "
-        "the bound, lowest near 38 degrees, and the information gap, which is nearly lowest there.Three drawings "
-        "below each other: a blue bell beside a gray posterior; draws with very unequal bars; and the part of the gap "
-        "that is left, which falls more slowly with the number of draws than the dashed 1/K."
+        "the bound, lowest near 38 degrees, and the information gap, which is nearly lowest there."
     ),
 }
 WITHOUT_SCRIPTS = (
