@@ -84,7 +84,7 @@ def test_the_lines_are_drawn_and_named_where_they_are(tab, found):
     lines, names = found.locator(".contour"), found.locator(".note")
     levels = [0.1, 0.5, 1, 2, 3, 4, 5]
     assert names.all_text_contents() == ["0.1", "0.5", "1 nat", "2", "3", "4", "5"]
-    assert ["whole" in line.get_attribute("class") for line in lines.all()] == [level == 1 for level in levels]
+    assert ["one" in line.get_attribute("class") for line in lines.all()] == [level == 1 for level in levels]
     for level, line, name in zip(levels, lines.all(), names.all(), strict=True):
         places = torch.tensor(onto(curve(line)))
         heights = kl_standard_normal(places[:, :1], places[:, 1:])

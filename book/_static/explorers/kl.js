@@ -98,7 +98,7 @@ Explorers.panel.mount("kl", "The Gaussian KL and its pull", ["handle"], (live) =
     xLabel: "μ", yLabel: "log σ²", xTicks: [-3, -2, -1, 0, 1, 2, 3], yTicks: [-5, -4, -3, -2, -1, 0, 1, 2] });
   for (const [nats, logVar] of LINES) {
     const points = contour(nats);
-    plane.inside.append(element("path", { class: nats === 1 ? "contour whole" : "contour",
+    plane.inside.append(element("path", { class: nats === 1 ? "contour one" : "contour",
       d: path(plane, points.map(([mu]) => mu), points.map(([, s]) => s)) + "Z" }));
     const place = { x: plane.x(-width(nats, logVar)), y: plane.y(logVar) + 4 };
     plane.layer.append(element("text", { class: "note middle", ...place }, nats === 1 ? "1 nat" : nats));
