@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 from chromium import chromium as find_chromium
+from driving import alive
 from filelock import FileLock
-from playwright.sync_api import Browser, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 from sites import build, serving
 
 NO_CHROMIUM = "no Chromium: the pages were NOT opened in a browser; `make browser` installs it"
@@ -73,6 +74,14 @@ def browser() -> Iterator[Browser]:
         expect.set_options(timeout=PATIENCE)
         yield chromium
         chromium.close()
+
+
+@pytest.fixture(scope="module")
+def tab(request, tmp_path_factory, browser) -> Iterator[Page]:
+    """The explorer that a module `test_explorer_…` is named after, at work on a bare page."""
+    name = request.path.stem.removeprefix("test_explorer_")
+    with alive(browser, tmp_path_factory.mktemp(name), name) as tab:
+        yield tab
 
 
 def patient(opens: Callable[..., Any]) -> Callable[..., Any]:

@@ -2,14 +2,13 @@
 
 import math
 import re
-from collections.abc import Iterator
 from functools import cache
 
 import numpy as np
 import pytest
 import torch
-from driving import alive, close, curve, explorer, move, rows, values
-from playwright.sync_api import Locator, Page
+from driving import close, curve, explorer, move, rows, values
+from playwright.sync_api import Locator
 from scipy.integrate import quad
 from scipy.optimize import brentq
 from scipy.stats import norm
@@ -17,12 +16,6 @@ from scipy.stats import norm
 from vae_tutorial.reference import kl_quadrature
 
 BETA, TEMPERATURES = "Inverse temperature", "Number of temperatures above 0"
-
-
-@pytest.fixture(scope="module")
-def tab(tmp_path_factory, browser) -> Iterator[Page]:
-    with alive(browser, tmp_path_factory.mktemp("annealing"), "annealing") as tab:
-        yield tab
 
 
 @pytest.fixture

@@ -1,13 +1,12 @@
 """The explorer of bits back: its coder against the integers themselves, its costs against torch's distributions."""
 
 import math
-from collections.abc import Iterator
 from fractions import Fraction
 
 import numpy as np
 import pytest
 import torch
-from driving import alive, close, curve, explorer, number, values
+from driving import close, curve, explorer, number, values
 from playwright.sync_api import Page
 from torch.distributions import Categorical, kl_divergence
 
@@ -16,12 +15,6 @@ P_Z = [5, 11]
 P_X = [[2, 4, 10], [9, 6, 1]]
 Q_Z = [[3, 13], [6, 10], [15, 1]]
 ANSWERS = "nothing", "1 bit: z is one of two", "the entropy of q(z | x)"
-
-
-@pytest.fixture(scope="module")
-def tab(tmp_path_factory, browser) -> Iterator[Page]:
-    with alive(browser, tmp_path_factory.mktemp("bits_back"), "bits_back") as tab:
-        yield tab
 
 
 def owned(y: int, f: list[int], n: int) -> list[int]:

@@ -2,12 +2,11 @@
 
 import math
 import re
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
 import torch
-from driving import alive, close, curve, drag, explorer, finger, middle, move, opened, rows, values
+from driving import close, curve, drag, explorer, finger, middle, move, opened, rows, values
 from playwright.sync_api import Page
 from scipy.cluster.vq import kmeans2
 from scipy.stats import kstest, norm
@@ -16,12 +15,6 @@ from vae_tutorial.vq import averages_of, ema_update, perplexity, quantize
 
 ELSEWHERE = [[0.3, 0.9], [4.1, 2.6], [1.2, 5.0], [7.0, 1.0], [5.5, 4.0]]
 AXES = "([x, y]) => [38 + (x + 2) * 312 / 14, 260 - (y + 2) * 250 / 11]"
-
-
-@pytest.fixture(scope="module")
-def tab(tmp_path_factory, browser) -> Iterator[Page]:
-    with alive(browser, tmp_path_factory.mktemp("bare"), "codes") as tab:
-        yield tab
 
 
 @pytest.fixture(scope="module")

@@ -1,23 +1,15 @@
 """The explorer of filled-in values: its numbers are those of full Gaussians, by PyTorch and by quadrature."""
 
 import math
-from collections.abc import Iterator
 
 import pytest
 import torch
-from driving import alive, close, curve, explorer, move, number, rows, values
-from playwright.sync_api import Page
+from driving import close, curve, explorer, move, number, rows, values
 from torch.distributions import MultivariateNormal, Normal, kl_divergence
 
 from vae_tutorial.reference import LinearGaussian
 
 PLACES = [(0.6, 2.0, 1, 0.0), (0.9, -1.5, 32, -1.35), (0.3, 0.5, 8, 2.0), (0.0, 1.0, 4, 1.0), (0.5, 2.5, 2, 1.0)]
-
-
-@pytest.fixture(scope="module")
-def tab(tmp_path_factory, browser) -> Iterator[Page]:
-    with alive(browser, tmp_path_factory.mktemp("conditions"), "conditions") as tab:
-        yield tab
 
 
 def posterior(rho: float, row: list[float]) -> Normal:

@@ -1,11 +1,9 @@
 """The explorer of uniform images: its numbers are those of PyTorch's transposed convolutions, far from the border."""
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 import torch.nn.functional as F
-from driving import alive, close, explorer, move, number, pixels, rows, values
+from driving import close, explorer, move, number, pixels, rows, values
 from playwright.sync_api import Page
 from scipy.signal import convolve
 
@@ -15,12 +13,6 @@ OUTPUT = """([n, m, a, tent]) => {
   const C = matrix(kernel(m, a, tent), a, n);
   return [output(C), counts(C)];
 }"""
-
-
-@pytest.fixture(scope="module")
-def tab(tmp_path_factory, browser) -> Iterator[Page]:
-    with alive(browser, tmp_path_factory.mktemp("convolutions"), "convolutions") as tab:
-        yield tab
 
 
 def kernel(m: int, a: int, tent: float) -> torch.Tensor:

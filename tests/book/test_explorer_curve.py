@@ -4,12 +4,11 @@ import base64
 import io
 import math
 import re
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
 import torch
-from driving import alive, close, curve, drag, explorer, middle, move, number, rows, values
+from driving import close, curve, drag, explorer, middle, move, number, rows, values
 from PIL import Image
 from playwright.sync_api import Locator, Page
 from scipy.integrate import quad
@@ -20,12 +19,6 @@ from vae_tutorial.likelihoods import normal
 
 PLACES = [([0.1, 0.8], 0.3), ([0.1, 0.8], 0.1), ([1.0, 2.0], 0.2), ([0.0, -0.6], 0.6), ([-2.0, 3.2], 0.1)]
 each_place = pytest.mark.parametrize("x, noise", PLACES)
-
-
-@pytest.fixture(scope="module")
-def tab(tmp_path_factory, browser) -> Iterator[Page]:
-    with alive(browser, tmp_path_factory.mktemp("curve"), "curve") as tab:
-        yield tab
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Two divergences by hand: both are SciPy's, the walks end where descent ends, and the sentence says what is there."""
 
 import math
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -15,12 +14,6 @@ WEIGHTS, MEANS, SDS = (0.4, 0.6), (-2.2, 1.7), (0.6, 0.8)  # the chapter's targe
 PLACES = [(-3.5, -0.5), (0.1, 1.4), (4.0, 3.0), (1.7, -2.0), (-4.0, -2.0)]
 FORWARD, REVERSE = "KL(p ‖ q)", "KL(q ‖ p)"
 each_place = pytest.mark.parametrize("mu, log_var", PLACES)
-
-
-@pytest.fixture(scope="module")
-def tab(tmp_path_factory, browser) -> Iterator[Page]:
-    with alive(browser, tmp_path_factory.mktemp("divergences"), "divergences") as tab:
-        yield tab
 
 
 @pytest.fixture

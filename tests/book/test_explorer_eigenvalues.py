@@ -5,13 +5,12 @@ means of log p(x) and of the ELBO are those of the package's linear-Gaussian mod
 """
 
 import math
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
 import torch
-from driving import alive, close, curve, explorer, move, number, painted, values
-from playwright.sync_api import Locator, Page
+from driving import close, curve, explorer, move, number, painted, values
+from playwright.sync_api import Locator
 from scipy.optimize import minimize_scalar
 
 from vae_tutorial.datasets import digits
@@ -20,12 +19,6 @@ from vae_tutorial.reference import LinearGaussian
 
 NOISE = "Noise variance of the decoder"
 LATENTS = 6
-
-
-@pytest.fixture(scope="module")
-def tab(tmp_path_factory, browser) -> Iterator[Page]:
-    with alive(browser, tmp_path_factory.mktemp("eigenvalues"), "eigenvalues") as tab:
-        yield tab
 
 
 @pytest.fixture(scope="module")

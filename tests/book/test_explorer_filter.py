@@ -1,24 +1,16 @@
 """The explorer of filter and smoother: its numbers are those of dense Gaussians, its words those of its numbers."""
 
 import math
-from collections.abc import Iterator
 
 import pytest
 import torch
-from driving import alive, close, explorer, move, number, rows, values
-from playwright.sync_api import Page
+from driving import close, explorer, move, number, rows, values
 from torch.distributions import MultivariateNormal, kl_divergence
 
 from vae_tutorial.kalman import kalman_filter, rts_smoother
 
 T = 8
 PLACES = [(0.94, 0.05), (0.5, 0.5), (0.98, 10.0), (0.0, 0.3), (0.2, 0.02)]
-
-
-@pytest.fixture(scope="module")
-def tab(tmp_path_factory, browser) -> Iterator[Page]:
-    with alive(browser, tmp_path_factory.mktemp("filter"), "filter") as tab:
-        yield tab
 
 
 def chain(a: float) -> torch.Tensor:

@@ -2,12 +2,11 @@
 
 import math
 import re
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
 import torch
-from driving import alive, close, curve, explorer, move, rows, values
+from driving import close, curve, explorer, move, rows, values
 from playwright.sync_api import Page
 from scipy.integrate import quad
 from scipy.optimize import brentq, minimize
@@ -22,12 +21,6 @@ from vae_tutorial.reference import log_marginal_quadrature
 PLACES = [(0.82, -2.1, 0.0, 2.0), (0.14, -2.5, 0.72, 7.2), (-0.4, -0.7, -0.3, 2.5), (0.5, -3.0, 1.1, 0.6)]
 NAMES = ("Mean of the Gaussian", "Log-variance of the Gaussian", "Push", "Sharpness")
 FOLDED = (0.3, -1.0, -0.4, 3.0)
-
-
-@pytest.fixture(scope="module")
-def tab(tmp_path_factory, browser) -> Iterator[Page]:
-    with alive(browser, tmp_path_factory.mktemp("bare"), "flow") as tab:
-        yield tab
 
 
 def log_joint(z: np.ndarray) -> np.ndarray:

@@ -1,13 +1,12 @@
 """The explorer of the discriminator: losses by SciPy's quadrature, the least one by the package, logits by torch."""
 
 import math
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from driving import alive, close, curve, explorer, move, values
+from driving import close, curve, explorer, move, values
 from playwright.sync_api import Locator, Page
 from scipy.integrate import quad
 from scipy.optimize import brentq
@@ -19,12 +18,6 @@ Q, P = (Normal(*torch.tensor(pair, dtype=torch.float64)) for pair in ((1.0, 0.6)
 SLIDERS = "Offset of the logit", "Slope of the logit", "Curvature of the logit"
 LOGITS = [(0.3, -1.2, 0.7), (-0.9, 2.8, -0.9), (3.0, -5.0, 2.0), (-2.1, 0.4, 0.0), (0.0, 0.0, 0.0)]
 START = "It says 1/2 everywhere: the loss is 2 log 2, and would be so for any two heaps."
-
-
-@pytest.fixture(scope="module")
-def tab(tmp_path_factory, browser) -> Iterator[Page]:
-    with alive(browser, tmp_path_factory.mktemp("game"), "game") as tab:
-        yield tab
 
 
 def ratio(z) -> torch.Tensor:

@@ -1,23 +1,15 @@
 """The explorer of the two gaps: its numbers are divergences of full Gaussians and what a search finds."""
 
 import math
-from collections.abc import Iterator
 
 import pytest
 import torch
-from driving import alive, close, curve, explorer, move, number, rows, values
-from playwright.sync_api import Page
+from driving import close, curve, explorer, move, number, rows, values
 from scipy.optimize import minimize
 from torch import tensor
 from torch.distributions import MultivariateNormal, kl_divergence
 
 PLACES = [(0.5, 1.0, 0.5), (-0.8, 0.3, -1.0), (0.9, -1.2, 0.0), (0.0, 0.0, 0.7), (0.0, 0.0, 0.0)]
-
-
-@pytest.fixture(scope="module")
-def tab(tmp_path_factory, browser) -> Iterator[Page]:
-    with alive(browser, tmp_path_factory.mktemp("gaps"), "gaps") as tab:
-        yield tab
 
 
 def posterior(rho: float) -> MultivariateNormal:

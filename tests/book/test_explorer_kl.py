@@ -2,13 +2,12 @@
 
 import math
 import re
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
 import torch
-from driving import alive, close, curve, drag, explorer, middle, painted, rows, values
-from playwright.sync_api import Locator, Page
+from driving import close, curve, drag, explorer, middle, painted, rows, values
+from playwright.sync_api import Locator
 from scipy.stats import norm
 from torch.distributions import Normal
 
@@ -17,12 +16,6 @@ from vae_tutorial.reference import kl_quadrature
 
 PLACES = [(2.0, -4.0), (-1.3, 0.9), (0.4, -0.2), (-3.1, 2.4), (0.0, -5.0)]
 SCALE = 48.75  # points of the drawing to a unit, on both axes
-
-
-@pytest.fixture(scope="module")
-def tab(tmp_path_factory, browser) -> Iterator[Page]:
-    with alive(browser, tmp_path_factory.mktemp("kl"), "kl") as tab:
-        yield tab
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import math
 import re
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -18,12 +17,6 @@ from vae_tutorial.likelihoods import continuous_bernoulli
 LOGITS = [-8.0, -4.0, -0.4, 0.2, 3.0, 8.0]
 GRAYS = [0.0, 1 / 16, 7 / 16, 0.8, 1.0]
 BETS = ["always 1", "the same, but not 1", "it depends on ℓ"]
-
-
-@pytest.fixture(scope="module")
-def tab(tmp_path_factory, browser) -> Iterator[Page]:
-    with alive(browser, tmp_path_factory.mktemp("likelihoods"), "likelihoods") as tab:
-        yield tab
 
 
 @pytest.fixture

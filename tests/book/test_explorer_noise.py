@@ -1,12 +1,11 @@
 """The explorer of noise: densities by torch, the best guess by quadrature, the flow by SciPy and by shares of mass."""
 
 import math
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
 import torch
-from driving import alive, close, curve, explorer, move, number, rows, values
+from driving import close, curve, explorer, move, number, rows, values
 from playwright.sync_api import Page
 from scipy.integrate import solve_ivp
 from torch.distributions import Categorical, MixtureSameFamily, Normal
@@ -16,12 +15,6 @@ from vae_tutorial.reference import grid
 DATA = {"narrow": ((0.35, 0.65), (-1.2, 0.8), (0.2, 0.3)), "wide": ((0.6, 0.4), (-1.0, 1.3), (0.5, 0.7))}
 PLACES = [("narrow", -0.2, 1.0), ("narrow", 1.3, 0.05), ("wide", 0.15, 0.4), ("wide", -2.5, 2.7), ("narrow", -0.5, 0.5)]
 SLIDERS = "Logarithm of the noise τ", "The noisy point"
-
-
-@pytest.fixture(scope="module")
-def tab(tmp_path_factory, browser) -> Iterator[Page]:
-    with alive(browser, tmp_path_factory.mktemp("noise"), "noise") as tab:
-        yield tab
 
 
 def exactly(values) -> torch.Tensor:

@@ -1,13 +1,13 @@
 """The explorer of the prior: what a prior gains is the difference of two mean KLs, each by adaptive quadrature."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
-from driving import alive, close, curve, explorer, move, number, painted, values
-from playwright.sync_api import Locator, Page
+from driving import close, curve, explorer, move, number, painted, values
+from playwright.sync_api import Locator
 from scipy.integrate import quad
 from scipy.optimize import minimize
 from scipy.stats import norm
@@ -18,12 +18,6 @@ from vae_tutorial.priors import Mixture
 MEAN, APART, LOG_VAR = "Mean of the prior", "Distance of its two peaks from the mean", "Log-variance of each peak"
 STANDARD = (0.0, 0.0, 0.0)
 PRIORS = [(0.5, 0.0, 0.7), (0.75, 1.35, -1.4), (-1.2, 0.4, 0.9), (-2.0, 0.0, -3.0), (1.9, 2.0, -2.0)]
-
-
-@pytest.fixture(scope="module")
-def tab(tmp_path_factory, browser) -> Iterator[Page]:
-    with alive(browser, tmp_path_factory.mktemp("prior"), "prior") as tab:
-        yield tab
 
 
 @pytest.fixture(scope="module")

@@ -2,12 +2,11 @@
 
 import math
 import re
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
 import torch
-from driving import alive, close, curve, explorer, move, number, values
+from driving import close, curve, explorer, move, number, values
 from playwright.sync_api import Page
 from torch.distributions import MultivariateNormal
 
@@ -19,12 +18,6 @@ KNOBS = {
 }
 SKEW, EQUAL = KNOBS
 CASES = [(SKEW, 0), (SKEW, 17), (SKEW, 38), (SKEW, 71), (EQUAL, 25), (EQUAL, 90)]
-
-
-@pytest.fixture(scope="module")
-def tab(tmp_path_factory, browser) -> Iterator[Page]:
-    with alive(browser, tmp_path_factory.mktemp("bare"), "rotation") as tab:
-        yield tab
 
 
 def turn(degrees: float) -> np.ndarray:

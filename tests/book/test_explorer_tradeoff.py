@@ -1,13 +1,12 @@
 """The explorer of β along the rate–distortion curve: its places are those of solved models, its tangent touches."""
 
 import math
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
 import torch
-from driving import alive, close, curve, explorer, move, number, painted, values
-from playwright.sync_api import Locator, Page
+from driving import close, curve, explorer, move, number, painted, values
+from playwright.sync_api import Locator
 from torch.distributions import MultivariateNormal
 
 from vae_tutorial.gaussian import kl_standard_normal
@@ -18,12 +17,6 @@ PRICE = "Price of the rate"
 LAM = torch.tensor([4.0, 2.0, 1.0, 0.5, 0.25, 0.25], dtype=torch.float64)  # the chapter's
 NOISE_VAR, LATENTS = 0.25, 4
 ENTROPY = MultivariateNormal(torch.zeros(6).double(), LAM.diag()).entropy().item()
-
-
-@pytest.fixture(scope="module")
-def tab(tmp_path_factory, browser) -> Iterator[Page]:
-    with alive(browser, tmp_path_factory.mktemp("tradeoff"), "tradeoff") as tab:
-        yield tab
 
 
 @pytest.fixture

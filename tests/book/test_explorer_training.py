@@ -2,21 +2,14 @@
 
 import itertools
 import math
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from driving import alive, close, curve, explorer, number, rows, values
-from playwright.sync_api import Locator, Page
+from driving import close, curve, explorer, number, rows, values
+from playwright.sync_api import Locator
 
 N = 1200
 PLACES = [(64, 1, 1), (64, 16, 1), (1, 4, 8), (8, 2, 0.125), (32, 16, 2.8284271247461903)]
-
-
-@pytest.fixture(scope="module")
-def tab(tmp_path_factory, browser) -> Iterator[Page]:
-    with alive(browser, tmp_path_factory.mktemp("training"), "training") as tab:
-        yield tab
 
 
 @pytest.mark.parametrize("M, K", [(1, 1), (2, 1), (2, 3), (4, 2)])

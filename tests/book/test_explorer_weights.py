@@ -2,12 +2,11 @@
 
 import math
 import re
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
 import torch
-from driving import alive, close, curve, explorer, move, number, rows, values
+from driving import close, curve, explorer, move, number, rows, values
 from playwright.sync_api import Locator, Page
 from scipy.stats import norm
 from torch import nn
@@ -24,12 +23,6 @@ CHAPTER = (0.5, -0.5)
 QS = [CHAPTER, (2.0, -1.0), (0.5, -3.0), (0.0, 1.0), (-1.0, -4.0)]
 LOG_PX = EXACT.log_marginal(X).item()
 POSTERIOR = EXACT.posterior(X)
-
-
-@pytest.fixture(scope="module")
-def tab(tmp_path_factory, browser) -> Iterator[Page]:
-    with alive(browser, tmp_path_factory.mktemp("weights"), "weights") as tab:
-        yield tab
 
 
 @pytest.fixture
