@@ -590,8 +590,9 @@ def test_the_slide_respects_who_wants_no_motion(site, browser, motion):
 # Wherever the sliders stand
 
 
+@pytest.mark.parametrize("width", [390, 1350])
 @pytest.mark.parametrize("name", NAMES)
-def test_at_the_ends_of_its_sliders_an_explorer_stays_in_its_card(site, browser, name):
+def test_at_the_ends_of_its_sliders_an_explorer_stays_in_its_card(site, browser, name, width):
     outside = """live => {
         const card = live.getBoundingClientRect();
         const leaves = ({ left, right, top, bottom }) =>
@@ -600,19 +601,16 @@ def test_at_the_ends_of_its_sliders_an_explorer_stays_in_its_card(site, browser,
         return [...live.querySelectorAll('*')].filter(node => seen(node) && leaves(node.getBoundingClientRect()))
             .map(node => node.outerHTML.slice(0, 200));
     }"""
-    with browser.new_context() as context:
+    with browser.new_context(viewport={"width": width, "height": 900}) as context:
         said, _ = listen(context)
-        tab = opened(context, (site / "book" / "index.html").as_uri(), name)
-        found, live = explorer(tab, name), tab.locator(f".explorer-{name} .explorer-live")
-        sliders = found.locator("input[type=range]").all()
-        for width in (390, 1350):
-            tab.set_viewport_size({"width": width, "height": 900})
-            height = live.evaluate("live => live.offsetHeight")
-            for ends in itertools.product(("Home", "End"), repeat=len(sliders)):
-                for slider, end in zip(sliders, ends, strict=True):
-                    slider.press(end)
-                assert live.evaluate(outside) == [] and "NaN" not in found.inner_text(), (width, ends)
-                assert live.evaluate("live => live.offsetHeight") == height, (width, ends)
+        found = explorer(opened(context, (site / "book" / "index.html").as_uri(), name), name)
+        live, sliders = found.locator(".explorer-live"), found.locator("input[type=range]").all()
+        height = live.evaluate("live => live.offsetHeight")
+        for ends in itertools.product(("Home", "End"), repeat=len(sliders)):
+            for slider, end in zip(sliders, ends, strict=True):
+                slider.press(end)
+            assert live.evaluate(outside) == [] and "NaN" not in found.inner_text(), ends
+            assert live.evaluate("live => live.offsetHeight") == height, ends
         assert said == []
 
 
