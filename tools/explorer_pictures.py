@@ -123,6 +123,11 @@ def reparameterization(found: Locator) -> None:
         move(found, "Mean", mu)
 
 
+def layers(found: Locator) -> None:
+    found.get_by_role("button", name="only top-down").click()
+    move(found, "How far the columns of W are turned", 0.25)
+
+
 def with_palette(picture: Image.Image) -> Image.Image:
     """The picture in 256 colors, a third of the bytes; a color counts by being there, not by its pixels."""
     colors = [color for count, color in picture.getcolors(picture.width * picture.height) if count > 9]

@@ -125,6 +125,11 @@ ALT = {  # what the pictures of tools/explorer_pictures.py show
         "the noise, which part at the steepest place; at the right the bent density over a gray posterior with two "
         "peaks. Below, the logarithm of the slope beside that of the exact map, with a hill in the middle."
     ),
+    "layers": (
+        "Above, a gray ellipse that leans to the left, and a smaller green one inside it that leans less. Below, "
+        "three falling curves of loss against the turn, vermilion, blue and green; the green one alone reaches zero, "
+        "at the right."
+    ),
     "codes": (
         "Five groups of points in the plane, cut into cells, one for each code with its number. Code 5 lies far away "
         "in a cell without a point, crossed out, and code 2 stands between two groups. Beside it the distortion, the "
