@@ -54,6 +54,11 @@ class QuietHandler(SimpleHTTPRequestHandler):
         pass
 
 
+def never_ask(tab) -> None:
+    """Pages that will be opened cover no answers."""
+    tab.add_init_script("localStorage.setItem('vae-book', JSON.stringify({ ask: false }))")
+
+
 def lay_out(tab) -> None:
     """All of the page that is open in the browser, not only what lies near the window, and in its own fonts.
 

@@ -10,7 +10,7 @@ import pytest
 from axe import violations
 from bs4 import BeautifulSoup
 from playwright.sync_api import Browser, Locator, Page, expect
-from sites import listen
+from sites import listen, never_ask, paint
 
 LINKS = {  # page: links of it, one to each kind of target that it has
     "book/elbo.html": [
@@ -29,6 +29,7 @@ LINKS = {  # page: links of it, one to each kind of target that it has
 
 def opened(context, address: str) -> Page:
     tab = context.new_page()
+    never_ask(tab)  # of what is covered, no card tells
     tab.goto(address, wait_until="load")
     tab.locator("details.evidence-chapter").evaluate_all("all => all.forEach(chapter => { chapter.open = true; })")
     return tab
@@ -58,6 +59,8 @@ def hovered(tab: Page, href: str) -> Locator:
     """The card of the link, under the pointer."""
     found = link(tab, href)
     assert found.count(), f"{tab.url} shows no link to {href}"  # at once: a pointer would wait for it
+    found.scroll_into_view_if_needed()
+    paint(tab)  # what came near takes its true height, and the link its place
     found.hover()
     expect(card(tab)).to_be_visible()
     return card(tab)
