@@ -176,7 +176,7 @@ def push(coder: stream.stack.AnsCoder, model: VAE, x: Tensor, bits: int, *, bits
     _require_binary(x)
     _require_bits(bits)
     with in_evaluation_mode(model), torch.no_grad():
-        mu, log_var = model.encode(x)
+        mu, log_var = model.encode(x.clone())  # in the middle of a tensor the last bits may be others than at its start
         require_finite(mu=mu, log_var=log_var)
         if bits_back:
             rows = zip(mu, log_var, strict=True)
