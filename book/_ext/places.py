@@ -102,11 +102,7 @@ class Reader(HTMLParser):
     def way(self, tag: str, classes: list[str], above: str, place: Place | None) -> str:
         if tag == "article":
             return "text"
-        if (
-            above == "left out"
-            or tag in ("script", "style", "button", "summary", "svg")
-            or not LEFT_OUT.isdisjoint(classes)
-        ):
+        if above == "left out" or tag in SILENT or not LEFT_OUT.isdisjoint(classes):
             return "left out"
         if tag == "annotation":
             return "tex"

@@ -34,22 +34,26 @@
 
   // Nodes in a box that can be hidden. A search in the page, and a link to what lies in it, open it.
 
+  const opening = new Map(); // what opens each box
+
   function boxed(nodes, opened) {
     const box = element("div", { class: "covered" });
     nodes[0].before(box);
     box.append(...nodes);
     box.addEventListener("beforematch", opened);
-    const linked = () => {
-      const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
-      if (box.hidden && box.contains(target)) {
-        opened();
-        target.scrollIntoView();
-      }
-    };
-    addEventListener("hashchange", linked);
-    addEventListener("load", linked);
+    opening.set(box, opened);
     return box;
   }
+
+  function linked() {
+    const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    let box = target?.closest(".covered[hidden]");
+    if (!box) return;
+    for (; box; box = target.closest(".covered[hidden]")) opening.get(box)();
+    target.scrollIntoView();
+  }
+  addEventListener("hashchange", linked);
+  addEventListener("load", linked);
 
   const hide = (node, hidden) => (hidden ? node.setAttribute("hidden", "until-found") : node.removeAttribute("hidden"));
 

@@ -133,7 +133,7 @@ def test_a_walk_is_straight_between_temperatures(tab):
 def test_the_mean_of_weights_is_taken_far_below_zero_too(tab):
     logs = [-1000.0, -1001.5, -1003.0]
     exact = torch.logsumexp(torch.tensor(logs, dtype=torch.float64), 0).item() - math.log(3)
-    assert tab.evaluate("logs => Explorers.annealing.logMean(logs)", logs) == pytest.approx(exact, abs=1e-12)
+    assert tab.evaluate("logs => Explorers.network.logMean(logs)", logs) == pytest.approx(exact, abs=1e-12)
 
 
 def test_half_of_the_way_is_done_in_the_first_tenth(tab):

@@ -33,7 +33,7 @@ def test_both_gaps_add_up_to_the_divergence_and_the_first_is_the_smallest(tab, r
 
 @pytest.mark.parametrize("rho", [-0.9, 0.0, 0.6])
 def test_the_ellipse_has_two_standard_deviations_everywhere(tab, rho):
-    points = rows(tab, "rho => Explorers.gaps.ellipse([1, -2], 0.5, rho)", rho)
+    points = rows(tab, "rho => Explorers.network.ellipse([[0.5, 0.5 * rho], [0.5 * rho, 0.5]], 2, [1, -2])", rho)
     off = (points - tensor([1.0, -2.0])) / math.sqrt(0.5)
     squares = torch.einsum("ni,ij,nj->n", off, posterior(rho).precision_matrix, off)
     assert close(squares, torch.full((65,), 4.0), 1e-9)

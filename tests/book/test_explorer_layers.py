@@ -75,7 +75,7 @@ def test_turned_columns_are_orthogonal_at_one(tab):
 
 def test_the_ellipse_has_two_standard_deviations_everywhere(tab):
     P = torch.tensor([[2.0, -0.7], [-0.7, 0.9]], dtype=torch.float64)
-    points = rows(tab, "P => Explorers.layers.ellipse(P)", P.tolist())
+    points = rows(tab, "P => Explorers.network.ellipse(Explorers.network.inverse(P))", P.tolist())
     assert close(torch.einsum("ni,ij,nj->n", points, P, points), torch.full((65,), 4.0), 1e-9)
     assert points[:, 0].max().item() == pytest.approx(2 * torch.linalg.inv(P)[0, 0].sqrt().item())
 

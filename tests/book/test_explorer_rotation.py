@@ -31,7 +31,8 @@ def solved(name: str, degrees: float) -> LinearGaussian:
 
 def asked(tab: Page, what: str, name: str, degrees: float):
     script = f"""([name, degrees]) => {{
-        const {{ bound, information, informationGap, inverse, model, principal }} = Explorers.rotation;
+        const {{ bound, information, informationGap, model, principal }} = Explorers.rotation;
+        const {{ inverse }} = Explorers.network;
         const found = model(name, degrees);
         return {what};
     }}"""

@@ -62,8 +62,6 @@ Explorers.annealing = (() => {
     return [...points.slice(0, t), [beta, w0 + ((beta - b0) / (b1 - b0)) * (w1 - w0)]];
   }
 
-  const logMean = (logs) => Math.max(...logs) + Math.log(sum(logs.map((log) => Math.exp(log - Math.max(...logs)))) / logs.length);
-
   /** What T steps lack on average. */
   const lacks = (T, spacing) => tempered(1).logZ - meanWalk(schedule(T, spacing)).at(-1)[1];
 
@@ -89,12 +87,13 @@ Explorers.annealing = (() => {
     return `${won}Here log w lacks ${these} nats on average; ${instead}. A step keeps the slope of its start.`;
   }
 
-  return { BETS, HALF, POWERS, chains, lacks, logF, logMean, meanWalk, schedule, spread, tempered, told, until };
+  return { BETS, HALF, POWERS, chains, lacks, logF, meanWalk, schedule, spread, tempered, told, until };
 })();
 
 Explorers.panel.mount("annealing", "Annealing from the prior to the posterior", [], (live) => {
-  const { axes, bet, button, change, element, path, readout, sentence, slider, table } = Explorers.panel;
-  const { BETS, POWERS, chains, logF, logMean, meanWalk, schedule, spread, tempered, told, until } = Explorers.annealing;
+  const { axes, bet, button, change, element, path, readout, sentence, slider, table, through } = Explorers.panel;
+  const { BETS, POWERS, chains, logF, meanWalk, schedule, spread, tempered, told, until } = Explorers.annealing;
+  const { logMean } = Explorers.network;
   const N_CHAINS = 20;
 
   const lines = axes("The prior and the posterior in gray, and between them, in blue, the density at β", { x: [-3.5, 3], y: [0, 3.5],
@@ -108,7 +107,6 @@ Explorers.panel.mount("annealing", "Annealing from the prior to the posterior", 
     height: 280, xLabel: "β", xTicks: [0, 0.2, 0.4, 0.6, 0.8, 1], yTicks: [-8, -6, -4, -2, 0] });
   const [exact, mean, dots] = ["curve q", "curve mean", "temperatures"].map((name) => element("path", { class: name }));
   const each = Array.from({ length: N_CHAINS }, () => element("path", { class: "curve each" }));
-  const through = (points) => path(walks, points.map(([beta]) => beta), points.map(([, logW]) => logW));
   const goal = walks.y(tempered(1).logZ);
   walks.inside.append(element("path", { class: "mark", d: `M${walks.x(0)} ${goal}H${walks.x(1)}` }), ...each, mean, dots, exact);
   walks.layer.append(element("text", { class: "note end", x: walks.x(1), y: goal + 15 }, "log p(x)"),
@@ -126,11 +124,11 @@ Explorers.panel.mount("annealing", "Annealing from the prior to the posterior", 
     const average = until(meanWalk(betas), at);
     const single = chains(betas, N_CHAINS, seed).map((points) => until(points, at));
     change(now, { d: density(at) });
-    change(exact, { d: through(ahead.map((b) => [b, tempered(b).logZ])) });
-    change(mean, { d: through(average) });
+    change(exact, { d: through(walks, ahead.map((b) => [b, tempered(b).logZ])) });
+    change(mean, { d: through(walks, average) });
     const reached = average.filter(([b]) => betas.includes(b));
     change(dots, { d: reached.map(([b, w]) => `M${walks.x(b).toFixed(2)} ${walks.y(w).toFixed(2)}h0`).join("") });
-    each.forEach((node, k) => change(node, { d: through(single[k]) }));
+    each.forEach((node, k) => change(node, { d: through(walks, single[k]) }));
     const [logZ, expected] = [tempered(at).logZ, average.at(-1)[1]];
     const estimate = logMean(single.map((points) => points.at(-1)[1]));
     const values = [logZ, expected, logZ - expected, estimate, spread(average.map(([b]) => b))];

@@ -93,7 +93,7 @@ Explorers.codes = (() => {
 })();
 
 Explorers.panel.mount("codes", "Codes and dead codes", ["handle"], (live) => {
-  const { axes, bet, button, change, element, path, readout, sentence, slider, table } = Explorers.panel;
+  const { axes, bet, button, change, element, readout, sentence, slider, table, through } = Explorers.panel;
   const { POINTS, START, averagesOf, best, cell, measure, restart, step, vector, verdict } = Explorers.codes;
   const box = [[-2, 12], [-2, 9]];
   const reach = [[-1.2, 11.2], [-1.2, 8.2]]; // of the codes: their handles stay in the card
@@ -124,7 +124,7 @@ Explorers.panel.mount("codes", "Codes and dead codes", ["handle"], (live) => {
     codebook.forEach((e, c) => {
       const corners = cell(codebook, c, box);
       const mine = POINTS.filter((_, i) => found.choices[i] === c);
-      change(cells[c], { d: corners.length ? `${path(on, corners.map(([x]) => x), corners.map(([, y]) => y))}Z` : "" });
+      change(cells[c], { d: corners.length ? `${through(on, corners)}Z` : "" });
       change(dots[c], { d: mine.map(([x, y]) => `M${on.x(x).toFixed(1)} ${on.y(y).toFixed(1)}h0`).join("") });
       handles[c].put(e);
       handles[c].node.classList.toggle("dead", !found.used[c]);

@@ -56,8 +56,9 @@ Explorers.conditions = (() => {
 })();
 
 Explorers.panel.mount("conditions", "Filling in", [], (live) => {
-  const { axes, bet, button, change, element, path, readout, sentence, slider, table } = Explorers.panel;
+  const { axes, bet, button, change, element, path, readout, sentence, slider, table, through } = Explorers.panel;
   const { ANSWERS, DOUBLINGS, GUESS, PUZZLE, RHO, SEEN, bestGuess, decided, posterior, terms, verdict } = Explorers.conditions;
+  const { ellipse } = Explorers.network;
   const ticks = [-3, -2, -1, 0, 1, 2, 3];
   const grid = Array.from({ length: 241 }, (_, i) => -4 + i / 30);
 
@@ -84,9 +85,8 @@ Explorers.panel.mount("conditions", "Filling in", [], (live) => {
   function update() {
     const place = [correlation.value, seen.value, missing.value, guess.value];
     const [rho, x1, , x2] = place;
-    const turns = Array.from({ length: 65 }, (_, i) => (2 * Math.PI * i) / 64);
     const sd = Math.sqrt(1 - rho ** 2);
-    change(density, { d: `${path(plane, turns.map((t) => 2 * Math.cos(t)), turns.map((t) => 2 * (rho * Math.cos(t) + sd * Math.sin(t))))}Z` });
+    change(density, { d: `${through(plane, ellipse([[1, rho], [rho, 1]]))}Z` });
     change(line, { d: `M${plane.x(x1)} ${plane.y(-3)}V${plane.y(3)}` });
     change(given, { d: path(plane, [x1, x1], [-2, 2].map((sds) => bestGuess(rho, x1) + sds * sd)) });
     change(guessed, { cx: plane.x(x1), cy: plane.y(x2) });

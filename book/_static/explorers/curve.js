@@ -2,7 +2,7 @@
 "use strict";
 
 Explorers.curve = (() => {
-  const { logNormal, standardNoise, sum } = Explorers.network;
+  const { logMean, logNormal, standardNoise, sum } = Explorers.network;
   const { format } = Explorers.panel;
   const STAR = [0.1, 0.8];
   const COUNT = { low: 1, high: 100, step: 1, start: 3, digits: 0 };
@@ -35,11 +35,6 @@ Explorers.curve = (() => {
   const drawn = (K, seed) => standardNoise(COUNT.high, seed).slice(0, K);
 
   // Densities of x.
-
-  function logMean(logs) {
-    const top = Math.max(...logs);
-    return top + Math.log(sum(logs.map((value) => Math.exp(value - top))) / logs.length);
-  }
 
   /** log p(x) of K Gaussians of equal weight. */
   const logMixture = (x, zs, noise) => logMean(zs.map((z) => logLikelihood(x, z, noise)));
@@ -93,7 +88,7 @@ Explorers.curve = (() => {
 })();
 
 Explorers.panel.mount("curve", "Gaussians along the curve", ["handle"], (live) => {
-  const { axes, bet, button, change, element, path, readout, sentence, slider, table } = Explorers.panel;
+  const { axes, bet, button, change, element, path, readout, sentence, slider, table, through } = Explorers.panel;
   const { BETS, COUNT, NEAR, NOISE, STAR, decode, drawn, even, lattice, logEvidence, logMixture, needed, posterior, reading, shares,
     variance } = Explorers.curve;
 
@@ -107,7 +102,7 @@ Explorers.panel.mount("curve", "Gaussians along the curve", ["handle"], (live) =
   const heat = element("image", { x: left, y: top, width, height, preserveAspectRatio: "none" });
   const circles = element("g");
   const arc = line(-2.6, 2.6, 80).map(decode);
-  const road = element("path", { class: "mark", fill: "none", d: path(plane, arc.map(([x]) => x), arc.map(([, y]) => y)) });
+  const road = element("path", { class: "mark", fill: "none", d: through(plane, arc) });
   plane.inside.append(heat, road, circles);
 
   const causes = axes("The exact posterior of z in gray, and a stick for each Gaussian", { x: [-3, 3], y: [0, 1.6], height: 190,

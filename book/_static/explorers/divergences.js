@@ -2,7 +2,7 @@
 "use strict";
 
 Explorers.divergences = (() => {
-  const { logNormal, sum } = Explorers.network;
+  const { logNormal, logSum, sum } = Explorers.network;
   const { format } = Explorers.panel;
   const PARTS = [{ weight: 0.4, mean: -2.2, sd: 0.6 }, { weight: 0.6, mean: 1.7, sd: 0.8 }];
   const MU = { low: -4, high: 4, step: 0.1, start: -3.5, digits: 1 };
@@ -11,9 +11,7 @@ Explorers.divergences = (() => {
   const BETS = [NAMES.forward, NAMES.reverse, "both"];
 
   function logP(x) {
-    const logs = PARTS.map(({ weight, mean, sd }) => Math.log(weight) + logNormal(x, mean, 2 * Math.log(sd)));
-    const top = Math.max(...logs);
-    return top + Math.log(sum(logs.map((value) => Math.exp(value - top))));
+    return logSum(PARTS.map(({ weight, mean, sd }) => Math.log(weight) + logNormal(x, mean, 2 * Math.log(sd))));
   }
 
   const NODES = Array.from({ length: 1001 }, (_, i) => -50 + i / 10).map((x) => [x, logP(x)]);

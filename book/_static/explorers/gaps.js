@@ -17,13 +17,6 @@ Explorers.gaps = (() => {
   /** What the encoder's q loses beyond that: shift is the error of both means, error that of both log-variances. */
   const amortization = (rho, shift, error) => shift ** 2 / (1 + rho) + Math.expm1(error) - error;
 
-  /** The points at two standard deviations of a Gaussian in the plane. */
-  function ellipse(center, variance, rho) {
-    const turns = Array.from({ length: 65 }, (_, i) => (2 * Math.PI * i) / 64);
-    const sd = 2 * Math.sqrt(variance);
-    return turns.map((t) => [center[0] + sd * Math.cos(t), center[1] + sd * (rho * Math.cos(t) + Math.sqrt(1 - rho ** 2) * Math.sin(t))]);
-  }
-
   const ANSWERS = ["nothing", `${approximation(PUZZLE).toFixed(2)} nats`, "half of its gap"];
 
   /** What is said of a place, and of the bet, which is decided where rho is that of the puzzle. */
@@ -41,12 +34,13 @@ Explorers.gaps = (() => {
     return `${won}The network lost ${share} % of the gap, ${blame}; the family lost ${format(family, 2)} nats.`;
   }
 
-  return { ANSWERS, ERROR, PUZZLE, RHO, SHIFT, amortization, approximation, bestVariance, ellipse, verdict };
+  return { ANSWERS, ERROR, PUZZLE, RHO, SHIFT, amortization, approximation, bestVariance, verdict };
 })();
 
 Explorers.panel.mount("gaps", "Two gaps", [], (live) => {
-  const { axes, bet, change, element, path, readout, sentence, slider, table } = Explorers.panel;
-  const { ANSWERS, ERROR, PUZZLE, RHO, SHIFT, amortization, approximation, bestVariance, ellipse, verdict } = Explorers.gaps;
+  const { axes, bet, change, element, readout, sentence, slider, table, through } = Explorers.panel;
+  const { ANSWERS, ERROR, PUZZLE, RHO, SHIFT, amortization, approximation, bestVariance, verdict } = Explorers.gaps;
+  const { ellipse } = Explorers.network;
   const ticks = [-4, -2, 0, 2, 4];
 
   const plane = axes("The posterior in gray, the best q in blue, the encoder's q in vermilion", { x: [-4.5, 4.5], y: [-4.5, 4.5],
@@ -69,10 +63,11 @@ Explorers.panel.mount("gaps", "Two gaps", [], (live) => {
   function update() {
     const [rho, shift, error] = [correlation.value, mean.value, width.value];
     const lost = [approximation(rho), amortization(rho, shift, error)];
-    const draw = (node, points) => change(node, { d: `${path(plane, points.map(([x]) => x), points.map(([, y]) => y))}Z` });
-    draw(posterior, ellipse([0, 0], 1, rho));
-    draw(best, ellipse([0, 0], bestVariance(rho), 0));
-    draw(encoders, ellipse([shift, shift], bestVariance(rho) * Math.exp(error), 0));
+    const draw = (node, points) => change(node, { d: `${through(plane, points)}Z` });
+    const round = (variance, at) => ellipse([[variance, 0], [0, variance]], 2, [at, at]);
+    draw(posterior, ellipse([[1, rho], [rho, 1]]));
+    draw(best, round(bestVariance(rho), 0));
+    draw(encoders, round(bestVariance(rho) * Math.exp(error), shift));
     change(family, { x: bars.x(0), width: bars.x(lost[0]) - bars.x(0) });
     change(network, { x: bars.x(lost[0]), width: bars.x(lost[1]) - bars.x(0) });
     shown.family.show(lost[0]);

@@ -88,7 +88,7 @@ Explorers.kl = (() => {
 })();
 
 Explorers.panel.mount("kl", "The Gaussian KL and its pull", ["handle"], (live) => {
-  const { axes, bet, button, change, element, path, readout, sentence, table } = Explorers.panel;
+  const { axes, bet, button, change, element, path, readout, sentence, table, through } = Explorers.panel;
   const { BETS, LINES, LOG_VAR, MU, contour, descent, parts, pull, told, verdict, width } = Explorers.kl;
   const { logNormal, sum } = Explorers.network;
   const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
@@ -99,7 +99,7 @@ Explorers.panel.mount("kl", "The Gaussian KL and its pull", ["handle"], (live) =
   for (const [nats, logVar] of LINES) {
     const points = contour(nats);
     plane.inside.append(element("path", { class: nats === 1 ? "contour one" : "contour",
-      d: path(plane, points.map(([mu]) => mu), points.map(([, s]) => s)) + "Z" }));
+      d: `${through(plane, points)}Z` }));
     const place = { x: plane.x(-width(nats, logVar)), y: plane.y(logVar) + 4 };
     plane.layer.append(element("text", { class: "note middle", ...place }, nats === 1 ? "1 nat" : nats));
   }

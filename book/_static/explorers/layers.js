@@ -2,6 +2,7 @@
 "use strict";
 
 Explorers.layers = (() => {
+  const { det, sum } = Explorers.network;
   // The chapter's model: z₂ of one number, z₁ = G z₂ + noise of variances S, x = W z₁ + noise of variance σ².
   const W = [[1.0, 0.3, 0.5], [0.4, 1.0, 0.8]]; // columns
   const G = [1.5, -1.0];
@@ -11,7 +12,7 @@ Explorers.layers = (() => {
   const NOISE = { low: 0.1, high: 2, step: 0.05, start: 0.5, digits: 2 };
   const CLOSED = 0.0005; // what three decimals show as 0.000
 
-  const dot = (u, v) => Explorers.network.sum(u.map((value, i) => value * v[i]));
+  const dot = (u, v) => sum(u.map((value, i) => value * v[i]));
 
   /** The columns of W; with turn 1 they are orthogonal. */
   function columns(turn) {
@@ -19,8 +20,6 @@ Explorers.layers = (() => {
     return [W[0], W[1].map((value, d) => value - share * W[0][d])];
   }
 
-  const determinant = ([[a, b], [c, d]]) => a * d - b * c;
-  const inverse = (P) => [[P[1][1], -P[0][1]], [-P[1][0], P[0][0]]].map((row) => row.map((value) => value / determinant(P)));
   const correlation = (P) => -P[0][1] / Math.sqrt(P[0][0] * P[1][1]); // of the Gaussian with this precision
 
   /** Precisions of z₁ given x: with z₂ known, and with z₂ unknown; and that of z₂ given z₁. */
@@ -34,23 +33,14 @@ Explorers.layers = (() => {
   }
 
   /** What the best diagonal Gaussian loses against one of precision P, in nats. */
-  const diagonalLoss = (P) => 0.5 * (Math.log(P[0][0]) + Math.log(P[1][1]) - Math.log(determinant(P)));
+  const diagonalLoss = (P) => 0.5 * (Math.log(P[0][0]) + Math.log(P[1][1]) - Math.log(det(P)));
 
   /** What the best q of each order loses. */
   function losses(turn, pull, noise) {
     const { known, unknown, upper } = precisions(turn, pull, noise);
-    const logDet = Math.log(determinant(unknown)) + Math.log(upper); // of all three numbers
+    const logDet = Math.log(det(unknown)) + Math.log(upper); // of all three numbers
     const factorized = 0.5 * (Math.log(known[0][0]) + Math.log(known[1][1]) + Math.log(upper) - logDet);
     return { factorized, bottomUp: diagonalLoss(unknown), topDown: diagonalLoss(known) };
-  }
-
-  /** The points at two standard deviations of a Gaussian of precision P around 0. */
-  function ellipse(P) {
-    const [[a, b], [, d]] = inverse(P);
-    const [l, m] = [Math.sqrt(a), b / Math.sqrt(a)];
-    const n = Math.sqrt(d - m ** 2);
-    return Array.from({ length: 65 }, (_, i) => (2 * Math.PI * i) / 64)
-      .map((t) => [2 * l * Math.cos(t), 2 * (m * Math.cos(t) + n * Math.sin(t))]);
   }
 
   const ANSWERS = ["only top-down", "bottom-up too", "none of them"];
@@ -69,12 +59,13 @@ Explorers.layers = (() => {
     return `z₁'s two numbers correlate by ${format(correlation(unknown), 2)} while z₂ is unknown, by ${format(correlation(known), 2)} given it: to draw ${cheaper}.`;
   }
 
-  return { ANSWERS, NOISE, PULL, TURN, columns, correlation, diagonalLoss, ellipse, inverse, losses, precisions, verdict };
+  return { ANSWERS, NOISE, PULL, TURN, columns, correlation, diagonalLoss, losses, precisions, verdict };
 })();
 
 Explorers.panel.mount("layers", "Two layers", [], (live) => {
-  const { axes, bet, change, element, path, readout, sentence, slider, table } = Explorers.panel;
-  const { ANSWERS, NOISE, PULL, TURN, ellipse, losses, precisions, verdict } = Explorers.layers;
+  const { axes, bet, change, element, path, readout, sentence, slider, table, through } = Explorers.panel;
+  const { ANSWERS, NOISE, PULL, TURN, losses, precisions, verdict } = Explorers.layers;
+  const { ellipse, inverse } = Explorers.network;
   const ORDERS = ["factorized", "bottomUp", "topDown"];
 
   const plane = axes("The two numbers of z₁ given x: in gray while z₂ is unknown, in green given z₂", { x: [-2.5, 2.5], y: [-2.5, 2.5],
@@ -98,9 +89,9 @@ Explorers.panel.mount("layers", "Two layers", [], (live) => {
   function update() {
     const [t, g, noise] = [turn.value, pull.value, variance.value];
     const now = precisions(t, g, noise);
-    const draw = (node, points) => change(node, { d: `${path(plane, points.map(([x]) => x), points.map(([, y]) => y))}Z` });
-    draw(unknown, ellipse(now.unknown));
-    draw(known, ellipse(now.known));
+    const draw = (node, points) => change(node, { d: `${through(plane, points)}Z` });
+    draw(unknown, ellipse(inverse(now.unknown)));
+    draw(known, ellipse(inverse(now.known)));
     const seen = choice.value ? turns : turns.filter((at) => at <= t); // the rest would tell
     const all = seen.map((at) => losses(at, g, noise));
     ORDERS.forEach((name, i) => {

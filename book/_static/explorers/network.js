@@ -8,6 +8,27 @@ Explorers.network = (() => {
   const LOG_2PI = Math.log(2 * Math.PI);
   const sum = (values) => values.reduce((total, value) => total + value, 0);
 
+  /** log Σ exp(…), also of what would over- or underflow. */
+  function logSum(logs) {
+    const top = Math.max(...logs);
+    return top + Math.log(sum(logs.map((value) => Math.exp(value - top))));
+  }
+
+  const logMean = (logs) => logSum(logs) - Math.log(logs.length);
+
+  // Matrices of two rows and columns.
+
+  const det = ([[a, b], [c, d]]) => a * d - b * c;
+  const inverse = (A) => [[A[1][1], -A[0][1]], [-A[1][0], A[0][0]]].map((row) => row.map((value) => value / det(A)));
+
+  /** The points that lie `scale` standard deviations from the center of a Gaussian with this covariance. */
+  function ellipse([[a, b], [, d]], scale = 2, [x, y] = [0, 0]) {
+    const [first, mixed] = [Math.sqrt(a), b / Math.sqrt(a)];
+    const rest = Math.sqrt(d - mixed ** 2);
+    return Array.from({ length: 65 }, (_, i) => (2 * Math.PI * i) / 64)
+      .map((t) => [x + scale * first * Math.cos(t), y + scale * (mixed * Math.cos(t) + rest * Math.sin(t))]);
+  }
+
   // Gaussians, one dimension each: q(z | x) = N(mu, exp(log_var)).
 
   const logNormal = (z, mu, logVar) => -0.5 * (LOG_2PI + logVar + (z - mu) ** 2 * Math.exp(-logVar));
@@ -109,7 +130,8 @@ Explorers.network = (() => {
   }
 
   return {
-    LOG_2PI, binarize, bytes, decode, decodeMean, elboTerms, encode, float16, float32, int8, klStandardNormal, linear,
-    logNormal, logSigmoid, reparameterize, sigmoid, standardNoise, sum, uniforms,
+    LOG_2PI, binarize, bytes, decode, decodeMean, det, elboTerms, ellipse, encode, float16, float32, int8, inverse,
+    klStandardNormal, linear, logMean, logNormal, logSigmoid, logSum, reparameterize, sigmoid, standardNoise, sum,
+    uniforms,
   };
 })();

@@ -111,6 +111,7 @@ Explorers.panel = (() => {
 
   /** The path through the points (x, y). */
   const path = (on, xs, ys) => "M" + xs.map((x, i) => `${on.x(x).toFixed(2)} ${on.y(ys[i]).toFixed(2)}`).join("L");
+  const through = (on, points) => path(on, points.map(([x]) => x), points.map(([, y]) => y));
 
   /** The latent plane, with the encoded test images of examples.js, each class with its name. */
   function plane(spoken) {
@@ -184,5 +185,8 @@ Explorers.panel = (() => {
     document.querySelectorAll(`.explorer-${name}`).forEach((container) => observer.observe(container));
   }
 
-  return { axes, bet, button, change, element, format, image, ink, load, mount, path, plane, readout, sentence, slider, table };
+  return {
+    axes, bet, button, change, element, format, image, ink, load, mount, path,
+    plane, readout, sentence, slider, table, through,
+  };
 })();

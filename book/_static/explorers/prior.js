@@ -2,7 +2,7 @@
 "use strict";
 
 Explorers.prior = (() => {
-  const { logNormal, sum } = Explorers.network;
+  const { logMean, logNormal, sum } = Explorers.network;
   const CODES = [[-1, 0.4], [-0.6, 0.3], [-0.2, 0.35], [1.8, 0.45], [2.4, 0.35]]; // mean and standard deviation of q(z | x_n)
   const MEAN = { low: -2, high: 2, step: 0.05, start: 0, digits: 2 };
   const APART = { low: 0, high: 2, step: 0.05, start: 0, digits: 2 };
@@ -12,19 +12,14 @@ Explorers.prior = (() => {
   const STEP = 0.02;
   const NODES = Array.from({ length: 801 }, (_, i) => -8 + i * STEP);
 
-  const logMeanExp = (terms) => {
-    const top = Math.max(...terms);
-    return top + Math.log(sum(terms.map((term) => Math.exp(term - top))) / terms.length);
-  };
-
   const logCode = (z, [mu, sd]) => logNormal(z, mu, 2 * Math.log(sd));
 
   /** The aggregated posterior, the average of all q(z | x_n). */
-  const logCodes = (z) => logMeanExp(CODES.map((code) => logCode(z, code)));
+  const logCodes = (z) => logMean(CODES.map((code) => logCode(z, code)));
 
   /** Two Gaussians of equal weight at m ± d; one where d = 0. */
   const logPrior = (z, { mean, apart, logVar }) =>
-    logMeanExp([mean - apart, mean + apart].map((center) => logNormal(z, center, logVar)));
+    logMean([mean - apart, mean + apart].map((center) => logNormal(z, center, logVar)));
 
   /** ∫ q (log q − log p) dz, by the trapezoidal rule. */
   const divergence = (logQ, logP) => STEP * sum(NODES.map((z) => Math.exp(logQ(z)) * (logQ(z) - logP(z))));

@@ -2,7 +2,7 @@
 "use strict";
 
 Explorers.rotation = (() => {
-  const { sum } = Explorers.network;
+  const { det, inverse, sum } = Explorers.network;
   const NOISE_VAR = 0.5;
   const KNOBS = { // of three pixels, what each of two knobs does: the columns
     "not orthogonal": [[1.2, 0.5], [0, 1], [0.3, 0]],
@@ -15,8 +15,6 @@ Explorers.rotation = (() => {
   const transposed = (A) => A[0].map((_, j) => A.map((row) => row[j]));
   const plus = (A, number) => A.map((row, i) => row.map((value, j) => value + (i === j ? number : 0)));
   const scaled = (A, number) => A.map((row) => row.map((value) => value * number));
-  const det = ([[a, b], [c, d]]) => a * d - b * c;
-  const inverse = (A) => scaled([[A[1][1], -A[0][1]], [-A[1][0], A[0][0]]], 1 / det(A));
 
   function turn(degrees) {
     const a = (degrees * Math.PI) / 180;
@@ -77,22 +75,13 @@ Explorers.rotation = (() => {
     return `log p(x) is as before, and the bound lacks ${lacks} nats. z₁ tells ${say(own)} nats of knob 1, ${say(other)} of knob 2.`;
   }
 
-  return { ANSWERS, KNOBS, bound, information, informationGap, inverse, model, principal, verdict };
+  return { ANSWERS, KNOBS, bound, information, informationGap, model, principal, verdict };
 })();
 
 Explorers.panel.mount("rotation", "Turn the code", [], (live) => {
-  const { axes, bet, change, element, path, readout, sentence, slider, table } = Explorers.panel;
-  const { ANSWERS, KNOBS, bound, information, informationGap, inverse, model, verdict } = Explorers.rotation;
-  const circle = Array.from({ length: 73 }, (_, i) => (i * Math.PI) / 36);
-
-  /** The points that lie `scale` standard deviations from the origin. */
-  function ellipse(on, [[a, b], [, c]], scale) {
-    const [first, mixed] = [Math.sqrt(a), b / Math.sqrt(a)];
-    const rest = Math.sqrt(c - mixed ** 2);
-    return path(on, circle.map((t) => scale * first * Math.cos(t)),
-      circle.map((t) => scale * (mixed * Math.cos(t) + rest * Math.sin(t))));
-  }
-
+  const { axes, bet, change, element, path, readout, sentence, slider, table, through } = Explorers.panel;
+  const { ANSWERS, KNOBS, bound, information, informationGap, model, verdict } = Explorers.rotation;
+  const { ellipse, inverse } = Explorers.network;
   const square = (spoken, limit, ticks, xLabel, yLabel) => axes(spoken, { x: [-limit, limit], y: [-limit, limit], width: 200,
     height: 200, xLabel, yLabel, xTicks: ticks, yTicks: ticks });
   const seen = square("p(x) in gray, and what each latent does to x", 3.4, [-2, 0, 2], "x₁", "x₂");
@@ -134,12 +123,12 @@ Explorers.panel.mount("rotation", "Turn the code", [], (live) => {
     const found = bound(now);
     const informed = information(name, now);
     const spreads = [now.covariance, inverse(now.precision)];
-    areas.forEach((pair, i) => pair.forEach(({ on, scale, node }) => change(node, { d: ellipse(on, spreads[i], scale) })));
+    areas.forEach((pair, i) => pair.forEach(({ on, scale, node }) => change(node, { d: through(on, ellipse(spreads[i], scale)) })));
     const diagonal = now.precision.map((row, l) => row.map((value, m) => (l === m ? 1 / value : 0)));
-    q.forEach(({ on, scale, node }) => change(node, { d: ellipse(on, diagonal, scale) }));
-    const through = (W, l, ends) => path(seen, ends.map((end) => end * W[0][l]), ends.map((end) => end * W[1][l]));
-    known.forEach((node, k) => change(node, { d: through(KNOBS[name], k, [-2, 2]) }));
-    columns.forEach((node, l) => change(node, { d: through(now.W, l, [0, 2]) }));
+    q.forEach(({ on, scale, node }) => change(node, { d: through(on, ellipse(diagonal, scale)) }));
+    const column = (W, l, ends) => path(seen, ends.map((end) => end * W[0][l]), ends.map((end) => end * W[1][l]));
+    known.forEach((node, k) => change(node, { d: column(KNOBS[name], k, [-2, 2]) }));
+    columns.forEach((node, l) => change(node, { d: column(now.W, l, [0, 2]) }));
     names.forEach((node, l) => change(node, { x: seen.x(2.35 * now.W[0][l]), y: seen.y(2.35 * now.W[1][l]) + 4 }));
     const values = [(a) => bound(model(name, a)).gap, (a) => informationGap(information(name, model(name, a)))];
     graphs.forEach((on, i) => {

@@ -122,7 +122,7 @@ Explorers.smallest = (() => {
 })();
 
 Explorers.panel.mount("smallest", "The smallest VAE, trained here", ["gradients"], (live) => {
-  const { axes, button, change, element, path, readout, sentence, slider, table } = Explorers.panel;
+  const { axes, button, change, element, readout, sentence, slider, table, through } = Explorers.panel;
   const {
     CENTER, COLLAPSED, ENDS, FLOOR, LATENTS, STEPS, codes, decode, encode, end, limit, measure, newModel, place, run, source,
     verdict,
@@ -135,7 +135,6 @@ Explorers.panel.mount("smallest", "The smallest VAE, trained here", ["gradients"
     xLabel: "x₁", yLabel: "x₂", xTicks: [-2, 0, 2, 4], yTicks: [-2, 0, 2, 4] });
   const turns = Array.from({ length: 65 }, (_, i) => (2 * Math.PI * i) / 64);
   const around = (scale) => turns.map((t) => place([scale * Math.cos(t), scale * Math.sin(t)]));
-  const through = (on, points) => path(on, points.map(([x]) => x), points.map(([, y]) => y));
   const middles = element("path", { class: "curve q" });
   const clouds = [-2, -1, 0, 1, 2].map(() => element("ellipse", { class: "cloud" }));
   plane.layer.append(...[2, 1].map((scale) => element("path", { class: "area", d: through(plane, around(scale)) })), ...clouds, middles);
