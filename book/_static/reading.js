@@ -32,30 +32,32 @@
     return node;
   }
 
-  // Nodes in a box that can be hidden. A search in the page, and a link to what lies in it, open it.
+  // Nodes that can be hidden, together. A search in the page, and a link to what lies in them, open them.
 
-  const opening = new Map(); // what opens each box
+  const opening = new Map(); // what opens each node
 
-  function boxed(nodes, opened) {
-    const box = element("div", { class: "covered" });
-    nodes[0].before(box);
-    box.append(...nodes);
-    box.addEventListener("beforematch", opened);
-    opening.set(box, opened);
-    return box;
+  function cover(nodes, opened) {
+    for (const node of nodes) {
+      node.classList.add("covered");
+      node.addEventListener("beforematch", opened);
+      opening.set(node, opened);
+    }
+    return nodes;
   }
 
   function linked() {
     const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
-    let box = target?.closest(".covered[hidden]");
-    if (!box) return;
-    for (; box; box = target.closest(".covered[hidden]")) opening.get(box)();
+    let node = target?.closest(".covered[hidden]");
+    if (!node) return;
+    for (; node; node = target.closest(".covered[hidden]")) opening.get(node)();
     target.scrollIntoView();
   }
   addEventListener("hashchange", linked);
   addEventListener("load", linked);
 
-  const hide = (node, hidden) => (hidden ? node.setAttribute("hidden", "until-found") : node.removeAttribute("hidden"));
+  const hide = (nodes, hidden) => nodes.forEach((node) => (
+    hidden ? node.setAttribute("hidden", "until-found") : node.removeAttribute("hidden")
+  ));
 
   // Predict, commit, see: what stands between a paragraph "Predict." and the next one "Read.", this included, is covered.
 
@@ -84,11 +86,11 @@
       asking(true);
       input.focus();
     }));
-    const box = boxed(answer(prompt), () => show(true));
-    box.before(form, done);
+    const nodes = cover(answer(prompt), () => show(true));
+    prompt.after(form, done);
     function show(open) {
       const text = kept.predicted[place];
-      hide(box, !open);
+      hide(nodes, !open);
       form.hidden = open;
       done.hidden = !open;
       said.textContent = text ? `You predicted: ${text}` : "No prediction made.";
@@ -123,7 +125,7 @@
       if (node.matches(".math, .cell, .math-wrapper") && groups.length) groups.at(-1).push(node);
       else groups.push([node]);
     }
-    const steps = groups.map((nodes, i) => boxed(nodes, () => to(Math.max(i, at))));
+    const steps = groups.map((nodes, i) => cover(nodes, () => to(Math.max(i, at))));
     let at = Infinity; // all steps are shown
     const state = element("span", { role: "status" });
     const start = button("Step through", () => (to(0), next.focus()));
@@ -134,9 +136,9 @@
     heading.after(bar);
     function to(step) {
       at = step < steps.length - 1 ? step : Infinity;
-      steps.forEach((node, i) => {
-        hide(node, i > at);
-        node.classList.toggle("current", i === at);
+      steps.forEach((nodes, i) => {
+        hide(nodes, i > at);
+        nodes.forEach((node) => node.classList.toggle("current", i === at));
       });
       start.hidden = at !== Infinity;
       for (const node of [back, next, all]) node.hidden = at === Infinity;

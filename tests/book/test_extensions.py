@@ -20,7 +20,7 @@ from places import Place, plain, read
 from previews import end, target, write_previews
 from search_index import COMMON, SUBJECTS, SYMPTOMS, index, places
 from search_index import name as row_name
-from theme_fixes.light import squeeze
+from theme_fixes.light import squeeze, without_measuring
 from theme_fixes.numbers import typeset_checks
 
 # Previews
@@ -307,3 +307,10 @@ def test_no_line_of_a_formula_ends_at_the_bar_of_a_condition():
     assert r"\midpoint" in message  # which is another name
     html, message = render(unbroken(r"p(x \mid z) = 1"), False)
     assert message == "" and html.count("katex-base") == 2
+
+
+def test_the_themes_measuring_goes_and_where_it_is_another_one_the_build_says_so():
+    script = 'f(),"complete"===document.readyState?I():window.addEventListener("load",I)})();'
+    assert without_measuring(script) == "f(),0})();"
+    with pytest.raises(ValueError, match="measures code in 0 places"):
+        without_measuring(script.replace("load", "pageshow"))

@@ -22,7 +22,7 @@ def draw(rows: int, columns: int, **how) -> Figure:
 
 
 def saved(figure: Figure, folder) -> tuple:
-    """The picture, and where Matplotlib says that each panel begins and ends, and its axes begin, as shares of the width."""
+    """The picture, where each panel begins and ends by Matplotlib, and where its axes begin, as shares of the width."""
     path = folder / "figure.png"
     figure.savefig(path, dpi=200)
     width = figure.get_figwidth() * figure.dpi

@@ -87,6 +87,8 @@ def shown(tab: Page, text: str) -> bool:
 def test_an_answer_is_covered_until_a_prediction_is_made_and_stays_open_then(tab):
     assert not shown(tab, "In between.") and not shown(tab, "Two.") and shown(tab, "After it.") and shown(tab, "No.")
     assert tab.locator("form.prediction").count() == 1  # the other prompt has no paragraph that reads
+    heights = "nodes => nodes.map(node => node.getBoundingClientRect().height)"
+    assert tab.locator(".covered[hidden]").evaluate_all(heights) == [0, 0]
     tab.get_by_label("Your prediction").fill("two & <b>three</b>")
     tab.keyboard.press("Enter")
     assert shown(tab, "In between.") and shown(tab, "Two.")
@@ -110,7 +112,7 @@ def test_who_does_not_want_to_be_asked_is_not(tab):
 
 
 def test_a_link_and_paper_uncover(tab, address):
-    tab.evaluate("document.querySelector('.covered p').id = 'inside'; location.hash = '#inside'")
+    tab.evaluate("document.querySelector('.covered').id = 'inside'; location.hash = '#inside'")
     expect(tab.locator("form.prediction")).to_be_hidden()
     assert shown(tab, "In between.")
     tab.goto("about:blank")
@@ -128,7 +130,7 @@ def test_a_derivation_is_stepped_through(tab):
     assert seen() == [True] * 3 and bar.get_by_role("button").all_inner_texts()[:1] == ["Step through"]
     press("Step through")
     assert seen() == [True, False, False] and bar.get_by_role("status").inner_text() == "1 of 3"
-    assert current.count() == 1 and current.locator(".math").count() == 1  # the formula belongs to its paragraph
+    assert current.count() == 2 and tab.locator(".math.current").count() == 1  # the formula belongs to its paragraph
     press("Next")
     assert seen() == [True, True, False] and bar.get_by_role("status").inner_text() == "2 of 3"
     press("Back")

@@ -4,7 +4,8 @@ The theme brings the rules and the icons for every site there could be. A rule s
 is for occur in any page or script, an icon where such a rule shows it. The style sheets common to all pages become one
 file; scripts move to the end of the page, where they hold up no text; code loses the marks that color nothing; every
 picture has a palette, and its size, so that nothing moves when it comes, and comes when the reader is near, but for the
-first one of the landing page. Without this extension the pages look the same.
+first one of the landing page; what the theme measures and the book's own script measures better, it measures no more.
+Without this extension the pages look the same.
 """
 
 import posixpath
@@ -33,6 +34,10 @@ REDUNDANT = re.compile(
     r'\.js[^"]*"></script>'
     r'|\s*<link rel="preload" as="font"[^>]*>'
 )
+# The theme measures all blocks of code once the page is loaded, and so has all of them laid out at once, one by one.
+# book.js watches those that are laid out.
+THEME = "scripts/pydata-sphinx-theme.js"
+MEASURING = re.compile(r'"complete"===document\.readyState\?(\w+)\(\):window\.addEventListener\("load",\1\)')
 IMAGE = re.compile(r'<img (?P<rest>[^>]*?src="(?P<src>[^":?]*\.png)"[^>]*?)\s*/?>')
 PLAIN_TOKEN = re.compile(r'<span class="(?:n|p|w)">([^<]*)</span>')  # names, punctuation, space: colored as the rest
 WRITTEN = re.compile(r'\b(?:class|id)="([^"]*)"')
@@ -149,6 +154,13 @@ def squeeze(picture: Path) -> None:
         picture.write_bytes(smaller.getvalue())
 
 
+def without_measuring(script: str) -> str:
+    changed, found = MEASURING.subn("0", script)
+    if found != 1:
+        raise ValueError(f"{THEME} measures code in {found} places, not in one: look at what it does now")
+    return changed
+
+
 def lighten(app, exception) -> None:
     if exception or app.builder.format != "html":
         return
@@ -165,6 +177,8 @@ def lighten(app, exception) -> None:
     if not texts:
         return
     listed = [style_sheets(text) for text in texts.values()]
+    theme = root / THEME
+    theme.write_text(without_measuring(theme.read_text(encoding="utf-8")), encoding="utf-8")
     common = [sheet for sheet in listed[0] if all(sheet in others for others in listed)]
     for picture in (folder / "_images").glob("*.png"):
         squeeze(picture)
