@@ -1,5 +1,6 @@
 /* A folded solution's button is named as its bar is. What scrolls can be reached and scrolled by keys: formulas, code,
-   tables and figures, also when they are unfolded or laid out later. */
+   tables and figures, also when they are unfolded or laid out later. The page that a link leads to is fetched when the
+   pointer comes to the link, before it is pressed. */
 "use strict";
 
 addEventListener("DOMContentLoaded", () => {  // the buttons are there
@@ -18,3 +19,15 @@ addEventListener("DOMContentLoaded", () => {  // the buttons are there
   }));
   document.querySelectorAll(boxes).forEach((node) => stops.observe(node));
 })();
+
+if (location.protocol !== "file:") {
+  const asked = new Set([location.pathname]);
+  document.addEventListener("pointerover", ({ target }) => {
+    const link = target.closest("a[href]");
+    if (!link || link.origin !== location.origin || asked.has(link.pathname)) return;
+    asked.add(link.pathname);
+    const hint = document.createElement("link");
+    Object.assign(hint, { rel: "prefetch", href: link.pathname });
+    document.head.append(hint);
+  });
+}

@@ -382,6 +382,20 @@ def test_a_long_page_is_laid_out_as_it_is_read(book, browser):
     tab.close()
 
 
+def test_the_page_that_a_link_leads_to_is_fetched_before_the_click(server, browser):
+    tab = browser.new_page()
+    tab.goto(f"{server}book/gaussian_kl.html")
+    hints = tab.locator("link[rel=prefetch]")
+    assert hints.count() == 0
+    tab.locator("a.right-next").hover()
+    expect(hints).to_have_count(1)
+    assert hints.get_attribute("href").endswith("/book/reparameterization.html")
+    for other in ("a.right-next", "a[href^='https:']", ".bd-article a[href^='#']"):
+        tab.locator(other).first.dispatch_event("pointerover")
+    assert hints.count() == 1  # once, and nothing of other sites or of this page
+    tab.close()
+
+
 def test_the_bar_of_a_solution_opens_it(book, browser):
     tab = browser.new_page()
     tab.goto((book / "book" / "gaussian_kl.html").as_uri())

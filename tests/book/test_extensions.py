@@ -300,6 +300,30 @@ def test_powers_of_ten_are_set_in_checks_alone(measured, set_):
     typeset_checks(None, "page", "page.html", {}, None)  # a page without a body
 
 
+@pytest.mark.parametrize(
+    "said, set_",
+    [
+        ("KL(p* ‖ p_θ) is 6σ_φ² + 1", "KL(p* ‖ p[φθ]) is 6σ[φφ]² + 1"),
+        ("½(Σ log Λ_ll − log |Λ|)", "½(Σ log Λ[φll] − log |Λ|)"),
+        ("log p(x_t2 | x_{1:t1})", "log p(x[φt2] | x[φ1:t1])"),
+        ("K^(−3/7), 2^-3.5, e^{iωε}", "K[^−3/7], 2[^−3.5], e[^iωε]"),
+        ("½(e^(λ_s − λ_t) − 1)", "½(e[^λ[φs] − λ[φt]] − 1)"),
+        ("a_step_too_many: F.kl_div(p.log(), q)", "{a_step_too_many}: {F.kl_div}(p.log(), q)"),
+        ("−vae_tutorial.bounds.elbo of z_q", "−{vae_tutorial.bounds.elbo} of z[φq]"),
+        ("best_device() and clip_grad_value_", "{best_device()} and {clip_grad_value_}"),
+        ("A plain claim: e, x₁ and σ²; it&#x27;s so", "A plain claim: e, x₁ and σ²; it&#x27;s so"),
+    ],
+)
+def test_symbols_of_a_claim_are_set(said, set_):
+    expected = re.sub(r"\[φ([^][]*)\]", r"<sub>\1</sub>", set_)
+    expected = re.sub(r"\[\^([^][]*)\]", r"<sup>\1</sup>", expected)
+    expected = re.sub(r"\{([^}]*)\}", r"<code>\1</code>", expected)
+    page = '<p>x_θ</p><span class="check-claim">{}</span>'
+    context = {"body": page.format(said)}
+    typeset_checks(None, "page", "page.html", context, None)
+    assert context["body"] == page.format(expected)
+
+
 def test_no_line_of_a_formula_ends_at_the_bar_of_a_condition():
     html, message = render(r"p(x \mid z) = 1", False)
     assert message == "" and html.count("katex-base") == 3
