@@ -140,6 +140,11 @@ ALT = {  # what the pictures of tools/explorer_pictures.py show
         "above right, the posterior's leaning ellipse behind q's upright one. Below, against the angle: the gap of "
         "the bound, lowest near 38 degrees, and the information gap, which is nearly lowest there."
     ),
+    "keys": (
+        "Above, 64 draws of a gradient in one horizontal line, well off the dashed exact value. Below, the standard "
+        "error against the number of draws: the exact one stays at 1, with circles on it, and the one that the draws "
+        "claim lies at 0. A table shows the same two words and the same noise in each round."
+    ),
 }
 WITHOUT_SCRIPTS = (
     '<noscript><p class="explorer-noscript">Here stands a picture: the explorer needs JavaScript.</p></noscript>'
