@@ -81,6 +81,12 @@ def test_normal_numbers_are_quantiles(tab):
     assert equal_but_for_rounding(found, math.sqrt(2) * erfinv(2 * uniform - 1 + 2**-53))
 
 
+def test_the_ends_of_the_uniform_numbers_have_a_quantile(tab):
+    ends = np.array([0, 2**-52, 1 - 2**-52])
+    found = rows(tab, "ends => ends.map(Explorers.threefry.quantile)", ends.tolist())
+    assert equal_but_for_rounding(found, math.sqrt(2) * erfinv(2 * ends - 1 + 2**-53))
+
+
 # The loops
 
 

@@ -39,9 +39,9 @@ Explorers.threefry = (() => {
     return total;
   }
 
-  /** A draw from N(0, 1): √2 times the inverse of erf, at a place between -1 and 1. */
-  function normal(key) {
-    const y = 2 * uniform(key) - 1 + 2 ** -53;
+  /** Where the distribution function of N(0, 1) has this value, also for 0: √2 times the inverse of erf. */
+  function quantile(u) {
+    const y = 2 * u - 1 + 2 ** -53; // never -1
     const log = Math.log1p(-(y ** 2));
     const t = 2 / (Math.PI * 0.147) + log / 2;
     let x = Math.sign(y) * Math.sqrt(Math.sqrt(t ** 2 - log / 0.147) - t); // to three digits; then Newton's steps
@@ -49,5 +49,7 @@ Explorers.threefry = (() => {
     return Math.SQRT2 * x;
   }
 
-  return { child, fromSeed, mixed, normal, uniform };
+  const normal = (key) => quantile(uniform(key));
+
+  return { child, fromSeed, mixed, normal, quantile, uniform };
 })();
