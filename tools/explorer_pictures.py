@@ -128,6 +128,14 @@ def layers(found: Locator) -> None:
     move(found, "How far the columns of W are turned", 0.25)
 
 
+def keys(found: Locator) -> None:
+    found.get_by_role("button", name="1", exact=True).click()
+
+
+def ranks(found: Locator) -> None:
+    found.get_by_role("button", name="1/2", exact=True).click()
+
+
 def with_palette(picture: Image.Image) -> Image.Image:
     """The picture in 256 colors, a third of the bytes; a color counts by being there, not by its pixels."""
     colors = [color for count, color in picture.getcolors(picture.width * picture.height) if count > 9]

@@ -140,6 +140,16 @@ ALT = {  # what the pictures of tools/explorer_pictures.py show
         "above right, the posterior's leaning ellipse behind q's upright one. Below, against the angle: the gap of "
         "the bound, lowest near 38 degrees, and the information gap, which is nearly lowest there."
     ),
+    "keys": (
+        "Above, 64 draws of a gradient in one horizontal line, well off the dashed exact value. Below, the standard "
+        "error against the number of draws: the exact one stays at 1, with circles on it, and the one that the draws "
+        "claim lies at 0. A table shows the same two words and the same noise in each round."
+    ),
+    "ranks": (
+        "Above, eleven small dots, the gradients of examples of rank 0, most of them right of zero, and below a cut "
+        "one large dot of rank 1, far to the left. Below, a narrow gray hill right of zero, the gradient of one "
+        "process, and a wider vermilion one left of zero, that of the two ranks."
+    ),
 }
 WITHOUT_SCRIPTS = (
     '<noscript><p class="explorer-noscript">Here stands a picture: the explorer needs JavaScript.</p></noscript>'

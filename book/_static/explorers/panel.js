@@ -71,9 +71,9 @@ Explorers.panel = (() => {
     return node;
   };
 
-  /** A question with a few answers, on one of which a reader bets: `value`, null until then. */
+  /** A question with a few answers, on one of which a reader bets: `value`, null until then, and `choose`, as a hand would. */
   function bet(question, answers, changed) {
-    const self = { value: null };
+    const self = { value: null, choose };
     const buttons = answers.map((answer) => button(answer, () => choose(answer), { "aria-pressed": false }));
     function choose(answer) {
       self.value = answer;
