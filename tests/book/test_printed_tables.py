@@ -364,3 +364,14 @@ def test_outputs_of_pages_change_and_those_of_other_books_do_not():
     for block in (before, *others):
         assert block.rawsource == block.astext() and block["language"] == "myst-ansi"
     assert all(block["classes"] == ["output", "stream"] for block in (before, *others[:-1]))
+
+
+def test_the_pages_have_every_table(book):
+    numbers = []
+    for path in NOTEBOOKS:
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        printed = ["".join(output["text"]) for cell in cells for output in cell.get("outputs", []) if "text" in output]
+        numbers.append(sum(isinstance(piece, Table) for text in printed for piece in split(text)))
+        page = (book / "book" / f"{path.stem}.html").read_text(encoding="utf-8")
+        assert page.count('<div class="output stream printed"><div class="pst-scroll') == numbers[-1], path.stem
+    assert sum(numbers) > 50
