@@ -776,7 +776,7 @@ def test_the_gradient_is_autograds(tab, beta):
     script = """([xs, eps, beta]) => {
         const {parameters, zeros} = Explorers.gradients;
         const gradient = {encoder: zeros(smallest.encoder), decoder: zeros(smallest.decoder)};
-        const losses = xs.map((x, i) => Explorers.smallest.loss(smallest, x, eps[i], beta, gradient));
+        const losses = xs.map((x, i) => Explorers.smallVae.loss(smallest, x, eps[i], beta, gradient));
         const all = parameters([...gradient.encoder, ...gradient.decoder]);
         return [losses.reduce((a, b) => a + b), ...all.flatMap(list => [...list])];
     }"""
@@ -803,7 +803,7 @@ def test_a_run_ends_where_pytorchs_ends(tab, beta, learning_rate):
     """The book's settings: 2,000 steps of 100 examples; the same weights, examples and noise on both sides."""
     model, (x, eps) = smallest(1), examples(200_000, 0)
     hand_over(tab, model)
-    script = """([beta, lr]) => { globalThis.step = Explorers.smallest.run(smallest, {beta, lr}); }"""
+    script = """([beta, lr]) => { globalThis.step = Explorers.smallVae.run(smallest, {beta, lr}); }"""
     tab.evaluate(script, [beta, learning_rate])
     optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate)
     for xs, noises in zip(x.split(10_000), eps.split(10_000), strict=True):
@@ -816,7 +816,7 @@ def test_a_run_ends_where_pytorchs_ends(tab, beta, learning_rate):
             batch_loss(model, some, noise, beta).backward()
             optimizer.step()
     loss, kl = expected(model)
-    measured = tab.evaluate("() => Explorers.smallest.measure(smallest)")
+    measured = tab.evaluate("() => Explorers.smallVae.measure(smallest)")
     assert measured["loss"] == pytest.approx(loss, abs=1e-3) and measured["rate"] == pytest.approx(kl, abs=1e-3)
     floor, collapsed = TRUTH.entropy().item(), math.log(2 * math.pi) + 1
     assert loss - (floor if beta == 1 else collapsed) < 0.02
@@ -825,7 +825,7 @@ def test_a_run_ends_where_pytorchs_ends(tab, beta, learning_rate):
 def test_what_is_measured_adds_up_and_is_that_of_quadrature(tab):
     model = smallest(5)
     hand_over(tab, model)
-    shown = tab.evaluate("() => Explorers.smallest.measure(smallest)")
+    shown = tab.evaluate("() => Explorers.smallVae.measure(smallest)")
     loss, kl = expected(model)
     assert shown["loss"] == pytest.approx(loss, abs=1e-7) and shown["rate"] == pytest.approx(kl, abs=1e-7)
     nodes, weights = np.polynomial.hermite_e.hermegauss(60)
@@ -855,11 +855,11 @@ def test_the_marks_are_the_best_of_linear_models(tab, beta):
     starts = [np.array([0.8, 0.6, -0.5, -0.4, 0.4, 0.5, -1.0]), np.array([0.3, 0.2, -0.1, 0.1, 0.1, 0.2, -0.2])]
     best = min((minimize(lambda n: terms(n)[0] + beta * terms(n)[1], start, tol=1e-12) for start in starts),
                key=lambda found: found.fun)  # fmt: skip
-    assert tab.evaluate("beta => Explorers.smallest.limit(beta)", beta) == pytest.approx(sum(terms(best.x)), abs=1e-4)
+    assert tab.evaluate("beta => Explorers.smallVae.limit(beta)", beta) == pytest.approx(sum(terms(best.x)), abs=1e-4)
 
 
 def test_the_examples_are_draws_from_the_truth(tab):
-    x = rows(tab, "() => Explorers.smallest.source(7, 20000)()[0]")
+    x = rows(tab, "() => Explorers.smallVae.source(7, 20000)()[0]")
     apart = torch.linalg.solve_triangular(TRUTH.scale_tril, (x - TRUTH.loc).T, upper=False)
     for noise in apart:
         assert kstest(noise, norm.cdf).pvalue > 1e-6
@@ -871,17 +871,41 @@ def test_the_examples_are_draws_from_the_truth(tab):
     (8.0, 0.5, "broken"), (math.nan, 0.5, "broken"), (math.inf, 0.0, "broken"),
 ])  # fmt: skip
 def test_the_end_of_a_run_has_its_name(tab, above, rate, found):
-    script = "([above, rate]) => Explorers.smallest.end({loss: Explorers.smallest.FLOOR + Number(above), rate})"
+    script = "([above, rate]) => Explorers.smallest.end({loss: Explorers.smallVae.FLOOR + Number(above), rate})"
     assert tab.evaluate(script, [str(above).replace("inf", "Infinity"), rate]) == found
 
 
-def test_the_verdict_compares_bet_end_and_linear_algebra(tab):
-    script = """([above, rate, bet, beta]) => {
-        const {FLOOR, verdict} = Explorers.smallest;
-        return verdict({loss: FLOOR + above, rate}, bet, beta);
+def seen(*quarters: list[float]) -> list[list[float]]:
+    """Losses of the last two quarters of a run, with their steps, after a first half that does not count."""
+    return [[500, 99], [1000, 99], *([1000 + 500 * i + 100 * (j + 1), loss] for i, quarter in enumerate(quarters)
+            for j, loss in enumerate(quarter))]  # fmt: skip
+
+
+def test_the_course_of_a_loss_is_its_fall_and_its_swing(tab):
+    found = tab.evaluate("seen => Explorers.smallest.course(seen)", seen([5, 3], [4, 1, 1, 2]))
+    assert found["fall"] == pytest.approx(2) and found["swing"] == pytest.approx(np.std([4, 1, 1, 2]))
+
+
+def test_the_verdict_compares_bet_end_and_linear_algebra_and_names_the_cause(tab):
+    script = """([above, rate, bet, beta, seen]) => {
+        return Explorers.smallest.verdict({loss: Explorers.smallVae.FLOOR + above, rate}, bet, beta, seen);
     }"""
-    assert tab.evaluate(script, [0.0123, 0.5, "floor", 1]) == (
+    calm, jumping, falling = seen([3, 3], [3, 3]), seen([3, 3], [3.1, 2.9]), seen([3, 3], [2.8, 2.79])
+    say = lambda *how: tab.evaluate(script, list(how))  # noqa: E731
+    assert say(0.0123, 0.5, "floor", 1, jumping) == (
         "You were right: on the floor, 0.012 nats above the floor, with a code of 0.50 nats. "
-        "Linear algebra says 0.000 for β = 1.0."
+        "Linear algebra allows 0.000."
     )
-    assert tab.evaluate(script, [0.1501, 0.0, "between", 2]).startswith("Not as you bet: collapsed, 0.150 nats")
+    assert say(0.1501, 0.0, "between", 2, calm) == (
+        "Not as you bet: collapsed, 0.150 nats above the floor, with a code of 0.00 nats. Linear algebra allows 0.144."
+    )
+    assert say(0.031, 0.5, "between", 1, jumping).endswith(
+        "allows 0.000. The loss jumps by ±0.100: take smaller steps, or more examples."
+    )
+    assert say(0.1, 0.5, "between", 1, falling).endswith(
+        "allows 0.000. The loss was still falling: at this learning rate 2000 steps are too few."
+    )
+    assert say(0.14, 0.01, "collapsed", 1.4, falling).endswith(
+        "allows 0.087, with a code: from here it has not been found."
+    )
+    assert say(99, 0.5, "between", 1, calm).startswith("The loss has exploded")

@@ -40,7 +40,7 @@ Explorers.panel.mount("latent", "Latent explorer", ["examples", "decoder", "hand
   const shown = [readout(2), readout(2)];
   const said = sentence();
   const say = (z) => said.say(told(z, Explorers.neighbors.around(z), between(z, one, zero), wager.value));
-  const wager = bet("Straight from 1 to 0: what is drawn between?", BETS, () => say(at.point));
+  const wager = bet("On the way from 1 to 0 it draws", BETS, () => say(at.point));
   const at = Explorers.handle.handle(on, "Point in the latent plane", ["z1", "z2"], (z) => {
     change(digit.node, { "aria-label": `The decoder's image at ${at.node.getAttribute("aria-valuetext")}` });
     digit.show(Explorers.network.decodeMean(z));
