@@ -55,13 +55,6 @@ def smallest(found: Locator) -> None:
     found.locator("[data-state=over]").wait_for()
 
 
-def kl(found: Locator) -> None:
-    found.get_by_role("button", name="μ", exact=True).click()
-    found.get_by_role("button", name="Let it pull").click()
-    found.locator("[data-state=over]").wait_for()
-    found.get_by_role("button", name="Back").click()
-
-
 def weights(found: Locator) -> None:
     move(found, "Log-variance of q", -2.5)
     found.get_by_role("slider", name="Doublings of the number of draws").fill("6")

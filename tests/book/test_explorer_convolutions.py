@@ -56,7 +56,8 @@ def said(tab: Page, *place, bet: str | None = None) -> str:
 
 
 @pytest.mark.parametrize("place, bet, words", [
-    ((3, 1, 0), None, "Uniform: every pixel lies under 3 windows."),
+    ((3, 1, 0), None, "Uniform: at stride 1 every pixel meets all of the weights, whatever they are."),
+    ((5, 1, 0.3), "all", "Uniform: at stride 1 every pixel meets all of the weights, whatever they are."),
     ((2, 2, 0), None, "Uniform: every pixel lies under 1 window."),
     ((4, 2, 1), None, "Uniform: every pixel lies under 2 windows, and its weights add up to 1."),
     ((3, 2, 0), None, "Striped, 0.67 to 1.33: pixels lie under 1 or 2 windows, in turns that repeat after 2"),

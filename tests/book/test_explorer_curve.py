@@ -145,7 +145,7 @@ NEAR, FAR = "Near x the circles soon overlap.", "Near x the prior sets few, far 
     (-0.0999, 9, False, "about 10", f"{RIGHT} Here it takes 9: you were right. {NEAR}"),
     (-2, 31, False, "about 10", f"{LOW} Here it takes 31: you were right. {NEAR}"),
     (-2, 32, False, "about 100", f"{LOW} Here it takes 32: you were right. {FAR}"),
-    (-2, 100, False, "about 10", f"{LOW} Here it takes 100: not about 10, as you bet. {FAR}"),
+    (-2, 100, False, "about 10", f"{LOW} Here it takes 100: not “about 10”, as you bet. {FAR}"),
     (-2, None, False, "more", f"{LOW} Here it takes more than 100: you were right. {FAR}"),
     (0.0999, 9, True, "about 10", f"{RIGHT} At random it takes about V / 0.1² = 95 for 0.1 nats; evenly spread 9."),
 ])  # fmt: skip
@@ -229,7 +229,7 @@ def test_a_bet_draws_and_a_way_back(tab, found):
     said = found.get_by_role("status")
     assert said.inner_text().endswith("Bet, then add some.")
     found.get_by_role("button", name="about 100", exact=True).click()
-    assert said.inner_text() == f"{HIGH} Here it takes 9: not about 100, as you bet. Near x the circles soon overlap."
+    assert said.inner_text() == f"{HIGH} Here it takes 9: not “about 100”, as you bet. Near x the circles soon overlap."
     pressed = lambda: [found.get_by_role("button", name=name).get_attribute("aria-pressed")  # noqa: E731
                        for name in ("spread evenly", "draw z at random")]  # fmt: skip
     assert pressed() == ["true", "false"]

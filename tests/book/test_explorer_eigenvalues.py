@@ -5,6 +5,7 @@ means of log p(x) and of the ELBO are those of the package's linear-Gaussian mod
 """
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -127,9 +128,14 @@ def test_what_stands_above_the_level_is_told(tab, found, spectrum, place, error,
     assert texts == [f"{rate:.2f}" if rate else "dead" for rate in rates] and (rates > 0).sum() == living
     _, surface = curve_of_surface(found)
     assert surface == pytest.approx(210 - 200 / 1.1 * min(level, 1.1))
-    written = found.locator(".level").first.text_content()
     name = "σ²" if error == "1" else "64 σ²"
-    assert written == f"{name} = {level:.{3 if level < 1 else 2}f}" + ", far above" * (level > 1.1)
+    written = f"dashes: {name} = {level:.{3 if level < 1 else 2}f}" + ", far above" * (level > 1.1)
+    assert found.locator(".level").first.text_content() == written
+    plane = found.locator("svg.inside").last
+    marks = [float(x) for x in re.findall(r"M(-?[\d.]+) ", plane.locator("path.mark").get_attribute("d"))]
+    assert close(marks, place_in_plane(np.log(lam / float(error)), 0 * lam)[:, 0], 1e-9)
+    ends = [(end.text_content(), number(end, "x")) for end in plane.locator(".note.middle").all()]
+    assert ends == [("6", marks[5]), ("1", marks[0])]
 
 
 def curve_of_surface(found: Locator) -> tuple[float, float]:

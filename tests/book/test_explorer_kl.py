@@ -74,7 +74,7 @@ def test_a_line_goes_once_around_the_prior_at_its_level(tab, nats):
 
 
 def test_the_lines_are_drawn_and_named_where_they_are(tab, found):
-    lines, names = found.locator(".contour"), found.locator(".note")
+    lines, names = found.locator(".contour"), found.locator("svg").first.locator(".note")
     levels = [0.1, 0.5, 1, 2, 3, 4, 5]
     assert names.all_text_contents() == ["0.1", "0.5", "1 nat", "2", "3", "4", "5"]
     assert ["one" in line.get_attribute("class") for line in lines.all()] == [level == 1 for level in levels]
@@ -196,6 +196,7 @@ def test_a_hand_stops_the_pull_and_takes_the_point(tab, found):
     scale = found.locator("svg").first.evaluate("node => node.getScreenCTM().a") * SCALE
     drag(tab, (x, y), (x - scale, y + 2 * scale))
     assert close([values(found)[1], math.log(1 - 2 * values(found)[3])], [1.0, -2.0], 0.03)
+    assert found.locator(".trail").get_attribute("d") == ""  # it was another point's
     spoken = found.locator(".handle").get_attribute("aria-valuetext")
     assert re.fullmatch(r"μ -(1\.0\d|0\.9\d), log σ² -(2\.0\d|1\.9\d)", spoken)
 

@@ -97,14 +97,17 @@ CHARGES = "the cross-entropy charges"
 
 
 @pytest.mark.parametrize("x, logit, bet, said", [
-    (0.4375, -0.4, None, "How large is the area under the vermilion curve, and is it so for every ℓ? Bet."),
-    (0.4375, -4, BETS[2], f"{DEPENDS} Here it is 0.24: {CHARGES} 1.42 {TOO_MUCH} The surer the decoder, the more."),
+    (0.4375, -0.4, None, "For the decoder white has the probability 0.40. A density’s area is 1: is that of the "
+     "vermilion curve? Bet."),
+    (0.4375, -4, BETS[2], f"{DEPENDS} Here it is 0.24: {CHARGES} 1.42 {TOO_MUCH} For this x its best ℓ is −0.3, "
+     "the density’s −0.8: it keeps a decoder timid."),
     (0.4375, 0, BETS[1], "Not “the same, but not 1”: the area depends on ℓ. Here it is 0.50: "
      f"{CHARGES} 0.69 {TOO_MUCH} The area is never more than one half."),
-    (0.125, -2, BETS[2], f"{DEPENDS} Here it is 0.38: {CHARGES} 0.97 {TOO_MUCH} For this x it is least at this ℓ, "
-     "the density’s loss at −8.0."),
-    (0.125, -8, BETS[2], f"{DEPENDS} Here it is 0.12: {CHARGES} 2.08 {TOO_MUCH} For this x the density is highest at "
-     "this ℓ; it is least at −1.9."),
+    (0.125, -2, BETS[2], f"{DEPENDS} Here it is 0.38: {CHARGES} 0.97 {TOO_MUCH} For this x its best ℓ is −1.9, "
+     "the density’s −8.0: it keeps a decoder timid."),
+    (0.5, -2, BETS[2], f"{DEPENDS} Here it is 0.38: {CHARGES} 0.97 {TOO_MUCH} For this x both have their best ℓ at 0."),
+    (0, -8, BETS[2], f"{DEPENDS} Here it is 0.12: {CHARGES} 2.08 {TOO_MUCH} For black both losses want ℓ without end."),
+    (1, -8, BETS[2], f"{DEPENDS} Here it is 0.12: {CHARGES} 2.08 {TOO_MUCH} For white both losses want ℓ without end."),
 ])  # fmt: skip
 def test_what_is_said(tab, x, logit, bet, said):
     assert ask(tab, "reading", x, logit, bet) == said
@@ -118,6 +121,7 @@ def test_nothing_tells_before_the_bet(tmp_path, browser):
         found = explorer(fresh, "likelihoods")
         put(found, -3, 0.25)
         assert number(found.locator("rect.gap"), "width") == 0
+        assert found.locator("svg").nth(2).locator(".note").all_text_contents() == ["cross-entropy: ?", "density"]
         shown = values(found.locator("table"))
         assert [math.isnan(value) for value in shown] == [True, False, False, True, True, True]
         found.get_by_role("button", name=BETS[2], exact=True).click()

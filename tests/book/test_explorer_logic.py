@@ -7,6 +7,7 @@ for by itself. It is compared with the package, NumPy and SciPy, or with a case 
 import base64
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator
 
 import numpy as np
@@ -14,7 +15,7 @@ import pytest
 import torch
 from driving import FOLDER, NAMES, alive, close, curve, explorer, move, number, painted, rows, values
 from playwright.sync_api import Locator, Page
-from scipy.optimize import minimize
+from scipy.optimize import minimize, minimize_scalar
 from scipy.stats import kstest, norm
 from test_explorers import MEANS, check_numbers, code, draws_its_code, draws_shown, estimates, log_joint
 from torch import nn
@@ -242,9 +243,51 @@ def test_the_plane_shows_each_code_in_the_color_of_its_class(tab):
     ([[0, 3], [0, -2.5]], 1), ([[-2.5, 0], [3, 0]], 0),
 ])  # fmt: skip
 def test_the_nearest_code_is_so_as_the_crow_flies(tab, codes, label):
-    script = "([z, codes]) => Explorers.latent.nearest(z, codes, codes.map((_, i) => i))"
+    script = "([z, codes]) => Explorers.neighbors.around(z, { codes, labels: codes.map((_, i) => i) })"
     for z in ([0, 0], [0.7, -1.9]):
-        assert tab.evaluate(script, [z, (np.array(codes) + z).tolist()]) == label
+        found = tab.evaluate(script, [z, (np.array(codes) + z).tolist()])
+        assert found["nearest"] == label and found["distance"] == pytest.approx(math.hypot(*codes[label]))
+
+
+def neighbors(z: list[float], codes: torch.Tensor, labels: list[int]) -> tuple[float, list[tuple[int, int]]]:
+    """The distance of the nearest code, and of the twenty nearest the classes with their counts, in falling order."""
+    distances, which = torch.cdist(torch.tensor([z], dtype=torch.float64), codes)[0].sort()
+    counts = Counter(labels[i] for i in which[:20])
+    return distances[0].item(), sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
+
+
+def test_on_the_way_is_the_middle_of_the_straight_line(tab):
+    script = "z => Explorers.latent.between(z, [0, 2], [0, -2])"
+    for z, on in [([0, 0], True), ([0.29, 1.1], True), ([0.31, 0], False), ([0, 1.3], False), ([0, -1.3], False)]:
+        assert tab.evaluate(script, z) is on
+
+
+def test_on_the_way_from_1_to_0_most_neighbors_are_other_digits(tab):
+    codes = torch.tensor(tab.evaluate("Explorers.examples.codes.map(z => [...z])"), dtype=torch.float64)
+    labels = tab.evaluate("Explorers.examples.labels")
+    zero, one = np.array(tab.evaluate("Explorers.examples.names")[:2])
+    for t in np.linspace(0.2, 0.8, 13):
+        assert neighbors([*(one + t * (zero - one))], codes, labels)[1][0][0] > 1
+
+
+def test_the_sentence_tells_of_the_neighbors_and_of_the_bet(tab):
+    say = lambda *how: tab.evaluate("how => Explorers.latent.told(...how)", list(how))  # noqa: E731
+    alone = dict(distance=0.1, nearest=7, classes=[[7, 20]])
+    mixed = dict(distance=0.1, nearest=4, classes=[[6, 11], [4, 5], [5, 3], [1, 1]])
+    far = dict(distance=0.62, nearest=3, classes=[[3, 20]])
+    of_mixed = "Of the 20 nearest codes 11 are of 6s, 5 of 4s, 3 of 5s: one mean image for them all."
+    assert say([0, 0], alone, True, None) == "All of the 20 nearest codes are of 7s: the decoder need not hesitate."
+    assert say([0, 0], mixed, True, None) == of_mixed
+    assert say([3, -2], far, False, None) == (
+        "The nearest code, of a 3, is 0.6 away. The prior comes so far out once in 670 draws; "
+        "the decoder draws all the same."
+    )
+    assert math.exp(6.5) == pytest.approx(670, abs=5)
+    assert say([0, 0], mixed, False, "nothing") == f"{of_mixed} Walk from 1 to 0."
+    assert say([0, 0], mixed, True, "nothing") == f"Not as you bet: other digits, here a 6. {of_mixed}"
+    assert say([0, 0], mixed, True, "other digits").startswith("You were right: other digits")
+    ones = dict(distance=0.1, nearest=1, classes=[[1, 15], [7, 5]])
+    assert say([0, 0], ones, True, "nothing").endswith("Walk from 1 to 0.")
 
 
 @pytest.mark.parametrize("z, inside", [
@@ -263,7 +306,7 @@ def test_where_a_key_takes_the_point(tab, key, short, long):
         assert tab.evaluate("([key, long]) => Explorers.handle.keyed([1, 2], key, long)", [key, step]) == expected
 
 
-def test_the_explorer_says_the_nearest_image_and_draws_the_point(tab, model):
+def test_the_explorer_says_the_nearest_images_and_draws_the_point(tab, model):
     found = explorer(tab, "latent")
     codes = torch.tensor(tab.evaluate("Explorers.examples.codes.map(z => [...z])"), dtype=torch.float64)
     labels = tab.evaluate("Explorers.examples.labels")
@@ -271,8 +314,12 @@ def test_the_explorer_says_the_nearest_image_and_draws_the_point(tab, model):
     for key in ["ArrowUp", "Shift+ArrowLeft", "Shift+ArrowUp", "ArrowRight", *["Shift+ArrowRight"] * 5]:
         found.locator(".handle").press(key)
         z = code(found)
-        nearest = labels[torch.cdist(torch.tensor([z], dtype=torch.float64), codes).argmin()]
-        assert found.get_by_role("status").inner_text() == f"The nearest encoded test image is a {nearest}."
+        distance, [(first, most), *others] = neighbors(z, codes, labels)
+        if distance > 0.5:
+            begins = f"The nearest code, of a {first}, is {distance:.1f} away."
+        else:
+            begins = f"Of the 20 nearest codes {most} are of {first}s, {others[0][1]} of {others[0][0]}s"
+        assert found.get_by_role("status").inner_text().startswith(begins)
         place = [194 + z[0] * 312 / 8, 165 - z[1] * 310 / 8]
         transform = found.locator(".handle").get_attribute("transform")
         assert close([float(part) for part in re.findall(r"-?[\d.]+", transform)], place, 1e-9)
@@ -376,17 +423,19 @@ def model20() -> VAE:
     return checkpoints.load(FOLDER / "model20.safetensors").double()
 
 
-def test_the_numbers_of_a_digit_are_pytorchs_and_the_sentence_has_both_means(tab, model, model20):
+def test_the_numbers_of_a_digit_are_pytorchs_and_the_sentence_has_both_sides(tab, model, model20):
     found = explorer(tab, "draw")
     assert tab.evaluate("[Explorers.examples.meanElbo, Explorers.examples.meanElbo20]") == [-140.90, -104.88]
+    codes = torch.tensor(tab.evaluate("Explorers.examples.codes.map(z => [...z])"), dtype=torch.float64)
     for digit in (4, 8):
         found.get_by_role("button", name=f"Take our {digit}").click()
         check_numbers(found, model, model20)
-        two, twenty = values(found)[-2:]
-        usual = "easier" if twenty > -104.88 else "harder"
+        fits, costs, elbos = torch.tensor(values(found)[-6:]).view(3, 2).tolist()
+        [(name, _), *_] = neighbors(values(found)[:4:2], codes, tab.evaluate("Explorers.examples.labels"))[1]
         assert found.get_by_role("status").inner_text() == (
-            f"Eighteen more numbers gain {twenty - two:.1f} nats. This drawing is {usual} than most for the larger "
-            "model: test images have −104.9 on average, −140.9 with two numbers."
+            f"Two numbers put it among the {name}s. Eighteen more explain {fits[1] - fits[0]:.1f} nats more and cost "
+            f"{costs[1] - costs[0]:.1f} nats more of KL: a gain of {elbos[1] - elbos[0]:.1f}. The ELBO with twenty is "
+            f"−{-elbos[1]:.1f}; test images have −104.9 on average."
         )
         shown = [text.strip() for text in found.locator("td .explorer-number").all_inner_texts()]
         digits = [3] * 4 + [2] * 6
@@ -394,10 +443,12 @@ def test_the_numbers_of_a_digit_are_pytorchs_and_the_sentence_has_both_means(tab
         assert shown == written
 
 
-def test_where_eighteen_numbers_more_cost_something_it_is_said(tab):
-    script = "Explorers.draw.verdict(-100, -101.26, [-140, -105])"
-    assert tab.evaluate(script).startswith("Eighteen more numbers cost 1.3 nats here. This drawing is easier")
-    assert "harder" in tab.evaluate("Explorers.draw.verdict(-100, -105.1, [-140, -105])")
+def test_where_eighteen_numbers_more_cost_more_than_they_explain_it_is_said(tab):
+    two, twenty = dict(logLikelihood=-34.4, kl=6.7), dict(logLikelihood=-36.5, kl=5.9)
+    assert tab.evaluate("how => Explorers.draw.verdict(...how)", [1, two, twenty, -105]) == (
+        "Two numbers put it among the 1s. Eighteen more explain 2.1 nats less and cost 0.8 nats less of KL: "
+        "a loss of 1.3. The ELBO with twenty is −42.4; test images have −105.0 on average."
+    )
 
 
 def test_the_pen_is_round_and_draws_under_the_pointer_on_a_paper_of_any_size(tab):
@@ -634,18 +685,32 @@ def test_straying_is_the_root_of_the_mean_square_over_the_places_passed(tab):
     assert tab.evaluate(script) == pytest.approx(math.sqrt((9 + 16) / 2))
 
 
-def test_the_verdict_of_the_bet_goes_by_what_was_drawn(tab):
+def test_a_narrower_q_makes_the_score_function_worse_below_the_turning_point(tab):
+    """There the least variance lies, by SciPy, of the variance that is tested against autograd elsewhere."""
+    script = "([mu, logVar]) => Explorers.reparameterization.exact(mu, logVar).score"
+    for mu in (-2, 0.7, 2):
+        best = minimize_scalar(lambda v, mu=mu: tab.evaluate(script, [mu, v]), bounds=(-6, 4), method="bounded")
+        assert tab.evaluate("mu => Explorers.reparameterization.turning(mu)", mu) == pytest.approx(best.x, abs=1e-3)
+    assert rows(tab, "() => [-0.5].map(mu => Explorers.reparameterization.exact(mu, -9).score)") < 0.1
+
+
+def test_the_verdict_says_what_a_narrower_q_does_here(tab):
     say = lambda *how: tab.evaluate("how => Explorers.reparameterization.verdict(...how)", list(how))  # noqa: E731
-    here = dict(pathwise=2.0, score=5.0)
     far = dict(pathwise=0.5, score=1.62)
-    assert say(far, 40, here, "pathwise").startswith("Here one draw of the score function strays 2.50 times as far")
-    assert say(far, 41, here, None) == (
-        "Fresh noise at 41 places: the pathwise estimate is 0.50 off, the score function 1.62 (root mean square). "
-        "Here one draw strays 2.50 times as far."
+    assert say(far, 81, 0.7, -0.6, None).startswith("The exact gradient here is 2.40. Bet,")
+    times = lambda m, v: math.sqrt((m**4 / v + 14 * m**2 + 15 * v) / (4 * v))  # noqa: E731
+    wide, narrow = times(1.2, math.exp(-0.6)), times(1.2, math.exp(-4))
+    assert say(far, 40, 0.7, -0.6, "score function") == (
+        "You were right: the score function divides by σ. Here both still gain, down to log σ² = −1.0: one draw strays "
+        f"{wide:.1f} times as far as a pathwise one, and {wide**2:.0f} draws are worth one."
     )
-    assert say(far, 81, here, "score function").startswith("You were right. Fresh noise at 81 places")
-    assert say(far, 81, here, "pathwise").startswith("Not as you bet.")
-    assert say(dict(pathwise=2, score=1), 81, here, "pathwise").startswith("You were right.")
+    for bet in ("pathwise", "neither"):
+        assert say(far, 41, 0.7, -4, bet) == (
+            "Not as you bet: the score function divides by σ. Here a narrower q makes it worse: one draw strays "
+            f"{narrow:.1f} times as far as a pathwise one, and {narrow**2:.0f} draws are worth one. "
+            "Over 41 places: 1.62 off against 0.50."
+        )
+    assert "Only here, at gradient 0, both gain from a narrower q" in say(far, 1, -0.5, -4, "neither")
 
 
 def test_density_draws_and_ends_are_where_the_numbers_say(tab):
@@ -658,7 +723,7 @@ def test_density_draws_and_ends_are_where_the_numbers_say(tab):
     left = found.locator(".halves > div").first
     density = curve(left.locator(".curve.q"))
     x = np.linspace(-5, 5, 201)
-    y = 50 - (0.2 + 0.4 * norm.pdf(x, 1.1, math.exp(-0.65))) * 40 / 0.6
+    y = 50 - (0.2 + 0.35 * np.exp(-0.5 * ((x - 1.1) / math.exp(-0.65)) ** 2)) * 40 / 0.6  # equally high at every σ
     assert np.abs(density - np.stack([10 + (x + 5) * 34, y], -1)).max() < 0.00501
     shown = torch.tensor(values(found.locator("table"))).view(4, 2)
     for column, name in enumerate(("pathwise", "score")):
@@ -711,7 +776,7 @@ def test_the_gradient_is_autograds(tab, beta):
     script = """([xs, eps, beta]) => {
         const {parameters, zeros} = Explorers.gradients;
         const gradient = {encoder: zeros(smallest.encoder), decoder: zeros(smallest.decoder)};
-        const losses = xs.map((x, i) => Explorers.smallest.loss(smallest, x, eps[i], beta, gradient));
+        const losses = xs.map((x, i) => Explorers.smallVae.loss(smallest, x, eps[i], beta, gradient));
         const all = parameters([...gradient.encoder, ...gradient.decoder]);
         return [losses.reduce((a, b) => a + b), ...all.flatMap(list => [...list])];
     }"""
@@ -738,7 +803,7 @@ def test_a_run_ends_where_pytorchs_ends(tab, beta, learning_rate):
     """The book's settings: 2,000 steps of 100 examples; the same weights, examples and noise on both sides."""
     model, (x, eps) = smallest(1), examples(200_000, 0)
     hand_over(tab, model)
-    script = """([beta, lr]) => { globalThis.step = Explorers.smallest.run(smallest, {beta, lr}); }"""
+    script = """([beta, lr]) => { globalThis.step = Explorers.smallVae.run(smallest, {beta, lr}); }"""
     tab.evaluate(script, [beta, learning_rate])
     optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate)
     for xs, noises in zip(x.split(10_000), eps.split(10_000), strict=True):
@@ -751,7 +816,7 @@ def test_a_run_ends_where_pytorchs_ends(tab, beta, learning_rate):
             batch_loss(model, some, noise, beta).backward()
             optimizer.step()
     loss, kl = expected(model)
-    measured = tab.evaluate("() => Explorers.smallest.measure(smallest)")
+    measured = tab.evaluate("() => Explorers.smallVae.measure(smallest)")
     assert measured["loss"] == pytest.approx(loss, abs=1e-3) and measured["rate"] == pytest.approx(kl, abs=1e-3)
     floor, collapsed = TRUTH.entropy().item(), math.log(2 * math.pi) + 1
     assert loss - (floor if beta == 1 else collapsed) < 0.02
@@ -760,7 +825,7 @@ def test_a_run_ends_where_pytorchs_ends(tab, beta, learning_rate):
 def test_what_is_measured_adds_up_and_is_that_of_quadrature(tab):
     model = smallest(5)
     hand_over(tab, model)
-    shown = tab.evaluate("() => Explorers.smallest.measure(smallest)")
+    shown = tab.evaluate("() => Explorers.smallVae.measure(smallest)")
     loss, kl = expected(model)
     assert shown["loss"] == pytest.approx(loss, abs=1e-7) and shown["rate"] == pytest.approx(kl, abs=1e-7)
     nodes, weights = np.polynomial.hermite_e.hermegauss(60)
@@ -790,11 +855,11 @@ def test_the_marks_are_the_best_of_linear_models(tab, beta):
     starts = [np.array([0.8, 0.6, -0.5, -0.4, 0.4, 0.5, -1.0]), np.array([0.3, 0.2, -0.1, 0.1, 0.1, 0.2, -0.2])]
     best = min((minimize(lambda n: terms(n)[0] + beta * terms(n)[1], start, tol=1e-12) for start in starts),
                key=lambda found: found.fun)  # fmt: skip
-    assert tab.evaluate("beta => Explorers.smallest.limit(beta)", beta) == pytest.approx(sum(terms(best.x)), abs=1e-4)
+    assert tab.evaluate("beta => Explorers.smallVae.limit(beta)", beta) == pytest.approx(sum(terms(best.x)), abs=1e-4)
 
 
 def test_the_examples_are_draws_from_the_truth(tab):
-    x = rows(tab, "() => Explorers.smallest.source(7, 20000)()[0]")
+    x = rows(tab, "() => Explorers.smallVae.source(7, 20000)()[0]")
     apart = torch.linalg.solve_triangular(TRUTH.scale_tril, (x - TRUTH.loc).T, upper=False)
     for noise in apart:
         assert kstest(noise, norm.cdf).pvalue > 1e-6
@@ -806,17 +871,41 @@ def test_the_examples_are_draws_from_the_truth(tab):
     (8.0, 0.5, "broken"), (math.nan, 0.5, "broken"), (math.inf, 0.0, "broken"),
 ])  # fmt: skip
 def test_the_end_of_a_run_has_its_name(tab, above, rate, found):
-    script = "([above, rate]) => Explorers.smallest.end({loss: Explorers.smallest.FLOOR + Number(above), rate})"
+    script = "([above, rate]) => Explorers.smallest.end({loss: Explorers.smallVae.FLOOR + Number(above), rate})"
     assert tab.evaluate(script, [str(above).replace("inf", "Infinity"), rate]) == found
 
 
-def test_the_verdict_compares_bet_end_and_linear_algebra(tab):
-    script = """([above, rate, bet, beta]) => {
-        const {FLOOR, verdict} = Explorers.smallest;
-        return verdict({loss: FLOOR + above, rate}, bet, beta);
+def seen(*quarters: list[float]) -> list[list[float]]:
+    """Losses of the last two quarters of a run, with their steps, after a first half that does not count."""
+    return [[500, 99], [1000, 99], *([1000 + 500 * i + 100 * (j + 1), loss] for i, quarter in enumerate(quarters)
+            for j, loss in enumerate(quarter))]  # fmt: skip
+
+
+def test_the_course_of_a_loss_is_its_fall_and_its_swing(tab):
+    found = tab.evaluate("seen => Explorers.smallest.course(seen)", seen([5, 3], [4, 1, 1, 2]))
+    assert found["fall"] == pytest.approx(2) and found["swing"] == pytest.approx(np.std([4, 1, 1, 2]))
+
+
+def test_the_verdict_compares_bet_end_and_linear_algebra_and_names_the_cause(tab):
+    script = """([above, rate, bet, beta, seen]) => {
+        return Explorers.smallest.verdict({loss: Explorers.smallVae.FLOOR + above, rate}, bet, beta, seen);
     }"""
-    assert tab.evaluate(script, [0.0123, 0.5, "floor", 1]) == (
+    calm, jumping, falling = seen([3, 3], [3, 3]), seen([3, 3], [3.1, 2.9]), seen([3, 3], [2.8, 2.79])
+    say = lambda *how: tab.evaluate(script, list(how))  # noqa: E731
+    assert say(0.0123, 0.5, "floor", 1, jumping) == (
         "You were right: on the floor, 0.012 nats above the floor, with a code of 0.50 nats. "
-        "Linear algebra says 0.000 for β = 1.0."
+        "Linear algebra allows 0.000."
     )
-    assert tab.evaluate(script, [0.1501, 0.0, "between", 2]).startswith("Not as you bet: collapsed, 0.150 nats")
+    assert say(0.1501, 0.0, "between", 2, calm) == (
+        "Not as you bet: collapsed, 0.150 nats above the floor, with a code of 0.00 nats. Linear algebra allows 0.144."
+    )
+    assert say(0.031, 0.5, "between", 1, jumping).endswith(
+        "allows 0.000. The loss jumps by ±0.100: take smaller steps, or more examples."
+    )
+    assert say(0.1, 0.5, "between", 1, falling).endswith(
+        "allows 0.000. The loss was still falling: at this learning rate 2000 steps are too few."
+    )
+    assert say(0.14, 0.01, "collapsed", 1.4, falling).endswith(
+        "allows 0.087, with a code: from here it has not been found."
+    )
+    assert say(99, 0.5, "between", 1, calm).startswith("The loss has exploded")

@@ -88,6 +88,28 @@ def test_pixels_are_counted_as_black_where_more_than_half_is_ink(tab):
     assert found == dict(all=3, back=2, added=2)
 
 
+def reaches(model: VAE, z: torch.Tensor) -> list[int]:
+    """How many pixels each number can change by itself, at -3 or at 3."""
+    black = lambda z: torch.sigmoid(model.decode(z)) > 0.5  # noqa: E731
+    ends = torch.stack([z.expand(20, 20).clone().fill_diagonal_(end) for end in (-3, 3)])
+    return (black(ends) != black(z)).sum(-1).amax(0).tolist()
+
+
+def test_how_much_each_number_can_change_is_what_pytorch_says(tab, model):
+    tab.evaluate("() => Explorers.panel.load('decoder20')")
+    script = "z => Explorers.numbers.reaches(z, (z) => Explorers.network.decodeMean(z, 'decoder20'))"
+    z = torch.randn(20, generator=torch.Generator().manual_seed(3)).double()
+    assert tab.evaluate(script, z.tolist()) == reaches(model, z)
+
+
+@pytest.mark.parametrize("number, rest", [
+    (1, "can change up to 7, number 3 the most, 50."), (2, "can change up to 2, less than any other."),
+    (3, "can change up to 50, more than any other."),
+])  # fmt: skip
+def test_a_number_has_its_rank(tab, number, rest):
+    assert tab.evaluate("l => Explorers.numbers.rank([7, 2, 50, 9], l)", number - 1) == f"By itself it {rest}"
+
+
 # What is shown
 
 
@@ -180,7 +202,15 @@ def test_the_keys_move_one_number(tab, model):
     assert close(numbers(found), expected, 1e-4) and makes_its_numbers(found, model, expected)
     assert bars.get_attribute("aria-valuetext") == "number 3: 1.2"
     changed = ((torch.sigmoid(model.decode(expected)) > 0.5) != (torch.sigmoid(model.decode(0 * expected)) > 0.5)).sum()
-    assert f"{changed} of 784 pixels changed sides" in found.get_by_role("status").inner_text()
+    all_of_them = reaches(model, torch.zeros(20, dtype=torch.float64))
+    assert (
+        found.get_by_role("status")
+        .inner_text()
+        .startswith(
+            f"Number 3 at 1.2: {changed} of 784 pixels changed sides. By itself it can change up to {all_of_them[2]}, "
+        )
+    )
+    assert min(all_of_them) > 0  # none does nothing
 
 
 def test_the_pointer_moves_the_number_under_it(browser, tmp_path):

@@ -41,6 +41,7 @@ Explorers.convolutions = (() => {
       ? `${bet === ANSWERS[2] ? "You were right" : "Not as you bet"}: even ones, with m/2 windows over each pixel. ` : "";
     const windows = few === many ? `every pixel lies under ${many} window${many > 1 ? "s" : ""}` : `pixels lie under ${few} or ${many} windows`;
     const range = `${format(least, 2)} to ${format(most, 2)}`;
+    if (a === 1) return "Uniform: at stride 1 every pixel meets all of the weights, whatever they are.";
     if (few === 0) return `${won}Gaps: the window is shorter than the stride, and ${a - m} of ${a} pixels lie under none.`;
     if (most - least > ROUNDING && few === many) return `${won}Striped, ${range}, though ${windows}: what it gets depends on which weights meet there.`;
     if (most - least > ROUNDING) return `${won}Striped, ${range}: ${windows}, in turns that repeat after ${a} pixels.`;
@@ -95,14 +96,15 @@ Explorers.panel.mount("convolutions", "A uniform image?", [], (live) => {
     stride.set(2);
   }
 
-  const choice = bet("Which m give a uniform image at stride 2, with equal weights?", ANSWERS, decide);
-  const size = slider("m", "Kernel size", SIZE, update);
-  const stride = slider("a", "Stride", STRIDE, update);
+  const choice = bet("Which kernel sizes m give a uniform image at stride 2, with equal weights?", ANSWERS, decide);
+  const size = slider("size m", "Kernel size", SIZE, update);
+  const stride = slider("stride a", "Stride", STRIDE, update);
   const tent = slider("tent", "From equal weights to a tent", TENT, update);
   const nodes = (readouts) => readouts.map(({ node }) => node);
   live.append(
     element("div", { class: "wide" }, on.node,
-      element("div", { class: "pair" }, picture.node,
+      element("div", { class: "pair" },
+        element("div", { class: "explorer-labelled" }, picture.node, element("span", {}, "in both directions")),
         table("Per pixel", ["least", "most"], { windows: nodes(shown.count), sum: nodes(shown.sum) })),
     ),
     element("div", { class: "narrow" }, choice.node, size.node, stride.node, tent.node, said.node),

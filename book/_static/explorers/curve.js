@@ -80,7 +80,7 @@ Explorers.curve = (() => {
     const many = n > COUNT.high ? "more than 100" : n;
     if (random) return `${now} At random it takes about V / 0.1² = ${format(draws, 0)} for 0.1 nats; evenly spread ${many}.`;
     const why = n <= 31 ? "Near x the circles soon overlap." : "Near x the prior sets few, far apart.";
-    return `${now} Here it takes ${many}: ${answer(n) === bet ? "you were right" : `not ${bet}, as you bet`}. ${why}`;
+    return `${now} Here it takes ${many}: ${answer(n) === bet ? "you were right" : `not “${bet}”, as you bet`}. ${why}`;
   }
 
   return { BETS, COUNT, NEAR, NOISE, STAR, cdf, decode, drawn, even, lattice, logEvidence, logMixture, needed, posterior, quantile,
@@ -149,7 +149,7 @@ Explorers.panel.mount("curve", "Gaussians along the curve", ["handle"], (live) =
   const count = slider("K", "Number of Gaussians", COUNT, update);
   const sigma = slider("σ", "Standard deviation of the noise", NOISE, update);
   const places = [button("spread evenly", () => update((seed = 0))), button("draw z at random", () => update(seed++))];
-  const wager = bet("How many give log p(x) to 0.1 nats, evenly spread?", BETS, update);
+  const wager = bet("How many Gaussians give log p(x) to 0.1 nats?", BETS, update);
   const at = Explorers.handle.handle(plane, "The point x", ["x1", "x2"], update);
   plane.layer.append(at.node);
   live.append(

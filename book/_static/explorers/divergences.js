@@ -111,8 +111,8 @@ Explorers.panel.mount("divergences", "Two divergences by hand", [], (live) => {
   const curves = { forward: element("path", { class: "curve q" }), reverse: element("path", { class: "curve reverse" }) };
   const zero = element("path", { class: "mark", d: `M${charges.x(-7)} ${charges.y(0)}H${charges.x(7)}` });
   charges.inside.append(zero, ...Object.values(curves));
-  note(charges, "q", 44, "KL(p ‖ q), blue");
-  note(charges, "reverse", 62, "KL(q ‖ p), vermilion");
+  charges.layer.append(element("text", { class: "note q", x: charges.x(-7), y: 225 }, "KL(p ‖ q), blue"), // under the curves
+    element("text", { class: "note reverse end", x: charges.x(7), y: 225 }, "KL(q ‖ p), vermilion"));
 
   const shown = directions.map(() => [readout(3), readout(3)]);
   const least = directions.map(lowest);

@@ -7,21 +7,22 @@ Explorers.draw = (() => {
   /** The lengths, on these axes, of two standard deviations along each of them. */
   const radii = (on, sigma) => [on.x, on.y].map((scale, l) => Math.abs(scale(2 * sigma[l]) - scale(0)));
 
-  /** What more numbers buy, by both ELBOs, and what either model reaches on average. */
-  function verdict(two, twenty, [meanOfTwo, meanOfTwenty]) {
-    const gain = twenty - two;
-    const bought = gain > 0 ? `Eighteen more numbers gain ${format(gain)} nats` : `Eighteen more numbers cost ${format(-gain)} nats here`;
-    const usual = twenty > meanOfTwenty ? "easier than most for the larger model" : "harder than most for the larger model";
-    return `${bought}. This drawing is ${usual}: test images have ${format(meanOfTwenty)} on average, ${format(meanOfTwo)} with two numbers.`;
+  /** Where two numbers put it, what more numbers explain and cost, and what the larger model reaches on average. */
+  function verdict(name, two, twenty, mean) {
+    const [explained, paid] = [twenty.logLikelihood - two.logLikelihood, twenty.kl - two.kl];
+    const more = (value, words) => `${format(Math.abs(value))} nats ${value < 0 ? "less" : "more"}${words}`;
+    const balance = explained > paid ? `a gain of ${format(explained - paid)}` : `a loss of ${format(paid - explained)}`;
+    return `Two numbers put it among the ${name}s. Eighteen more explain ${more(explained, "")} and cost ${more(paid, " of KL")}: ` +
+      `${balance}. The ELBO with twenty is ${format(twenty.logLikelihood - twenty.kl)}; test images have ${format(mean)} on average.`;
   }
 
   return { radii, verdict };
 })();
 
-Explorers.panel.mount("draw", "Draw a digit", ["paper", "examples", "encoder", "decoder", "encoder20", "decoder20"], (live) => {
+Explorers.panel.mount("draw", "Draw a digit", ["paper", "examples", "encoder", "decoder", "encoder20", "decoder20", "neighbors"], (live) => {
   const { button, change, element, image, plane, readout, sentence, table } = Explorers.panel;
   const { decodeMean, elboTerms, encode, binarize } = Explorers.network;
-  const { digits, uniform, eps, eps20, meanElbo, meanElbo20 } = Explorers.examples;
+  const { digits, uniform, eps, eps20, meanElbo20 } = Explorers.examples;
   const { isBlank, sheet } = Explorers.paper;
   const { radii, verdict } = Explorers.draw;
 
@@ -54,11 +55,10 @@ Explorers.panel.mount("draw", "Draw a digit", ["paper", "examples", "encoder", "
     change(ellipse, { cx: on.x(mu[0]), cy: on.y(mu[1]), rx, ry });
     change(center, { cx: on.x(mu[0]), cy: on.y(mu[1]) });
     [...mu, ...sigma].forEach((value, i) => code[i].show(value));
-    const elbos = [elboTerms(x, eps), elboTerms(x, eps20, ["encoder20", "decoder20"])].map(({ logLikelihood, kl }, i) => {
-      [logLikelihood, kl, logLikelihood - kl].forEach((value, row) => terms[row][i].show(value));
-      return logLikelihood - kl;
-    });
-    said.say(verdict(...elbos, [meanElbo, meanElbo20]));
+    const both = [elboTerms(x, eps), elboTerms(x, eps20, ["encoder20", "decoder20"])];
+    both.forEach(({ logLikelihood, kl }, i) =>
+      [logLikelihood, kl, logLikelihood - kl].forEach((value, row) => terms[row][i].show(value)));
+    said.say(verdict(Explorers.neighbors.around(mu).classes[0][0], ...both, meanElbo20));
   }
 
   const paper = sheet(look);

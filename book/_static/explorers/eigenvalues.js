@@ -70,23 +70,23 @@ Explorers.panel.mount("eigenvalues", "The decoder's noise against the eigenvalue
     y: [0, ceiling], height: 250, xLabel: "direction l, and its latent", yLabel: "eigenvalue, and the KL in nats above it",
     xTicks: [1, 2, 3, 4, 5, 6, 7, 8], yTicks: [0, 0.25, 0.5, 0.75, 1] });
   const flood = Explorers.water.bars(spectrum, [0, ceiling], EIGENVALUES, 6);
-  const levelName = element("text", { class: "note level end", x: spectrum.x(8.5) });
+  const levelName = element("text", { class: "note level end", x: spectrum.x(8.5), y: spectrum.y(0.9) });
   spectrum.layer.append(levelName,
     element("text", { class: "note middle", x: spectrum.x(7.5), y: spectrum.y(EIGENVALUES[6]) - 6 }, "no latent"));
 
-  const places = Array.from({ length: 107 }, (_, i) => -5.3 + i / 20);
+  const grid = Array.from({ length: 107 }, (_, i) => -5.3 + i / 20);
   const plane = axes("The ELBO against the logarithm of the noise variance", { x: [-5.5, 0.2], y: [-100, 20], height: 220,
     xLabel: "log σ²", yLabel: "ELBO, nats", xTicks: [-5, -4, -3, -2, -1, 0], yTicks: [-100, -75, -50, -25, 0] });
-  const curve = (beta) => path(plane, places, places.map((place) => elbo(Math.exp(place), beta)));
+  const curve = (beta) => path(plane, grid, grid.map((place) => elbo(Math.exp(place), beta)));
   const averaged = element("path", { class: "curve each" });
   const here = element("circle", { class: "here", r: 6 });
   plane.inside.append(element("path", { class: "curve q", d: curve(1) }), averaged, here);
-  const deaths = DIGITS.leading.map((_, i) =>
-    element("text", { class: "note middle", y: plane.y(-100) - 6 - 13 * (i % 3) }, i + 1));
+  const deaths = element("path", { class: "mark" }); // from left to right latent 6 to latent 1
+  const ends = [6, 1].map((number) => element("text", { class: "note middle", y: plane.y(-100) - 14 }, number));
   const averagedName = element("text", { class: "note level", x: plane.x(-2.6), y: plane.y(-30) }, "averaged");
-  plane.inside.append(...deaths);
-  plane.layer.append(averagedName,
-    element("text", { class: "note end", x: plane.x(-2), y: plane.y(-100) - 6 }, "latents die at"));
+  const dying = element("text", { class: "note", y: plane.y(-100) - 30 }, "here latents die");
+  plane.inside.append(deaths, ...ends, dying);
+  plane.layer.append(averagedName);
 
   const shown = { rate: readout(2), elbo: readout(2), best: readout(2), lost: readout(2) };
   const said = sentence();
@@ -96,13 +96,15 @@ Explorers.panel.mount("eigenvalues", "The decoder's noise against the eigenvalue
   function update() {
     const [noiseVar, beta] = [noise.value, Number(loss.value)];
     const { level, rate, rates } = solved(noiseVar, beta);
-    const y = flood(level, rates.map((value) => (value > 0 ? format(value, 2) : "dead")));
-    const name = `${beta > 1 ? `${beta} ` : ""}σ² = ${format(level, level < 1 ? 3 : 2)}`;
+    flood(level, rates.map((value) => (value > 0 ? format(value, 2) : "dead")));
+    const name = `dashes: ${beta > 1 ? `${beta} ` : ""}σ² = ${format(level, level < 1 ? 3 : 2)}`;
     levelName.textContent = level > ceiling ? `${name}, far above` : name;
-    change(levelName, { y: y + (level > 0.9 ? 16 : -5) });
     change(averaged, { d: beta > 1 ? curve(beta) : "" });
     change(averagedName, { visibility: beta > 1 ? "visible" : "hidden" });
-    deaths.forEach((node, i) => change(node, { x: plane.x(Math.log(DIGITS.leading[i] / beta)) }));
+    const places = DIGITS.leading.map((value) => plane.x(Math.log(value / beta)));
+    change(deaths, { d: places.map((x) => `M${x} ${plane.y(-100)}v-10`).join("") });
+    [5, 0].forEach((i, n) => change(ends[n], { x: places[i] }));
+    change(dying, beta > 1 ? { x: plane.x(-5.4), class: "note" } : { x: plane.x(0.1), class: "note end" });
     const value = elbo(noiseVar, beta);
     change(here, { cx: plane.x(Math.log(noiseVar)), cy: plane.y(value) });
     shown.rate.show(rate);
@@ -113,7 +115,7 @@ Explorers.panel.mount("eigenvalues", "The decoder's noise against the eigenvalue
   }
 
   const noise = slider("σ²", "Noise variance of the decoder", NOISE, update);
-  const wager = bet("At σ² = 1, how many of six live?", ANSWERS, update);
+  const wager = bet("At σ² = 1, how many of six latents still tell anything?", ANSWERS, update);
   loss.addEventListener("change", update);
   live.append(
     element("div", { class: "wide" }, spectrum.node, plane.node),

@@ -158,7 +158,7 @@ Explorers.panel.mount("elbo", "ELBO by hand", [], (live) => {
 
   const mu = slider("μ", "Mean of q", MU, update);
   const logVar = slider("log σ²", "Log-variance of q", LOG_VAR, update);
-  const bets = bet("Bet: with the curved decoder, can a Gaussian close the gap?", ["yes", "no"], update);
+  const bets = bet("With the curved decoder, can a Gaussian q bring the KL to 0?", ["yes", "no"], update);
   choice.addEventListener("change", update);
   live.append(
     element("div", { class: "wide" }, curves.node, bars.node),

@@ -7,10 +7,8 @@ Explorers.kl = (() => {
   const LOG_VAR = [-5, 2.5];
   const LINES = [[0.1, -0.3], [0.5, -0.85], [1, -1.6], [2, -1.97], [3, -2.59], [4, -3.18], [5, -3.75]]; // nats; where named
   const [STEP, NEAR, CLOSED] = [0.1, 0.1, 0.0005]; // of the descent; of a coordinate that has arrived; shown as 0.000
-
   /** What the KL is made of, in nats. */
   const parts = (mu, logVar) => ({ mean: klStandardNormal(mu, 0), variance: klStandardNormal(0, logVar) });
-
   /** Minus the gradient, with respect to μ and log σ². */
   const pull = (mu, logVar) => [-mu, -0.5 * Math.expm1(logVar)];
 
@@ -19,15 +17,13 @@ Explorers.kl = (() => {
     let [inside, outside] = [0, side * (2 * nats + 2 * Math.sqrt(nats) + 1)];
     for (let i = 0; i < 60; i++) {
       const middle = (inside + outside) / 2;
-      if (klStandardNormal(0, middle) < nats) inside = middle;
-      else outside = middle;
+      [inside, outside] = klStandardNormal(0, middle) < nats ? [middle, outside] : [inside, middle];
     }
     return inside;
   }
 
   /** The μ ≥ 0 at which the KL is so many nats. */
   const width = (nats, logVar) => Math.sqrt(Math.max(2 * (nats - klStandardNormal(0, logVar)), 0));
-
   /** The line of so many nats, from its highest point to the lowest on the right, and back on the left. */
   function contour(nats) {
     const [low, high] = [reach(nats, -1), reach(nats, 1)];
@@ -50,7 +46,6 @@ Explorers.kl = (() => {
 
   /** After how many steps each coordinate has come near. */
   const arrivals = (places) => [0, 1].map((i) => places.findIndex((place) => Math.abs(place[i]) < NEAR));
-
   /** What is said of a place. */
   function told(mu, logVar) {
     const { format } = Explorers.panel;
@@ -70,7 +65,6 @@ Explorers.kl = (() => {
   }
 
   const BETS = ["μ", "log σ²"];
-
   /** What is said of a descent that is over. */
   function verdict(places, bet) {
     const [mean, variance] = arrivals(places);
@@ -92,7 +86,6 @@ Explorers.panel.mount("kl", "The Gaussian KL and its pull", ["handle"], (live) =
   const { BETS, LINES, LOG_VAR, MU, contour, descent, parts, pull, told, verdict, width } = Explorers.kl;
   const { logNormal, sum } = Explorers.network;
   const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
-
   const plane = axes("Lines of equal KL divergence over μ and log σ², the point, and its pull", { x: MU, y: LOG_VAR,
     height: 50 + (312 / 6.4) * 7.5, // one scale for both: the pull is at right angles to the lines
     xLabel: "μ", yLabel: "log σ²", xTicks: [-3, -2, -1, 0, 1, 2, 3], yTicks: [-5, -4, -3, -2, -1, 0, 1, 2] });
@@ -107,7 +100,6 @@ Explorers.panel.mount("kl", "The Gaussian KL and its pull", ["handle"], (live) =
   const arrows = [0, 1].map(() => element("path", { class: "pull part" })); // of μ, of log σ²
   const arrow = element("path", { class: "pull" });
   plane.inside.append(trail, ...arrows, arrow);
-
   /** An arrow from a place, as long as the pull in the units of the axes. */
   function drawn([mu, logVar], [across, up]) {
     const [x, y] = [plane.x(mu + across), plane.y(logVar + up)];
@@ -121,14 +113,14 @@ Explorers.panel.mount("kl", "The Gaussian KL and its pull", ["handle"], (live) =
   const bells = axes("The density of q in blue, that of the prior in gray", { x: [-5, 5], y: [0, 1], height: 150,
     xLabel: "z", yLabel: "density", xTicks: [-4, -2, 0, 2, 4], yTicks: [0, 0.5, 1] });
   const zs = Array.from({ length: 401 }, (_, i) => -5 + i / 40);
-  const bell = (q) => path(bells, zs, zs.map((z) => Math.exp(logNormal(z, ...q))));
-  const q = element("path", { class: "curve q" });
+  const [bell, q] = [(q) => path(bells, zs, zs.map((z) => Math.exp(logNormal(z, ...q)))), element("path", { class: "curve q" })];
   bells.inside.append(element("path", { class: "area", d: bell([0, 0]) }), q);
+  const note = (name, y, text) => element("text", { class: `note ${name}`, x: bells.x(-4.85), y }, text);
+  bells.layer.append(note("", 42, "prior, gray"), note("q", 60, "q, blue"));
 
   const shown = [[3, 2], [3, 2], [3]].map((digits) => digits.map(readout)); // of the mean, of the variance, together
   const said = sentence();
   let [frame, places] = [0, []];
-
   function update(place) {
     const [part, force] = [Object.values(parts(...place)), pull(...place)];
     change(arrow, { d: drawn(place, force) });
@@ -141,6 +133,10 @@ Explorers.panel.mount("kl", "The Gaussian KL and its pull", ["handle"], (live) =
   function stop() {
     cancelAnimationFrame(frame);
     live.dataset.state = "still";
+  }
+  function taken() { // by a hand: the way of another point is not this one's
+    stop();
+    change(trail, { d: "" });
   }
 
   function act() {
@@ -167,18 +163,16 @@ Explorers.panel.mount("kl", "The Gaussian KL and its pull", ["handle"], (live) =
     stop();
     if (places.length) at.set(places[0]);
   }
-
-  const guess = bet("First near 0", BETS, () => {});
+  const guess = bet("Let it pull: which comes near 0 first?", BETS, () => {});
   const at = Explorers.handle.handle(plane, "Point in the plane of mean and log-variance", ["μ", "log σ²"], update);
-  for (const kind of ["pointerdown", "keydown"]) plane.node.addEventListener(kind, stop, { capture: true });
+  for (const kind of ["pointerdown", "keydown"]) plane.node.addEventListener(kind, taken, { capture: true });
   plane.layer.append(at.node);
   const cells = shown.map((row) => row.map(({ node }) => node));
   live.append(
     element("div", { class: "wide" }, plane.node, bells.node),
     element("div", { class: "narrow" },
-      table("The KL, part by part", ["nats", "pull"], { "μ": cells[0], "log σ²": cells[1], "sum": cells[2] }),
-      said.node, guess.node,
-      element("div", { class: "explorer-buttons" }, button("Let it pull", act), button("Back", back)),
+      guess.node, element("div", { class: "explorer-buttons" }, button("Let it pull", act), button("Back", back)), said.node,
+      table("The KL, part by part", ["nats", "pull, per unit"], { "μ": cells[0], "log σ²": cells[1], "sum": cells[2] }),
       element("p", { class: "explorer-hint" },
         "Drag the point, or select it and use the arrow keys (Shift: long steps; Home: the prior). Near: within 0.1.")),
   );

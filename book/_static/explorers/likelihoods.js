@@ -2,7 +2,7 @@
 "use strict";
 
 Explorers.likelihoods = (() => {
-  const { logSigmoid } = Explorers.network;
+  const { logSigmoid, sigmoid } = Explorers.network;
   const { format } = Explorers.panel;
   const LOGIT = { low: -8, high: 8, step: 0.2, start: -0.4, digits: 1 };
   const GRAY = { low: 0, high: 1, step: 1 / 16, start: 7 / 16, digits: 4 };
@@ -42,16 +42,14 @@ Explorers.likelihoods = (() => {
 
   /** What this position shows. */
   function reading(x, logit, bet) {
-    if (!bet) return "How large is the area under the vermilion curve, and is it so for every ℓ? Bet.";
+    if (!bet) return `For the decoder white has the probability ${format(sigmoid(logit), 2)}. A density’s area is 1: is that of the vermilion curve? Bet.`;
     const won = bet === BETS[2] ? "As you bet, the area depends on ℓ" : `Not “${bet}”: the area depends on ℓ`;
     const excess = `${format(-Math.log(mass(logit)), 2)} nats too much, at every gray value alike`;
     const here = `${won}. Here it is ${format(mass(logit), 2)}: the cross-entropy charges ${excess}.`;
-    const [raw, whole] = [cheapestRaw(x), cheapest(x)];
-    const [far, near] = [format(whole, 1), format(raw, 1)];
     if (Math.abs(logit) < NEAR) return `${here} The area is never more than one half.`;
-    if (Math.abs(logit - raw) < NEAR) return `${here} For this x it is least at this ℓ, the density’s loss at ${far}.`;
-    if (Math.abs(logit - whole) < NEAR) return `${here} For this x the density is highest at this ℓ; it is least at ${near}.`;
-    return `${here} The surer the decoder, the more.`;
+    if (x === 0 || x === 1) return `${here} For ${x ? "white" : "black"} both losses want ℓ without end.`;
+    if (x === 0.5) return `${here} For this x both have their best ℓ at 0.`;
+    return `${here} For this x its best ℓ is ${format(cheapestRaw(x), 1)}, the density’s ${format(cheapest(x), 1)}: it keeps a decoder timid.`;
   }
 
   return { BETS, GRAY, LOGIT, NAMES, cheapest, cheapestRaw, crossEntropy, mass, mean, reading, wholeLoss };
@@ -72,6 +70,8 @@ Explorers.panel.mount("likelihoods", "One gray pixel", [], (live) => {
   const dots = { raw: dot("posterior center"), whole: dot("whole") };
   const line = element("path", { class: "mark" });
   on.inside.append(curves.raw, curves.whole, line, dots.raw, dots.whole);
+  on.layer.append(...[["network", "cross-entropy, vermilion"], ["all", "density, green"]].map(([name, text], i) =>
+    element("text", { class: `note middle ${name}`, x: on.x(0.5), y: 28 + 18 * i }, text)));
 
   const bars = axes("Areas under both curves", { x: [0, 1.4], y: [0, 2], height: 130, xLabel: "area over [0, 1]",
     xTicks: [0, 0.5, 1] });
@@ -81,9 +81,9 @@ Explorers.panel.mount("likelihoods", "One gray pixel", [], (live) => {
     const rectangle = element("rect", { class: kind === "raw" ? "gap" : "whole", x: bars.x(0), y: y + 4, height: 30 });
     const name = element("text", { class: "note", y: y + 24 }, NAMES[kind]);
     bars.layer.append(rectangle, name);
-    return [kind, (width) => {
+    return [kind, (width, more = "") => {
       change(rectangle, { width: bars.x(width) - bars.x(0) });
-      change(name, { x: bars.x(width) + 6 });
+      change(name, { x: bars.x(width) + 6 }).textContent = `${NAMES[kind]}${more}`;
     }];
   }));
 
@@ -101,7 +101,7 @@ Explorers.panel.mount("likelihoods", "One gray pixel", [], (live) => {
       change(dots[kind], { cx: on.x(x), cy: on.y(Math.exp(-LOSSES[kind](x, l))) });
     }
     change(line, { d: `M${on.x(x)} ${on.y(0)}V${on.y(3)}` });
-    areas.raw(wager.value ? area : 0);
+    areas.raw(wager.value ? area : 0, wager.value ? "" : ": ?");
     areas.whole(1);
     const numbers = { area: [area, 1], charged: [crossEntropy(x, l), wager.value ? wholeLoss(x, l) : NaN],
       cheapest: wager.value ? [cheapestRaw(x), cheapest(x)] : [NaN, NaN] };

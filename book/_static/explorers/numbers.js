@@ -25,14 +25,33 @@ Explorers.numbers = (() => {
     return { all: count((a) => a), back: count((a, b) => a && b), added: count((a, b) => !a && b) };
   }
 
-  return { LIMIT, N, black, compared, keyed, within };
+  const changed = (one, other) => {
+    const { all, back, added } = compared(one, other);
+    return all - back + added;
+  };
+
+  /** How many pixels each number can change by itself: at its lowest or its highest, the more of the two. */
+  function reaches(z, decode) {
+    const [start, ends] = [decode(z), [-LIMIT, LIMIT]];
+    return Array.from(z, (_, l) => Math.max(...ends.map((end) => changed(start, decode(z.map((old, i) => (i === l ? end : old)))))));
+  }
+
+  /** What is said of number l, by what all of them can do. */
+  function rank(all, l) {
+    const most = Math.max(...all);
+    const rest = all[l] === most ? "more than any other" : all[l] === Math.min(...all) ? "less than any other"
+      : `number ${all.indexOf(most) + 1} the most, ${most}`;
+    return `By itself it can change up to ${all[l]}, ${rest}.`;
+  }
+
+  return { LIMIT, N, black, changed, compared, keyed, rank, reaches, within };
 })();
 
 Explorers.panel.mount("numbers", "Twenty numbers", ["paper", "start"], (live) => {
   const { button, change, element, format, image, load, sentence } = Explorers.panel;
   const { decodeMean, encode, standardNoise } = Explorers.network;
   const { isBlank, sheet } = Explorers.paper;
-  const { LIMIT, N, black, compared, keyed, within } = Explorers.numbers;
+  const { LIMIT, N, black, changed, compared, keyed, rank, reaches, within } = Explorers.numbers;
   const start = Explorers.start;
 
   const fills = Array.from({ length: N }, () => element("span"));
@@ -40,7 +59,7 @@ Explorers.panel.mount("numbers", "Twenty numbers", ["paper", "start"], (live) =>
     "aria-valuemin": -LIMIT, "aria-valuemax": LIMIT, "aria-roledescription": "row of twenty numbers" }, ...fills);
   const output = image("What the decoder makes of the numbers");
   const said = sentence();
-  let [z, drawn, before, chosen] = [start.mu, start.digit, start.mean, -1]; // no number is chosen
+  let [z, drawn, before, chosen, all] = [start.mu, start.digit, start.mean, -1, null]; // no number is chosen
 
   function show(mean) {
     output.show(mean);
@@ -68,21 +87,24 @@ Explorers.panel.mount("numbers", "Twenty numbers", ["paper", "start"], (live) =>
   }
   ["pointerenter", "focusin"].forEach((kind) => live.addEventListener(kind, ready, { once: true }));
 
+  function begin() {
+    [before, all] = [decodeMean(z, "decoder20"), null];
+    show(before);
+  }
   const look = (gray) => answer(() => {
     drawn = Float32Array.from(black(gray), Number);
     z = isBlank(drawn) ? new Float64Array(N) : encode(drawn, "encoder20").mu;
-    before = decodeMean(z, "decoder20");
-    show(before);
+    begin();
     if (isBlank(drawn)) said.say("No ink: all numbers at 0, the middle of the prior. Draw a digit.");
     else told(before);
   });
   const set = (l, value) => answer(() => {
     chosen = l;
+    all ??= reaches(z, (numbers) => decodeMean(numbers, "decoder20")); // of these twenty, before one is moved
     z = z.map((old, i) => (i === l && value !== null ? value : old));
     const mean = decodeMean(z, "decoder20");
     show(mean);
-    const { all, back, added } = compared(before, mean);
-    said.say(`Number ${l + 1} at ${format(z[l], 1)}: ${all - back + added} of 784 pixels changed sides. Which number bends a stroke, which does nothing?`);
+    said.say(`Number ${l + 1} at ${format(z[l], 1)}: ${changed(before, mean)} of 784 pixels changed sides. ${rank(all, l)}`);
   });
   let seed = 0;
   function makeUp() {
@@ -91,8 +113,7 @@ Explorers.panel.mount("numbers", "Twenty numbers", ["paper", "start"], (live) =>
   }
   function draw() {
     z = Float64Array.from(standardNoise(N, ++seed));
-    before = decodeMean(z, "decoder20");
-    show(before);
+    begin();
     said.say("Twenty random numbers, from the prior: an image that nobody drew. Often a digit, sometimes between two.");
   }
 

@@ -5,8 +5,7 @@ Explorers.reparameterization = (() => {
   const { reparameterize, sum } = Explorers.network;
   const C = -0.5; // f(z) = (z - c)², the chapter's
 
-  const f = (z) => (z - C) ** 2;
-  const slope = (z) => 2 * (z - C);
+  const [f, slope] = [(z) => (z - C) ** 2, (z) => 2 * (z - C)];
   const mean = (values) => sum(values) / values.length;
 
   /** One draw's contribution to the derivative of E[f(z)] with respect to μ, for each noise. */
@@ -28,7 +27,6 @@ Explorers.reparameterization = (() => {
   const PLACES = Array.from({ length: 81 }, (_, i) => (i - 40) / 20); // of μ
 
   const place = (mu) => Math.round((mu - MU.low) / MU.step);
-
   /** The places on the way from one μ to another, the last one last, the first one left out. */
   function passed(from, to) {
     const way = place(to) - place(from);
@@ -43,29 +41,35 @@ Explorers.reparameterization = (() => {
 
   /** Where a slide across leads: to the end on the other side. */
   const across = (mu) => (mu > 0 ? MU.low : MU.high);
-
   /** Where it is after so many milliseconds, of four seconds in all. */
   const during = (from, to, elapsed) => (elapsed < 4000 ? from + (elapsed / 4000) * (to - from) : to);
 
   const SPOKEN = { pathwise: "pathwise", score: "score function" };
+  const BETS = [...Object.values(SPOKEN), "neither"];
 
-  /** What the fresh curves show, beside the errors expected here; after the bet, whether it was right. */
-  function verdict({ pathwise, score }, n, here, bet) {
-    const format = (value) => Explorers.panel.format(value, 2);
-    const times = format(here.score / here.pathwise);
-    if (n < 41) return `Here one draw of the score function strays ${times} times as far as a pathwise one. Slide μ across: how do the curves differ?`;
-    const found = `Fresh noise at ${n} places: the pathwise estimate is ${format(pathwise)} off, the score function ${format(score)} (root mean square).`;
-    if (bet === null) return `${found} Here one draw strays ${times} times as far.`;
-    const right = bet === SPOKEN[score > pathwise ? "score" : "pathwise"];
-    return `${right ? "You were right." : "Not as you bet."} ${found} The score function multiplies by all of f, the pathwise one knows its slope.`;
+  /** Below this log-variance the score function's variance m⁴/v + 14 m² + 15 v rises as v falls; at m = 0 it never does. */
+  const turning = (mu) => Math.log((mu - C) ** 2 / Math.sqrt(15));
+
+  /** What is said of a place, and of the fresh curves once they are half across. */
+  function verdict(strayed, n, mu, logVar, bet) {
+    const { format } = Explorers.panel;
+    const here = exact(mu, logVar);
+    const measured = n < 41 ? "" : ` Over ${n} places: ${format(strayed.score, 2)} off against ${format(strayed.pathwise, 2)}.`;
+    if (bet === null) return `The exact gradient here is ${format(here.gradient, 2)}. Bet, slide μ across, then make q narrower: do both curves become calmer?`;
+    const times = here.score / here.pathwise;
+    const cost = `one draw strays ${format(times, 1)} times as far as a pathwise one, and ${format(times ** 2, 0)} draws are worth one`;
+    const place = mu === C ? "Only here, at gradient 0, both gain from a narrower q" : logVar < turning(mu)
+      ? "Here a narrower q makes it worse" : `Here both still gain, down to log σ² = ${format(turning(mu), 1)}`;
+    const won = bet === SPOKEN.score ? "You were right" : "Not as you bet";
+    return `${won}: the score function divides by σ. ${place}: ${cost}.${measured}`;
   }
 
-  return { LOG_VAR, MU, PLACES, SPOKEN, across, during, estimate, exact, passed, place, straying, verdict };
+  return { BETS, LOG_VAR, MU, PLACES, SPOKEN, across, during, estimate, exact, passed, place, straying, turning, verdict };
 })();
 
 Explorers.panel.mount("reparameterization", "Reparameterization", [], (live) => {
   const { axes, bet, button, change, element, path, readout, sentence, slider, table } = Explorers.panel;
-  const { LOG_VAR, MU, PLACES, SPOKEN, across, during, estimate, exact, passed, place, straying, verdict } = Explorers.reparameterization;
+  const { BETS, LOG_VAR, MU, PLACES, SPOKEN, across, during, estimate, exact, passed, place, straying, verdict } = Explorers.reparameterization;
   const { logNormal, reparameterize, standardNoise } = Explorers.network;
   const ESTIMATORS = Object.keys(SPOKEN);
   const [GRADIENTS, Z] = [[-8, 12], [-5, 5]];
@@ -73,8 +77,7 @@ Explorers.panel.mount("reparameterization", "Reparameterization", [], (live) => 
 
   /** Above, the draws of z under their density; below, both estimates over μ. */
   function panel(title, noiseAt) {
-    const draws = element("path", { class: "draws" });
-    const density = element("path", { class: "curve q" });
+    const [draws, density] = ["draws", "curve q"].map((name) => element("path", { class: name }));
     const top = axes(`${title}: draws of z under the density of q`, { x: Z, y: [0, 0.6], height: 90, xLabel: "z", xTicks: [-4, -2, 0, 2, 4] });
     top.inside.append(density, draws);
     const on = axes(`${title}: both estimates of the gradient as curves over μ, and the exact line`, { x: [MU.low, MU.high], y: GRADIENTS,
@@ -98,36 +101,36 @@ Explorers.panel.mount("reparameterization", "Reparameterization", [], (live) => 
       const q = [PLACES[here], logVar.value];
       const zs = Array.from({ length: 201 }, (_, i) => Z[0] + i / 20);
       const shown = self.noise.slice(0, 40).map((eps) => top.x(reparameterize(...q, eps)).toFixed(2));
+      const peak = logNormal(q[0], ...q); // every σ is drawn equally high
       change(draws, { d: shown.map((z) => `M${z} ${top.y(0.1)}h0`).join("") });
-      change(density, { d: path(top, zs, zs.map((z) => 0.2 + 0.4 * Math.exp(logNormal(z, ...q)))) });
+      change(density, { d: path(top, zs, zs.map((z) => 0.2 + 0.35 * Math.exp(logNormal(z, ...q) - peak))) });
     };
     return self;
   }
 
   const count = element("select", { "aria-label": "Draws for each estimate" },
-    ...[1, 10, 100, 1000].map((n) => element("option", { value: n, ...(n === 10 ? { selected: "" } : {}) }, n)));
-  let same;
+    ...[1, 10, 100, 1000].map((n) => element("option", { value: n }, n)));
+  count.value = 10;
   const fresh = () => standardNoise(Number(count.value), ++seed);
   const panels = [panel("The same noise at every μ", () => same), panel("Fresh noise at every μ", fresh)];
   const shown = [0, 1, 2, 3].map(() => ESTIMATORS.map(() => readout(2))); // same, fresh, exact, usual error
   const said = sentence();
-  let last = MU.start;
+  let [last, moving, same] = [MU.start, 0];
+  const seen = () => Object.keys(panels[1].traces[0]).map(Number);
 
   function show() {
-    const here = place(mu.value);
-    const truth = exact(mu.value, logVar.value);
+    const [here, truth] = [place(mu.value), exact(mu.value, logVar.value)];
     panels.forEach((one) => one.show(here));
     ESTIMATORS.forEach((name, e) => {
       const values = [...panels.map((one) => one.at(here)[e]), truth.gradient, truth[name] / Math.sqrt(Number(count.value))];
       values.forEach((value, row) => shown[row][e].show(value));
     });
     const [pathwise, score] = panels[1].traces.map(straying);
-    said.say(verdict({ pathwise, score }, Object.keys(panels[1].traces[0]).length, truth, bets.value));
+    said.say(verdict({ pathwise, score }, seen().length, PLACES[here], logVar.value, bets.value));
   }
   function moved() {
     panels.forEach((one) => one.pass(passed(last, mu.value)));
-    last = mu.value;
-    show();
+    show((last = mu.value));
   }
   /** Other noise, or another σ: every place that was passed anew, or, from the start, this place alone. */
   function renew(places) {
@@ -138,21 +141,19 @@ Explorers.panel.mount("reparameterization", "Reparameterization", [], (live) => 
     });
     show();
   }
-  const seen = () => Object.keys(panels[1].traces[0]).map(Number);
   const again = () => renew(seen());
 
-  const bets = bet("Bet: with fresh noise, which strays further from the exact line?", Object.values(SPOKEN), show);
+  const bets = bet("As q narrows, which estimate gets worse?", BETS, show);
   const mu = slider("μ", "Mean", MU, moved);
   const logVar = slider("log σ²", "Log-variance", LOG_VAR, again);
   count.addEventListener("change", again);
 
-  // To the other side in four seconds; or, where motion is not wanted, in one step.
-
-  let moving = 0;
+  const halt = () => cancelAnimationFrame(moving);
+  /** To the other side in four seconds; or, where motion is not wanted, in one step. */
   function sweep() {
     const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
     const [from, to] = [mu.value, across(mu.value)];
-    cancelAnimationFrame(moving);
+    halt();
     if (still) return mu.set(to);
     let began;
     moving = requestAnimationFrame(function step(now) {
@@ -161,16 +162,15 @@ Explorers.panel.mount("reparameterization", "Reparameterization", [], (live) => 
       if (there !== to) moving = requestAnimationFrame(step);
     });
   }
-  mu.input.addEventListener("pointerdown", () => cancelAnimationFrame(moving));
-  mu.input.addEventListener("keydown", () => cancelAnimationFrame(moving));
+  for (const kind of ["pointerdown", "keydown"]) mu.input.addEventListener(kind, halt);
 
-  const key = (name, text) => element("span", { class: `key ${name}` }, text);
   live.append(
     bets.node,
     element("div", { class: "row" }, mu.node, logVar.node,
       element("label", { class: "explorer-slider short" }, element("span", {}, "draws"), count),
       element("div", { class: "explorer-buttons" }, button("Slide μ across", sweep), button("Draw again", again))),
-    element("p", { class: "keys" }, key("pathwise", "pathwise"), key("score", "score function"), key("exact", "exact")),
+    element("p", { class: "keys" }, 
+      ...Object.entries({ ...SPOKEN, exact: "exact" }).map(([name, text]) => element("span", { class: `key ${name}` }, text))),
     element("div", { class: "halves" }, ...panels.map((one) => one.node)),
     said.node,
     table("∂/∂μ of E[f(z)], f(z) = (z + ½)²", Object.values(SPOKEN), Object.fromEntries(

@@ -36,7 +36,7 @@ Explorers.panel.mount("training", "Draws or examples?", [], (live) => {
   const STEPS = Array.from({ length: 33 }, (_, i) => i / 8); // doublings of the passes
 
   const on = axes("The variance against the decoder passes: with more draws it ends at a floor, with more examples it goes on falling", {
-    x: [0, 10], y: [-12, 4], xLabel: "log₂ of the decoder passes MK", yLabel: "log₂ of the variance / V between",
+    x: [0, 10], y: [-12, 4], xLabel: "log₂ of the decoder passes MK", yLabel: "log₂(variance / V between)",
     xTicks: [0, 2, 4, 6, 8, 10], yTicks: [-12, -8, -4, 0, 4] });
   const floor = element("path", { class: "curve exact" });
   const [byDraws, byExamples] = ["curve", "curve all"].map((name) => element("path", { class: name }));
@@ -51,8 +51,8 @@ Explorers.panel.mount("training", "Draws or examples?", [], (live) => {
   const [between, within, other] = ["bound", "gap", "whole"].map((name, i) =>
     element("rect", { class: name, y: i < 2 ? 32 : 66, height: 26 }));
   bars.inside.append(between, within, other);
-  [["q", "between"], ["network", "within"], ["all", "with more examples"]].forEach(([name, text], i) =>
-    bars.layer.append(element("text", { class: `note ${name}`, x: bars.x(0) + 75 * i, y: 24 }, text)));
+  [["q", 0, "between"], ["network", 74, "from ε"], ["all", 140, "more examples instead"]].forEach(([name, x, text]) =>
+    bars.layer.append(element("text", { class: `note ${name}`, x: bars.x(0) + x, y: 24 }, text)));
 
   const shown = { between: [readout(4), readout(4)], within: [readout(4), readout(4)], sum: [readout(4), readout(4)] };
   const said = sentence();
@@ -82,9 +82,9 @@ Explorers.panel.mount("training", "Draws or examples?", [], (live) => {
     [size, draws, spread].forEach((control, i) => control.set(Math.log2(PUZZLE[i])));
   }
 
-  const choice = bet("16 draws instead of one, within = 1: what is left of the variance?", ANSWERS, decide);
-  const size = slider("M", "Doublings of the batch size", SIZE, update);
-  const draws = slider("K", "Doublings of the number of draws", DRAWS, update);
+  const choice = bet("Half of the variance is from ε. What do 16 draws for each example leave of the whole?", ANSWERS, decide);
+  const size = slider("examples M", "Doublings of the batch size", SIZE, update);
+  const draws = slider("draws K", "Doublings of the number of draws", DRAWS, update);
   const spread = slider("within", "Doublings of the variance from ε", RATIO, update);
   const nodes = (readouts) => readouts.map(({ node }) => node);
   live.append(
