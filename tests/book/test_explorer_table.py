@@ -149,7 +149,8 @@ def test_a_bet_sets_the_rows_and_the_keys_take_images_away(tab):
     assert "within what another binarization does" in said.inner_text()
 
 
-@pytest.mark.parametrize("pair", [("IWAE-5", THEIRS, "full"), ("IWAE-5", "VAE-1", "full"), ("VAE-1", THEIRS, "5 min")])
+@pytest.mark.parametrize("pair", [("IWAE-5", THEIRS, "full"), ("IWAE-5", "VAE-1", "full"), ("VAE-1", THEIRS, "5 min"),
+                                  ("VAE-1", THEIRS, "full")])  # fmt: skip
 def test_the_drawing_is_where_the_numbers_say(tab, pair):
     found = explorer(tab, "table")
     found.get_by_role("button", name="no", exact=True).click()
@@ -168,6 +169,8 @@ def test_the_drawing_is_where_the_numbers_say(tab, pair):
     assert close(curve(upper.locator(".curve.mean")), [at(100, lead), at(100_000, lead)], 0.06)
     dots = [[number(dot, "cx"), number(dot, "cy")] for dot in upper.locator("circle").all()]
     assert close(dots, [at(10_000 * (2 * s / lead) ** 2, lead) for s in error(*pair)], 0.06)
+    seen = [10**1.9 < 10_000 * (2 * s / lead) ** 2 < 10**5.3 for s in error(*pair)]
+    assert [dot.get_attribute("display") == "inline" for dot in upper.locator("circle").all()] == seen
     assert float(upper.locator(".mark").get_attribute("d")[1:].split()[0]) == pytest.approx(at(3162, 1)[0], abs=0.01)
     names = ["100", "1,000", "10,000", "100,000", "0.01", "0.1", "1", "10"]
     assert [text for text in upper.locator("text").all_text_contents() if text in names] == names

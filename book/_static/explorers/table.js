@@ -99,7 +99,11 @@ Explorers.panel.mount("table", "Two tables", ["records"], (live) => {
     change(shared, { d: line(spreads.shared) });
     change(level, { d: path(on, [FEW, MANY].map(log), [log(lead), log(lead)]) });
     change(here, { d: `M${on.x(log(images.value))} ${on.y(-2)}V${on.y(1)}` });
-    [spreads.apart, spreads.shared].forEach((spread, i) => change(enough[i], { cx: on.x(log(needed(spread, lead))), cy: on.y(log(lead)) }));
+    [spreads.apart, spreads.shared].forEach((spread, i) => {
+      const at = log(needed(spread, lead));
+      const seen = at > on.ranges[0][0] && at < on.ranges[0][1];
+      change(enough[i], { cx: on.x(at), cy: on.y(log(lead)), display: seen ? "inline" : "none" });
+    });
     names[0].textContent = "2 s on other images";
     names[1].textContent = other === THEIRS ? "2 s of another binarization" : "2 s on the same binary images";
     const share = 100 * (spreads.shared / spreads.apart) ** 2;
