@@ -104,9 +104,9 @@ def test_how_many_pairs_agree(tab):
                                           "mean is 10.6 standard errors"),
     (("masked pixels", "plain VAE"), 5, 1, "You were right. Open: all five seeds are for masked pixels, but the mean "
                                            "is only 2.9 standard errors. Coins would agree in 24 of 378"),
-    (("diffusion", "β = 0.5"), 5, 0, "Not as you bet. All five seeds are for β = 0.5. Yet of diffusion only a bound"),
-    (("two latents", "WAE"), 5, 0, "All five seeds are for WAE, by 4.6 to 5.9 standard errors: what was recorded does"),
-    (("two latents", "WAE"), 5, 2, "Not as you bet. All five seeds are for WAE"),
+    (("diffusion", "β = 0.5"), 5, 0, "Not as you bet. Open: all five seeds are for β = 0.5, but of diffusion only"),
+    (("two latents", "WAE"), 5, 0, "Here all five seeds are for WAE, by 4.6 to 5.9 standard errors: what was recorded"),
+    (("two latents", "WAE"), 5, 2, "Not as you bet. Here all five seeds are for WAE"),
     (("WAE", "WAE"), 3, 0, "One model against itself"),
 ])  # fmt: skip
 def test_what_is_said(tab, pair, seeds, bet, words):

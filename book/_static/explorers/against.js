@@ -50,30 +50,37 @@ Explorers.against = (() => {
     const saved = savings(a, b).slice(0, seeds);
     const lead = mean(saved);
     const [ahead, behind] = lead > 0 ? [a, b] : [b, a];
-    const bits = `${format(Math.abs(lead), 4)} bits per pixel`;
+    const by = `by ${format(Math.abs(lead), 4)} bits per pixel`;
     const all = pairs().length;
-    if (!bet) return `With seed 0, ${ahead} is ahead of ${behind} by ${bits}. Bet: what will five seeds say?`;
-    if (seeds === 1) return `One seed: ${ahead} is ahead by ${bits}. But with one seed somebody leads in each of the ${all} pairs.`;
-    const against = saved.findIndex((value) => Math.sign(value) !== Math.sign(saved[0]));
+    if (!bet) return `With seed 0, ${ahead} is ahead of ${behind} ${by}. Bet: what will five seeds say?`;
+    if (seeds === 1) return `One seed: ${ahead} is ahead ${by}. But with one seed somebody leads in each of the ${all} pairs.`;
+    const other = saved.findIndex((value) => Math.sign(value) !== Math.sign(saved[0])); // the first that contradicts
     const first = saved[0] > 0 ? a : b;
-    if (seeds < 5 && against === seeds - 1) return `Seed ${against} contradicts seed 0: ${first} leads with every seed no longer. On average ${ahead} is ahead, by ${bits}.`;
-    if (seeds < 5 && against > 0) {
-      const votes = saved.filter((value) => value > 0).length;
-      return `Seeds for ${a}: ${votes}, for ${b}: ${seeds - votes}. On average ${ahead} is ahead, by ${bits}. By now ${all - agreeing(seeds)} of ${all} pairs have been contradicted.`;
+    if (seeds < 5 && other < 0) {
+      return `All ${seeds} seeds so far are for ${ahead}, on average ${by}. They agree in ${agreeing(seeds)} of ${all} pairs, ` +
+        `and in ${agreeing(seeds) - agreeing(5)} of these a later seed will contradict.`;
+    }
+    if (seeds < 5 && other === seeds - 1) {
+      return `Seed ${other} contradicts seed 0: ${first} leads with every seed no longer. On average ${ahead} is ahead, ${by}.`;
     }
     if (seeds < 5) {
-      const fall = agreeing(seeds) - agreeing(5);
-      return `All ${seeds} seeds so far are for ${ahead}, on average by ${bits}. They agree in ${agreeing(seeds)} of ${all} pairs, and in ${fall} of these a later seed will contradict.`;
+      const votes = saved.filter((value) => value > 0).length;
+      return `Seeds for ${a}: ${votes}, for ${b}: ${seeds - votes}. On average ${ahead} is ahead, ${by}. ` +
+        `By now ${all - agreeing(seeds)} of ${all} pairs have been contradicted.`;
     }
     const kind = judge(a, b);
-    const won = kind === "unknown" && bet !== ANSWERS[2] ? "" : RIGHT[kind].includes(ANSWERS.indexOf(bet)) ? "You were right. " : "Not as you bet. ";
-    if (kind === "contradicted") return `${won}Open: seed ${against} contradicts seed 0. Whoever had stopped there would have reported that ${first} is better.`;
-    if (kind === "bound") return `${won}All five seeds are for ${ahead}. Yet of ${behind} only a bound is known, and it may be better than that: open.`;
+    const right = RIGHT[kind].includes(ANSWERS.indexOf(bet));
+    const won = right ? (RIGHT[kind].length > 1 ? "" : "You were right. ") : "Not as you bet. ";
     const [most, least] = errors(a, b).map((s) => Math.abs(lead) / s);
-    const times = most === least ? format(most, 1) : `${format(least, 1)} to ${format(most, 1)}`;
-    if (kind === "settled") return `${won}Settled: ${ahead} is ahead with all five seeds, and the mean is ${times} standard errors, more than ${STRICT}.`;
-    if (kind === "small") return `${won}Open: all five seeds are for ${ahead}, but the mean is only ${times} standard errors. Coins would agree in ${Math.round(all / 16)} of ${all} pairs, too.`;
-    return `${won}All five seeds are for ${ahead}, by ${times} standard errors: what was recorded does not say whether that is more than ${STRICT}.`;
+    const times = `${most === least ? "" : `${format(least, 1)} to `}${format(most, 1)} standard errors`;
+    const agreed = `all five seeds are for ${ahead}`;
+    return won + {
+      contradicted: `Open: seed ${other} contradicts seed 0. Whoever had stopped there would have reported that ${first} is better.`,
+      bound: `Open: ${agreed}, but of ${behind} only a bound is known, and it may be better than that.`,
+      settled: `Settled: ${ahead} is ahead with all five seeds, and the mean is ${times}, more than ${STRICT}.`,
+      small: `Open: ${agreed}, but the mean is only ${times}. Coins would agree in ${Math.round(all / 16)} of ${all} pairs, too.`,
+      unknown: `Here ${agreed}, by ${times}: what was recorded does not say whether that is more than ${STRICT}.`,
+    }[kind];
   }
 
   return { ANSWERS, BIT, SEEDS, STRICT, agree, agreeing, errors, judge, pairs, savings, settled, verdict };
@@ -115,13 +122,15 @@ Explorers.panel.mount("against", "Two models, five seeds", ["records"], (live) =
 
   const top = axes("In how many pairs the first seeds agree, and in how many coins would", { x: [0.4, 5.6], y: [0, 470], height: 200,
     xLabel: "seeds seen", yLabel: "pairs in which all agree", xTicks: ORDER, yTicks: [0, 100, 200, 300, 400] });
-  const bars = counts.map((count, i) => element("rect", { class: "bound", x: top.x(ORDER[i] - 0.35), width: top.x(0.7) - top.x(0), y: top.y(count), height: top.y(0) - top.y(count) }));
-  const numbers = counts.map((count, i) => element("text", { class: "middle on-bar", x: top.x(ORDER[i]), y: top.y(count) + 17 }, count));
-  const green = element("rect", { class: "whole", x: top.x(4.65), width: top.x(0.7) - top.x(0), y: top.y(settled()), height: top.y(0) - top.y(settled()) });
-  const coins = element("path", { class: "mark aim", d: ORDER.map((k) => `M${top.x(k - 0.42)} ${top.y(all / 2 ** (k - 1))}H${top.x(k + 0.42)}`).join("") });
-  const ready = element("text", { class: "middle on-bar", x: top.x(5), y: top.y(settled()) + 17 }, settled());
-  top.inside.append(...bars, green, coins);
-  top.layer.append(...numbers, ready);
+  const column = (name, k, count) => [
+    element("rect", { class: name, x: top.x(k - 0.35), width: top.x(0.7) - top.x(0), y: top.y(count), height: top.y(0) - top.y(count) }),
+    element("text", { class: "middle on-bar", x: top.x(k), y: top.y(count) + 17 }, count),
+  ];
+  const columns = [...ORDER.map((k, i) => column("bound", k, counts[i])), column("whole", 5, settled())];
+  const tosses = ORDER.map((k) => `M${top.x(k - 0.42)} ${top.y(all / 2 ** (k - 1))}H${top.x(k + 0.42)}`);
+  const coins = element("path", { class: "mark aim", d: tosses.join("") });
+  top.inside.append(...columns.map(([bar]) => bar), coins);
+  top.layer.append(...columns.map(([, number]) => number));
 
   const shown = [readout(4), readout(0), readout(0)];
   const said = sentence();
@@ -129,9 +138,8 @@ Explorers.panel.mount("against", "Two models, five seeds", ["records"], (live) =
   function update() {
     const seen = choice.value ? seeds.value : 1; // the rest would tell
     drawSeeds(seen);
-    const reveal = (node, seeds) => change(node, { visibility: seeds <= seen ? "visible" : "hidden" });
-    [bars, numbers].forEach((nodes) => nodes.forEach((node, i) => reveal(node, ORDER[i])));
-    [green, ready].forEach((node) => reveal(node, 5));
+    columns.forEach((nodes, i) => nodes.forEach((node) =>
+      change(node, { visibility: Math.min(i + 1, 5) <= seen ? "visible" : "hidden" })));
     shown[0].show(sum(savings(one.value, other.value).slice(0, seen)) / seen);
     shown[1].show(counts[seen - 1]);
     shown[2].show(all / 2 ** (seen - 1));

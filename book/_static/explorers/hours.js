@@ -40,23 +40,39 @@ Explorers.hours = (() => {
     const nats = (value) => `${short(Math.abs(value))} nats`;
     const lead = (one, other) => reached(one, time) - reached(other, time);
     const rates = `${nats(lead(FAST, SLOW))} (${epochs(FAST, time)} and ${epochs(SLOW, time)} epochs)`;
-    if (epochs(SLOW, time) < 2) return `Of the two learning rates 0.01 leads, by ${rates}. Whoever tries both for seconds will take it.`;
-    if (!over(SLOW, time)) return `The smaller learning rate has overtaken the larger one, by ${rates}: that was best for a run of one epoch. The convolutions are ${nats(lead(LONG, SLOW))} further.`;
+    if (epochs(SLOW, time) < 2) {
+      return `Of the two learning rates 0.01 leads, by ${rates}. Whoever tries both for seconds will take it.`;
+    }
+    if (!over(SLOW, time)) {
+      return `The smaller learning rate has overtaken the larger one, by ${rates}: that was best for a run of one epoch. ` +
+        `The convolutions are ${nats(lead(LONG, SLOW))} further.`;
+    }
     if (!epochs("best", time / 2)) {
       const [own, others] = [SLOW, LONG].map((name) => short(runs()[name].elbo[2]));
-      return `The MLP has ended, ${nats(lead(SLOW, FAST))} better at the smaller rate: three epochs led it to ${own}, and the convolutions to ${others}. Now these are ${nats(lead(LONG, SLOW))} ahead. Is that their merit, or the time's? No MLP was given more.`;
+      return `The MLP has ended, ${nats(lead(SLOW, FAST))} better at the smaller rate: three epochs led it to ${own}, ` +
+        `and the convolutions to ${others}. Now these are ${nats(lead(LONG, SLOW))} ahead. ` +
+        "Is that their merit, or the time's? No MLP was given more.";
     }
     const [last, other] = [LONG, "best"].map((name) => bought(name, time));
     const paid = `${price(time)} a nat`;
     const ahead = `The residual network is ${nats(lead("best", LONG))} ahead`;
-    if (lead(LONG, "best") > 0) return `The convolutions pay ${paid}. The residual network, three times as slow, is ${nats(lead(LONG, "best"))} behind: a trial of this length would drop it. But the last doubling brought it ${nats(other)}, and them ${short(last)}.`;
-    if (time > minutes(LONG) - SAME) {
-      return `${bet === answers()[0] ? "You were right" : "Not as you bet"}: ${end().toFixed(2)} nats, at ${paid}. Twice the time buys the convolutions less than another recipe: ${ahead.toLowerCase()}. Each is one run.`;
+    if (lead(LONG, "best") > 0) {
+      return `The convolutions pay ${paid}. The residual network, three times as slow, is ${nats(lead(LONG, "best"))} behind: ` +
+        `a trial of this length would drop it. But the last doubling brought it ${nats(other)}, and them ${short(last)}.`;
     }
-    const more = bet && Number.isFinite(next(LONG, time)) ? `, the next doubling will bring ${nats(next(LONG, time))}` : "";
+    if (time > minutes(LONG) - SAME) {
+      return `${bet === answers()[0] ? "You were right" : "Not as you bet"}: ${end().toFixed(2)} nats, at ${paid}. ` +
+        `Twice the time buys the convolutions less than another recipe: ${ahead.toLowerCase()}. Each is one run.`;
+    }
+    const coming = next(LONG, time);
+    const more = bet && Number.isFinite(coming) ? `, the next doubling will bring ${nats(coming)}` : "";
     const { down, of } = wandering(LONG, time);
-    if (down < of / 4) return `${ahead}, and was behind at two and a half minutes. The convolutions pay ${paid}${more}.`;
-    return `The convolutions pay ${paid}${more}. Of their last ${of} epochs ${down} went down, at a constant rate; of the residual network's ${wandering("best", time).down}: its rate falls, its weights are averaged. It is ${nats(lead("best", LONG))} ahead.`;
+    if (down < of / 4) {
+      return `${ahead}, and was behind at two and a half minutes. The convolutions pay ${paid}${more}.`;
+    }
+    return `The convolutions pay ${paid}${more}. Of their last ${of} epochs ${down} went down, at a constant rate; ` +
+      `of the residual network's ${wandering("best", time).down}: its rate falls, its weights are averaged. ` +
+      `It is ${nats(lead("best", LONG))} ahead.`;
   }
 
   return { LONG, TIME, answers, bought, epochs, minutes, next, over, price, reached, verdict, wandering };

@@ -44,18 +44,23 @@ Explorers.table = (() => {
     const [wide, narrow] = [apart, shared].map((spread) => `(2 s = ${format(chance(spread, images), 2)})`);
     const way = theirs ? "another binarization" : "chance on the same binary images";
     const nats = `${format(lead, 2)} nats`;
-    if (theirs && lead < ROUNDED) return `${nats}: the published number is not known better, and ${way} does far more ${narrow}.`;
+    if (theirs && lead < ROUNDED) {
+      return `${nats}: the published number is not known better, and ${way} does far more ${narrow}.`;
+    }
     if (lead <= chance(shared, images)) {
-      const enough = needed(shared, lead) > N ? `to tell them from zero takes ${sharedNeeds} images, and there are 10,000` : `${sharedNeeds} images would tell`;
-      return `${nats} are within what ${way} does ${narrow}: ${enough}.`;
+      return `${nats} are within what ${way} does ${narrow}: ` + (needed(shared, lead) > N
+        ? `to tell them from zero takes ${sharedNeeds} images, and there are 10,000.` : `${sharedNeeds} images would tell.`);
     }
     const rest = !theirs ? "So one file is ahead; of the objectives that says nothing, with one seed each."
       : budget === "full" ? "What is left is training: the recipe, and the luck of one seed each." : "Ours was not trained to its end.";
     const leave = theirs ? "gray ones, and another binarization of these would not" : "binary ones, and chance on these would not";
     const puzzle = bet && images === N && [name, other, budget].every((part, i) => part === PUZZLE[i]);
     const won = puzzle ? `${bet === ANSWERS[1] ? "You were right" : "Not as you bet"}. ` : "";
-    if (lead <= chance(apart, images)) return `${won}${nats}: other images would excuse them ${wide}. But both rows have the same ${leave} ${narrow}. ${rest}`;
-    return `${nats} are more than other images would do ${wide}. To tell them from zero takes ${apartNeeds} images, or ${sharedNeeds} that both have. ${rest}`;
+    if (lead <= chance(apart, images)) {
+      return `${won}${nats}: other images would excuse them ${wide}. But both rows have the same ${leave} ${narrow}. ${rest}`;
+    }
+    return `${nats} are more than other images would do ${wide}. ` +
+      `To tell them from zero takes ${apartNeeds} images, or ${sharedNeeds} that both have. ${rest}`;
   }
 
   return { ANSWERS, BINARIZATION, BUDGETS, IMAGES, N, PAIRS, PUBLISHED, PUZZLE, THEIRS, chance, difference, needed, number, row, scatter, verdict };
@@ -68,7 +73,8 @@ Explorers.panel.mount("table", "Two tables", ["records"], (live) => {
   const [FEW, MANY] = [100, 100000];
 
   const on = axes("What chance may do against the number of test images, and the difference", { x: [1.9, 5.3], y: [-2, 1], height: 300,
-    xLabel: "test images", yLabel: "nats", xTicks: [2, 3, 4, 5], xNames: ["100", "1,000", "10,000", "100,000"], yTicks: [-2, -1, 0, 1], yNames: [0.01, 0.1, 1, 10] });
+    xLabel: "test images", xTicks: [2, 3, 4, 5], xNames: ["100", "1,000", "10,000", "100,000"],
+    yLabel: "nats", yTicks: [-2, -1, 0, 1], yNames: [0.01, 0.1, 1, 10] });
   const [apart, shared, level] = ["curve exact", "curve", "curve mean"].map((name) => element("path", { class: name }));
   const here = element("path", { class: "mark" });
   const enough = [0, 1].map(() => element("circle", { class: "here", r: 5 }));
@@ -77,7 +83,8 @@ Explorers.panel.mount("table", "Two tables", ["records"], (live) => {
   on.layer.append(...names);
   names[2].textContent = "the difference";
 
-  const bar = axes("What both share, and what it leaves", { x: [0, 100], y: [0, 1], height: 90, xLabel: "% of the squared error on other images", xTicks: [0, 25, 50, 75, 100] });
+  const bar = axes("What both share, and what it leaves", { x: [0, 100], y: [0, 1], height: 90,
+    xLabel: "% of the squared error on other images", xTicks: [0, 25, 50, 75, 100] });
   const [left, cancels] = ["bound", "evidence"].map((name) => element("rect", { class: name, y: bar.y(1) + 4, height: 30 }));
   bar.inside.append(left, cancels);
   bar.layer.append(element("text", { class: "middle on-bar", x: bar.x(55), y: 34 }, "cancels: both have the same"));
@@ -112,7 +119,8 @@ Explorers.panel.mount("table", "Two tables", ["records"], (live) => {
     [row(name, time).nll, number(name, other, time), difference(name, other, time), chance(spreads.apart, images.value),
       chance(spreads.shared, images.value)].forEach((value, i) => shown[i].show(value));
     const puzzle = PUZZLE.every((part, i) => part === [name, other, time][i]);
-    said.say(choice.value || !puzzle ? verdict(name, other, time, images.value, choice.value) : "Bet first: may the test set excuse this difference?");
+    said.say(choice.value || !puzzle ? verdict(name, other, time, images.value, choice.value)
+      : "Bet first: may the test set excuse this difference?");
   }
 
   const ours = Explorers.panel.format(row("IWAE-5", "full").nll, 2);
