@@ -74,6 +74,12 @@ def test_the_chapters_numbers(tab):
         assert found == {"down": falls.sum(), "of": len(falls)}, (place, name)
 
 
+def test_an_epoch_counts_from_its_end_on_whatever_rounding_does_to_it(tab):
+    script = "share => Explorers.hours.epochs('best', share * Explorers.records.hours.best.minutes)"
+    for share, finished in ((0.999, 0), (1 - 1e-12, 1), (1, 1), (6.999, 6), (7 - 1e-12, 7), (60, 60), (99, 60)):
+        assert tab.evaluate(script, share) == finished
+
+
 def sentence(tab, i: int, bet: str | None = None) -> str:
     script = "([place, bet]) => Explorers.hours.verdict(Explorers.hours.TIME.meaning(place), bet)"
     return tab.evaluate(script, [-6.75 + i / 4, bet])
