@@ -53,20 +53,30 @@ def test_savings_and_errors_against_the_plain_vae_are_the_chapters(tab):
         assert kind != "unknown"
 
 
+def errors(a: str, b: str) -> list[float]:
+    """Standard errors by the largest and the least correlation that the gains of two models can have over digits."""
+    saved = (column(a, "log_px") - column(b, "log_px")) / BIT
+    one, other = (column(model, "gain_stderr") / BIT for model in (a, b))
+    both = []
+    for correlation in (1, -1):
+        digits = np.sqrt(np.maximum(one**2 + other**2 - 2 * correlation * one * other, 0)).mean()
+        both.append(math.sqrt(digits**2 + saved.var(ddof=1) / 5))
+    return both
+
+
 def kind(a: str, b: str) -> str:
-    """Another way to the verdict: by the least and the largest correlation that two differences can have."""
     saved = (column(a, "log_px") - column(b, "log_px")) / BIT
     if not (all(saved > 0) or all(saved < 0)):
         return "contradicted"
     if (b if saved[0] > 0 else a) in ONLY_BOUND:
         return "bound"
-    one, other = (column(model, "gain_stderr") / BIT for model in (a, b))
-    larger = []
-    for correlation in (1, -1):
-        digits = np.sqrt(np.maximum(one**2 + other**2 - 2 * correlation * one * other, 0)).mean()
-        s = math.sqrt(digits**2 + saved.var(ddof=1) / 5)
-        larger.append(abs(saved.mean()) > 5 * s)
-    return {(True, True): "settled", (False, False): "small", (True, False): "unknown"}[tuple(larger)]
+    larger = tuple(abs(saved.mean()) > 5 * s for s in errors(a, b))
+    return {(True, True): "settled", (False, False): "small", (True, False): "unknown"}[larger]
+
+
+def test_the_errors_of_all_pairs(tab):
+    shown = rows(tab, "Explorers.against.pairs().map(pair => Explorers.against.errors(...pair))")
+    assert close(shown, [errors(*pair) for pair in PAIRS], 1e-7)
 
 
 def test_the_verdicts_of_all_pairs(tab):
