@@ -129,6 +129,21 @@ def ranks(found: Locator) -> None:
     found.get_by_role("button", name="1/2", exact=True).click()
 
 
+def hours(found: Locator) -> None:
+    found.get_by_role("button", name="2.9 nats").click()
+    found.get_by_role("slider").fill("-3")
+
+
+def table(found: Locator) -> None:
+    found.get_by_role("button", name="no", exact=True).click()
+    found.get_by_role("slider").fill("3")
+
+
+def against(found: Locator) -> None:
+    found.get_by_role("button", name="one contradicts").click()
+    found.get_by_role("slider").fill("5")
+
+
 def with_palette(picture: Image.Image) -> Image.Image:
     """The picture in 256 colors, a third of the bytes; a color counts by being there, not by its pixels."""
     colors = [color for count, color in picture.getcolors(picture.width * picture.height) if count > 9]

@@ -135,6 +135,20 @@ ALT = {  # what the pictures of tools/explorer_pictures.py show
         "in a cell without a point, crossed out, and code 2 stands between two groups. Beside it the distortion, the "
         "best known one, and the bits used."
     ),
+    "against": (
+        "Above, a row for each of five seeds with a dot for the difference of two models: two dots lie a little to the "
+        "right of zero, three far to the left, and a wide bar of five standard errors crosses zero. Below, five bars: "
+        "the pairs of models in which all seeds so far agree fall from 378 to 250."
+    ),
+    "hours": (
+        "Above, four curves rise over the logarithm of the time: two end early, one rises fast and flattens, one "
+        "starts late and passes it. Below, what the last doubling of the time has bought: less and less."
+    ),
+    "table": (
+        "Two falling lines over the number of test images, what chance may do: a gray one for other images, and below "
+        "it a blue one for another binarization. A level, the difference of two numbers, crosses the blue line at a "
+        "thousand images and the gray one beyond the end of the test set."
+    ),
     "rotation": (
         "Above left, a gray ellipse of p(x) and two lines for what each latent does, turned against two dashed knobs; "
         "above right, the posterior's leaning ellipse behind q's upright one. Below, against the angle: the gap of "

@@ -182,6 +182,16 @@ def test_axes_reach_from_edge_to_edge_and_y_points_upwards(tab, ticks, edges):
                                    ["0", 32, bottom + 4], ["4", 32, top + 4]]  # fmt: skip
 
 
+def test_a_tick_shows_its_name_where_it_has_one(tab):
+    script = """names => {
+        const on = Explorers.panel.axes("", { x: [-1, 1], y: [-1, 1], xTicks: [-1, 1], yTicks: [-1, 1], ...names });
+        return [...on.node.querySelectorAll("text")].map(node => node.textContent).filter(text => text);
+    }"""
+    assert tab.evaluate(script, {}) == ["−1", "1", "−1", "1"]
+    assert tab.evaluate(script, dict(xNames=["a", 10])) == ["a", "10", "−1", "1"]
+    assert tab.evaluate(script, dict(yNames=[0.1, 10])) == ["−1", "1", "0.1", "10"]
+
+
 def test_a_slider_says_where_it_is_and_keeps_to_its_ends(tab):
     script = """() => {
         let n = 0;

@@ -85,9 +85,10 @@ Explorers.panel = (() => {
     return self;
   }
 
-  // Axes: a drawing whose `x` and `y` turn coordinates into places. What lies in `inside` is cut at the axes' ends.
+  // Axes: a drawing whose `x` and `y` turn coordinates into places. What lies in `inside` is cut at the axes' ends. A tick
+  // shows its coordinate, or its name, such as the number whose logarithm the coordinate is.
 
-  function axes(spoken, { x, y, width = 360, height = 360, xLabel = "", yLabel = "", xTicks = [], yTicks = [] }) {
+  function axes(spoken, { x, y, width = 360, height = 360, xLabel = "", yLabel = "", xTicks = [], yTicks = [], xNames = xTicks, yNames = yTicks }) {
     const [left, right, top, bottom] = [yTicks.length ? 38 : 10, width - 10, 10, height - (xTicks.length ? 40 : 10)];
     const scale = ([low, high], from, to) => (value) => from + ((value - low) / (high - low)) * (to - from);
     const self = { x: scale(x, left, right), y: scale(y, bottom, top), ranges: [x, y] };
@@ -99,8 +100,8 @@ Explorers.panel = (() => {
     self.node = element("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": spoken },
       ...xTicks.map((tick) => element("path", { class: "grid", d: `M${self.x(tick)} ${bottom}V${top}` })),
       ...yTicks.map((tick) => element("path", { class: "grid", d: `M${left} ${self.y(tick)}H${right}` })),
-      ...xTicks.map((tick) => element("text", { x: self.x(tick), y: bottom + 16, class: "middle" }, short(tick))),
-      ...yTicks.map((tick) => element("text", { x: left - 6, y: self.y(tick) + 4, class: "end" }, short(tick))),
+      ...xTicks.map((tick, i) => element("text", { x: self.x(tick), y: bottom + 16, class: "middle" }, short(xNames[i]))),
+      ...yTicks.map((tick, i) => element("text", { x: left - 6, y: self.y(tick) + 4, class: "end" }, short(yNames[i]))),
       element("text", { x: (left + right) / 2, y: height - 5, class: "middle" }, xLabel),
       element("text", { x: left + 5, y: top + 14 }, yLabel),
       self.inside,
