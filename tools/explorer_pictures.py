@@ -57,7 +57,7 @@ def smallest(found: Locator) -> None:
 
 def weights(found: Locator) -> None:
     move(found, "Log-variance of q", -2.5)
-    found.get_by_role("slider", name="Doublings of the number of draws").fill("6")
+    found.get_by_role("slider", name="Number of draws").fill("6")
 
 
 def annealing(found: Locator) -> None:
@@ -77,6 +77,11 @@ def prior(found: Locator) -> None:
 def bits_back(found: Locator) -> None:
     for name in ("the entropy of q(z | x)", *["100 images"] * 3):
         found.get_by_role("button", name=name, exact=True).click()
+
+
+def filter(found: Locator) -> None:
+    found.get_by_role("button", name="blind to the chain").click()
+    found.get_by_role("slider", name="Variance of the camera's noise").fill("-0.3")
 
 
 def game(found: Locator) -> None:

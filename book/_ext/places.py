@@ -22,7 +22,7 @@ SIGNS = {
 RAISED = str.maketrans("0123456789+-−n", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻ⁿ")
 DRAWN = re.compile(  # what says only how it looks
     r"\\([bB]igg?[lrm]?|left|right|middle|[,;:!]|bar|(?:over|under)(?:line|brace|set)|(?:wide)?(?:hat|tilde)|limits"
-    r"|displaystyle|(?:begin|end)\{\w+\*?\}(?:\{[lcr]*\})?)(?![a-zA-Z])|&"
+    r"|displaystyle|nobreak|allowbreak|(?:begin|end)\{\w+\*?\}(?:\{[lcr]*\})?)(?![a-zA-Z])|&"
 )
 PART = r"\{((?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*)\}"  # in braces, with braces inside
 

@@ -129,17 +129,23 @@
     let at = Infinity; // all steps are shown
     const state = element("span", { role: "status" });
     const start = button("Step through", () => (to(0), next.focus()));
-    const back = button("Back", () => to(Math.max(at - 1, 0)));
-    const next = button("Next", () => to(at + 1));
+    const back = button("Back", () => goTo(Math.max(at - 1, 0)));
+    const next = button("Next", () => goTo(at + 1));
     const all = button("Show all", () => (to(Infinity), start.focus()));
     const bar = element("div", { class: "steps", role: "group", "aria-label": "Step by step" }, start, back, next, all, state);
     heading.after(bar);
+    /** As a hand does: the step comes into view, under the bar that stays (book.css). */
+    function goTo(step) {
+      to(step);
+      steps[step].scrollIntoView({ block: "nearest" });
+    }
     function to(step) {
       at = step < steps.length - 1 ? step : Infinity;
       steps.forEach((nodes, i) => {
         hide(nodes, i > at);
         nodes.forEach((node) => node.classList.toggle("current", i === at));
       });
+      bar.classList.toggle("stays", at !== Infinity);
       start.hidden = at !== Infinity;
       for (const node of [back, next, all]) node.hidden = at === Infinity;
       state.textContent = at === Infinity ? "" : `${at + 1} of ${steps.length}`;

@@ -149,14 +149,16 @@ def settle(found: Locator, beta: float, T: int, spacing: str) -> None:
 
 
 @pytest.mark.parametrize("beta, T, spacing, bet, sentence", [
-    (0, 8, "even", "0.3", "The prior: here log p(x | z) is −21.9 nats on average, the slope of log Z. "
-     "Bet, then raise β."),
+    (0, 8, "even", "0.3", "The prior. The slope of log Z is the mean of log p(x | z), −21.9 nats; "
+     "the first step keeps it up to β = 0.125. Now raise β."),
+    (0, 8, "cubed", "0.3", "The prior. The slope of log Z is the mean of log p(x | z), −21.9 nats; "
+     "the first step keeps it up to β = 0.00195. Now raise β."),
     (0.02, 8, "even", "0.3", "14 % of the way to log p(x) is done, and f has still one mode. "
-     "The slope was −21.9, and is −14.4."),
+     "The slope was −21.9, is −14.4; log w lacks {0:.2f} nats so far."),
     (0.09, 8, "even", "0.1", "47 % of the way to log p(x) is done, and f has two modes. "
-     "The slope was −21.9, and is −7.6."),
+     "The slope was −21.9, is −7.6; log w lacks {0:.2f} nats so far."),
     (0.1, 8, "even", "0.1", "You were right, half is done at 0.1. 50 % of the way to log p(x) is done, "
-     "and f has two modes. The slope was −21.9, and is −6.9."),
+     "and f has two modes. The slope was −21.9, is −6.9; log w lacks {0:.2f} nats so far."),
     (1, 8, "even", "0.5", "Not as you bet, half is done at 0.1. Here log w lacks 1.83 nats on average; "
      "with T = 16 it would be 0.86, with T = 8 cubed 0.83. A step keeps the slope of its start."),
     (1, 20, "cubed", "0.1", "You were right, half is done at 0.1. Here log w lacks {0:.2f} nats on average; "
@@ -165,8 +167,9 @@ def settle(found: Locator, beta: float, T: int, spacing: str) -> None:
 def test_what_is_said_of_a_temperature(found, beta, T, spacing, bet, sentence):
     settle(found, beta, T, spacing)
     found.get_by_role("button", name=bet, exact=True).click()
-    others = [(20, "cubed"), (40, "cubed"), (20, "even")] if "{" in sentence else []
-    lacks = [tempered(1.0)[0] - mean_walk(schedule(*how))[-1] for how in others]
+    others = [(T, spacing), (2 * T, spacing), (T, "cubed" if spacing == "even" else "even")]
+    walks = [(schedule(*how), mean_walk(schedule(*how))) for how in others]
+    lacks = [tempered(beta)[0] - np.interp(beta, betas, walk) for betas, walk in walks]
     assert found.get_by_role("status").inner_text() == sentence.format(*lacks)
 
 

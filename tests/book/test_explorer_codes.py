@@ -134,11 +134,15 @@ def test_what_is_said_at_each_kind_of_position(tab):
         return tab.evaluate("a => Explorers.codes.verdict(...a)", [found, moved, 0.7, bet])
 
     dead, alive_ = [60, 120, 60, 60, 0], [60] * 5
-    assert say(dead, 2.4, None) == "Code 5 dead: no point lies nearest. Distortion 2.40; 0.70 is possible."
-    assert say([0, 120, 120, 60, 0], 2.4, None).startswith("Codes 1, 5 dead")
-    assert say(alive_, 2.4, None).startswith("All codes are chosen, with 1.94 bits.")
+    assert say(dead, 2.4, None) == (
+        "Code 5 is dead: no point lies nearest. "
+        "The mean squared distance is 2.40; 0.70 is possible. Bet, then take steps."
+    )
+    assert say(dead, 2.4, None, "no").endswith("0.70 is possible. Take steps, or drag it.")
+    assert say([0, 120, 120, 60, 0], 2.4, None).startswith("Codes 1, 5 are dead")
+    assert say(alive_, 2.4, None).startswith("No code is dead; their choice takes 1.94 bits.")
     assert say(dead, 2.4, 0.5).startswith("The longest move was 0.50. Code 5 stayed: no point pulls.")
-    assert say(alive_, 2.4, 0.5) == "The longest move was 0.50. Distortion 2.40; 0.70 is possible."
+    assert say(alive_, 2.4, 0.5) == "The longest move was 0.50. The mean squared distance is 2.40; 0.70 is possible."
     assert say(dead, 2.4, 0.004, "no").startswith("You were right: no. The others have settled")
     assert say(dead, 2.4, 0.004, "yes, in the end").startswith("Not as you bet: it stays.")
     assert say(dead, 2.4, 0.004).startswith("The others have settled")
@@ -185,7 +189,7 @@ def test_a_code_is_dragged_to_life_and_follows_keys(tab):
     to = middle(found.get_by_role("slider", name="Code 2").locator(".grip"))
     drag(tab, middle(fifth.locator(".grip")), (to[0], to[1] - 30))
     assert found.locator(".handle.dead").count() == 0
-    assert found.get_by_role("status").inner_text().startswith("All codes are chosen")
+    assert found.get_by_role("status").inner_text().startswith("No code is dead")
     assert close(codes_shown(found)[:4], before[:4], 1e-9)
     before = codes_shown(found)[4]
     fifth.press("Shift+ArrowRight"), fifth.press("ArrowUp")
@@ -204,7 +208,7 @@ def test_a_restart_revives_and_memory_slows(tab, start):
     for _ in range(2):  # the second finds none
         found.get_by_role("button", name="Restart the dead").click()
         assert found.locator(".handle.dead").count() == 0
-        assert found.get_by_role("status").inner_text().startswith("All codes are chosen")
+        assert found.get_by_role("status").inner_text().startswith("No code is dead")
 
 
 def test_a_finger_takes_a_code_and_no_other(tmp_path, browser, tab):

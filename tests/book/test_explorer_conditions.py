@@ -75,7 +75,7 @@ def test_before_the_bet_its_place_gives_nothing_away_and_the_bet_goes_there(tab)
     tab.reload()
     found = explorer(tab, "conditions")
     said = found.get_by_role("status")
-    move(found, "Doublings of the number of missing entries", 5)
+    move(found, "Number of missing entries", 5)
     found.get_by_role("button", name="Best guess").click()
     assert said.inner_text().startswith("Bet first")
     found.get_by_role("button", name="Zero").click()
@@ -92,7 +92,7 @@ def test_before_the_bet_its_place_gives_nothing_away_and_the_bet_goes_there(tab)
 
 def test_the_best_guess_lies_on_the_slider_at_every_place(tab):
     found = explorer(tab, "conditions")
-    move(found, "Doublings of the number of missing entries", 1)
+    move(found, "Number of missing entries", 1)
     for rho in range(1, 10):
         for seen in (-2.5, -1.5, 0.5, 2.5):
             move(found, "Correlation of the entries", rho / 10)
@@ -105,7 +105,7 @@ def test_the_drawing_is_where_the_numbers_say(tab):
     found = explorer(tab, "conditions")
     place = (0.5, 1.5, 4, -1.0)
     sliders = {"Correlation of the entries": 0.5, "Entry that is seen": 1.5, "Guess for what is missing": -1.0,
-               "Doublings of the number of missing entries": 2}  # fmt: skip
+               "Number of missing entries": 2}  # fmt: skip
     for name, value in sliders.items():
         move(found, name, value)
 

@@ -125,12 +125,13 @@ def test_the_search_arrives_where_scipys_does_but_for_a_notch(tab):
 
 def test_what_is_said_at_each_kind_of_position(tab):
     say = lambda q, bet=None: tab.evaluate("a => Explorers.flow.verdict(...a)", [q, 0.3792, bet])  # noqa: E731
-    assert say(PLACES[0]).startswith("No bend: q is a Gaussian, and leaves 0.379 nats.")
+    assert say(PLACES[0]).startswith("No push, no bend: q is a Gaussian, and leaves 0.379 nats.")
+    assert say([*PLACES[0][:2], 0.5, 0]).startswith("No sharpness, no bend")
     assert say(FOLDED) == "ûv = −1.20, not above −1: the line folds, and two noises have one image."
     near = "0.015 nats remain of 0.379: a narrow bell, pulled apart where it is steepest."
     assert say(PLACES[1]) == near
     assert say(PLACES[1], "under 0.02") == "You were right. " + near
-    assert say(PLACES[1], "0.1") == "Not as you bet. " + near
+    assert say(PLACES[1], "0.1 nats") == "Not as you bet. " + near
     q = PLACES[3]
     left, slope = 100 * norm.cdf(-0.5 / math.exp(-1.5)), math.exp(-1.5) * (1 + 1.1 * 0.6)
     numbers = [float(n) for n in re.findall(r"\d+\.?\d*", say(q))]

@@ -158,10 +158,11 @@ def test_the_best_logit_is_hidden_until_there_is_a_bet(tab):
     tab.reload()
     tab.wait_for_selector(".explorer-game .explorer-live")
     found = explorer(tab, "game")
-    assert found.locator(".aim").get_attribute("visibility") == "hidden"
+    name = found.get_by_text("the best, dashed")
+    assert found.locator(".aim").get_attribute("visibility") == name.get_attribute("visibility") == "hidden"
     for answer, won in (("at one place", False), ("at two places", True), ("nowhere", False)):
         found.get_by_role("button", name=answer).click()
-        assert found.locator(".aim").get_attribute("visibility") == "visible"
+        assert found.locator(".aim").get_attribute("visibility") == name.get_attribute("visibility") == "visible"
         start = "You were right" if won else "Not as you bet"
         said = found.get_by_role("status").inner_text()
         assert said.startswith(f"{start}: at z = 0.36 and 2.77 the densities are equal")

@@ -45,7 +45,7 @@ def test_the_ellipse_has_two_standard_deviations_everywhere(tab, rho):
     ((0.5, 0.0, 0.0), None, "The encoder is perfect, and 0.14 nats are lost"),
     ((0.5, 1.0, 0.0), None, "The network lost 82 % of the gap, most of it by its means; the family lost 0.14 nats."),
     ((0.5, 0.0, 2.0), None, "The network lost 97 % of the gap, most of it by its variances"),
-    ((0.9, 0.0, 0.0), "0.83 nats", "You were right: a perfect encoder would still lack 0.83 nats. The enc"),
+    ((0.9, 0.0, 0.0), "0.8 nats", "You were right: a perfect encoder would still lack 0.83 nats. The enc"),
     ((0.9, 0.0, 0.0), "nothing", "Not as you bet: a perfect encoder would still lack 0.83 nats."),
 ])  # fmt: skip
 def test_what_is_said(tab, place, bet, words):
@@ -55,7 +55,7 @@ def test_what_is_said(tab, place, bet, words):
 def test_a_bet_turns_the_posterior_and_the_numbers_follow(tab):
     found = explorer(tab, "gaps")
     said = found.get_by_role("status")
-    found.get_by_role("button", name="0.83 nats").click()
+    found.get_by_role("button", name="0.8 nats").click()
     assert said.inner_text().startswith("You were right")
     slider = found.get_by_role("slider", name="Correlation of the posterior")
     for _ in range(4):
@@ -65,6 +65,21 @@ def test_a_bet_turns_the_posterior_and_the_numbers_follow(tab):
     move(found, "Error of the encoder's log-variances", 0)
     family, network, gap = values(found.locator("table"))
     assert network == 0 and gap == family == pytest.approx(divergence(0.7, [0, 0], [math.log(1 - 0.49)] * 2))
+
+
+def test_only_one_answer_is_right_and_it_is_the_familys_loss(tab):
+    assert f"{divergence(0.9, [0, 0], [math.log(1 - 0.81)] * 2):.1f} nats" == tab.evaluate("Explorers.gaps.ANSWERS[2]")
+
+
+def test_a_bar_that_leaves_the_drawing_says_so(tab):
+    found = explorer(tab, "gaps")
+    names = lambda: [text for text in found.locator(".on-bar, .on-gap").all_text_contents() if text]  # noqa: E731
+    for rho, shift, words in ((0.5, 1.0, []), (0.9, 2.0, ["network"]), (0.95, 2.0, ["family", "network"]),
+                              (-0.95, 0.5, ["family", "network, and farther →"])):  # fmt: skip
+        move(found, "Correlation of the posterior", rho)
+        move(found, "Error of the encoder's means", shift)
+        move(found, "Error of the encoder's log-variances", 0)
+        assert names() == words
 
 
 def test_the_drawing_is_where_the_numbers_say(tab):

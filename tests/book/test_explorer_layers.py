@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from driving import close, curve, explorer, move, rows, values
+from driving import close, curve, explorer, move, number, rows, values
 from scipy.optimize import minimize
 from torch import Tensor
 from torch.distributions import MultivariateNormal, kl_divergence
@@ -83,8 +83,8 @@ def test_the_ellipse_has_two_standard_deviations_everywhere(tab):
 @pytest.mark.parametrize("place, bet, words", [
     ((1, 1, 0.5), "only top-down", "You were right: only top-down loses nothing. Given z₂ the two numbers of z₁ are"),
     ((1, 1, 0.5), "bottom-up too", "Not as you bet: only top-down loses nothing."),
-    ((0, 0, 0.5), None, "both orders lose the same"),
-    ((0, 1, 0.5), None, "by −0.74 while z₂ is unknown, by −0.37 given it: to draw down costs less."),
+    ((0, 0, 0.5), None, "all three lose the same 0.07 nats"),
+    ((0, 1, 0.5), None, "by −0.74 while z₂ is unknown, by −0.37 given it: top-down loses 0.07 nats, bottom-up 0.39."),
 ])  # fmt: skip
 def test_what_is_said(tab, place, bet, words):
     assert words in tab.evaluate("([place, bet]) => Explorers.layers.verdict(...place, bet)", [place, bet])
@@ -120,3 +120,6 @@ def test_the_drawing_is_where_the_numbers_say(tab):
     blue = curve(found.locator(".curve.q"))
     loss = tab.evaluate("Explorers.layers.losses(0.5, 1, 1)")["bottomUp"]
     assert close(blue[20], [38 + 312 / 2, 170 - 160 / 1.5 * loss], 0.006)
+    for name, end in zip(("factorized", "bottomUp", "topDown"), found.locator(".dot").all(), strict=True):
+        loss = tab.evaluate("Explorers.layers.losses(0.5, 1, 1)")[name]
+        assert close([number(end, "cx"), number(end, "cy")], [38 + 312 / 2, 170 - 160 / 1.5 * loss], 1e-9)

@@ -183,11 +183,13 @@ def test_each_prior_is_told_what_it_gains_and_where_it_fails(found, prior, said)
 def test_the_bet_is_answered_by_q_itself(tab, found):
     said = found.get_by_role("status")
     found.get_by_role("button", name="no limit").click()
-    assert "bet" not in said.inner_text()
+    assert said.inner_text().startswith(
+        "Now move the prior, or put q(z) itself in its place. It fails the codes most at"
+    )
     found.get_by_role("button", name="q(z) itself").click()
     told = "q(z) as the prior gains 0.66 nats, its whole KL; and no KL is below 0, so none gains more. Left are "
     assert said.inner_text().startswith(f"Not as you bet. {told}")
-    found.get_by_role("button", name="KL(q(z) ‖ N(0, 1))").click()
+    found.get_by_role("button", name="only its KL").click()
     assert said.inner_text().startswith(f"You bet right. {told}")
     assert tab.evaluate("Explorers.prior.verdict(null, null)").startswith(told)
 

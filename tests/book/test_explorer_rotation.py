@@ -162,6 +162,9 @@ def test_the_drawing_stands_where_the_numbers_say(tab):
             assert np.abs(distances - scale).max() < 2e-3
             assert np.ptp(points, 0) == pytest.approx(2 * scale * np.sqrt(np.diag(spread)), rel=5e-3)
     gap, told = (found.locator(f"svg[aria-label^='{name}']") for name in ("The gap", "The information"))
+    for k, text in enumerate(("knob 1", "knob 2")):  # under the end of its dashed line
+        named = seen.get_by_text(text)
+        assert close([number(named, at) for at in "xy"], plane(-2 * np.array(KNOBS[SKEW])[:2, k], 3.4) + [0, 17], 1e-9)
     for graph, what, high in ((gap, "bound(found).gap", 0.08), (told, "informationGap(information(name, found))", 0.5)):
         y = [asked(tab, what, SKEW, a) for a in range(31)]
         places = np.stack([38 + np.arange(31) * 312 / 90, 120 - np.array(y) * 110 / high], -1)

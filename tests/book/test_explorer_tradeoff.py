@@ -105,7 +105,14 @@ def test_the_rates_stand_above_the_water(found, place, living):
     level = 0.5 * math.log(2**place * NOISE_VAR)
     assert 1.3 - (surface - 10) / 160 * 2.8 == pytest.approx(level, abs=1e-9)
     texts = found.locator("svg").nth(2).locator("g > text.middle:not(.note)").all_text_contents()
-    assert texts == [f"{rate:.2f}" if rate else "dead" for rate in rates] and (rates > 0).sum() == living
+    assert texts[:LATENTS] == [f"{rate:.2f}" if rate else "dead" for rate in rates] and (rates > 0).sum() == living
+    names = (
+        found.get_by_text("above the level the rate"),
+        found.locator(".note.level").last,
+        found.get_by_text("no latent"),
+    )
+    heights = [number(name.first, "y") for name in names]
+    assert (np.diff(heights) > 15).all()  # nothing is written over another
 
 
 def test_the_table_has_both_places(found):

@@ -158,6 +158,7 @@ def test_a_place_is_listed_with_the_words_that_lead_to_it():
 
 @pytest.mark.parametrize("tex, text", [
     (r"\log \sigma_\phi^2(x)", "log σ_φ²(x)"), (r"\mathcal{N}(z; 0, I)", "N(z; 0, I)"), (r"q(z \mid x)", "q(z | x)"),
+    (r"q(z \mid\nobreak x)", "q(z | x)"),
     (r"\operatorname{KL}(q \Vert p)", "KL(q ‖ p)"), (r"f^*_{\beta}", "f*_β"), (r"\hat{x}\,\bigl(y\bigr)", "x(y)"),
     (r"\int p", "∫p"), (r"\unknown x", r"\unknown x"), (r"\varepsilon \dots \ell", "ε…ℓ"), (r"201^2", "201²"),
     (r"\tfrac12 \log \frac{a + 1}{\sqrt{2\pi}}", "1/2 log (a + 1)/(√(2π))"), (r"\frac{\mu}{2}^{10}", "μ/2¹⁰"),

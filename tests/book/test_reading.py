@@ -143,6 +143,24 @@ def test_a_derivation_is_stepped_through(tab):
     assert seen() == [True] * 3 and bar.get_by_role("button", name="Step through").is_visible()
 
 
+def test_in_a_low_window_the_step_and_its_buttons_stay_in_view(tab):
+    tab.set_viewport_size({"width": 390, "height": 330})
+    bar, current = tab.locator(".steps"), tab.locator(".covered.current")
+    bar.get_by_role("button", name="Step through").click()
+    bar.evaluate("node => node.scrollIntoView({ block: 'end' })")  # the second step lies below the window
+    bar.get_by_role("button", name="Next").click()
+
+    def in_view() -> bool:
+        (top, low), (start, end) = (
+            (box["y"], box["y"] + box["height"]) for box in (bar.bounding_box(), current.bounding_box())
+        )
+        return 40 < top and low <= start and end <= 330
+
+    assert bar.get_by_role("status").inner_text() == "2 of 3" and in_view()
+    current.evaluate("node => node.scrollIntoView()")  # the place of the buttons is above the window
+    assert in_view()
+
+
 def test_a_chapter_that_was_read_is_marked_in_the_contents_of_every_page(tab, address):
     mark = tab.locator(".bd-links a", has_text="A chapter").locator(".read")
     assert mark.count() == 0

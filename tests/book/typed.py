@@ -141,6 +141,10 @@ RIGHT = [
 
 UNREAD = [
     ("kl", "0.5 * (mu**2 + foo - 1).sum(-1)", "“foo” is not known: there are mu, log_var, sigma, var and log_sigma"),
+    ("kl", "0.5 * (mu**2 + exp(log_var) - 1).sum(-1)", "the name “exp” alone is not known: write torch.exp"),
+    ("log_normal", "-0.5 * (log(2 * pi) + log_var).sum(-1)", "the name “log” alone is not known: write torch.log"),
+    ("log_normal", "-0.5 * (pi + log_var).sum(-1)", "the name “pi” alone is not known: write math.pi"),
+    ("kl", "0.5 * (mu^2 + var - 1 - log_var).sum(-1)", "a power is ** in Python, not ^"),
     ("kl", "0.5 * (mu**2 + var - 1 - log_var.sum(-1)", "“(” is never closed"),
     ("kl", "0.5 * mu**2).sum(-1)", "“)” closes nothing"),
     ("kl", "(mu[0)]", "“[” is closed by “)”"),

@@ -37,7 +37,7 @@ Explorers.panel.mount("diagnosis", "Diagnosis", ["../diagnosis/logic"], (live, p
   const choices = Object.entries(QUESTIONS).map(([name, { title }]) => button(title, () => ask(name), { "data-question": name }));
   const room = element("span", { class: "explorer-hint", id: "diagnosis-room" });
   const code = element("textarea", {
-    rows: 4, spellcheck: false, autocapitalize: "off", autocomplete: "off", "aria-label": "The body of your function", "aria-describedby": "diagnosis-room",
+    rows: 4, spellcheck: false, autocapitalize: "off", autocomplete: "off", "aria-label": "The body of your function", placeholder: "an expression, or lines that end in return", "aria-describedby": "diagnosis-room",
   });
   const examples = element("span", { class: "explorer-buttons", role: "group", "aria-label": "Examples" });
   const shown = element("div", { class: "diagnosis-verdict", role: "status" });

@@ -73,13 +73,18 @@ Explorers.annealing = (() => {
     const { format } = Explorers.panel;
     const here = tempered(beta);
     const start = format(tempered(0).mean, 1);
-    if (beta === 0) return `The prior: here log p(x | z) is ${start} nats on average, the slope of log Z. Bet, then raise β.`;
+    const betas = schedule(T, spacing);
+    if (beta === 0) {
+      const first = `the first step keeps it up to β = ${format(betas[1], betas[1] < 0.01 ? 5 : 3)}`;
+      return `The prior. The slope of log Z is the mean of log p(x | z), ${start} nats; ${first}. ${bet ? "Now raise β." : "Bet, then raise β."}`;
+    }
     const part = here.logZ / tempered(1).logZ;
     const won = part < 0.5 || !bet ? "" : `${bet === HALF ? "You were right" : "Not as you bet"}, half is done at ${HALF}. `;
     if (beta < 1) {
       const modes = here.modes === 1 ? "still one mode" : "two modes";
       const done = `${format(100 * part, 0)} % of the way to log p(x) is done`;
-      return `${won}${done}, and f has ${modes}. The slope was ${start}, and is ${format(here.mean, 1)}.`;
+      const behind = format(here.logZ - until(meanWalk(betas), beta).at(-1)[1], 2);
+      return `${won}${done}, and f has ${modes}. The slope was ${start}, is ${format(here.mean, 1)}; log w lacks ${behind} nats so far.`;
     }
     const other = spacing === "even" ? "cubed" : "even";
     const [these, twice, others] = [lacks(T, spacing), lacks(2 * T, spacing), lacks(T, other)].map((nats) => format(nats, 2));

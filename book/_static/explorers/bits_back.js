@@ -5,21 +5,15 @@ Explorers.bits_back = (() => {
   const { sum, uniforms } = Explorers.network;
   const { format } = Explorers.panel;
   // The chapter's toy: two z, three x, and distributions in whole numbers, M in all.
-  const M = 16;
+  const [M, LIMIT] = [16, 300]; // at most so many images
   const P_Z = [5, 11];
   const P_X = [[2, 4, 10], [9, 6, 1]]; // P_X[z][x]
   const Q_Z = [[3, 13], [6, 10], [15, 1]]; // Q_Z[x][z]
-  const LIMIT = 300; // images
 
   // The coder: in each block of M numbers, f[y] in a row belong to the symbol y.
-
   const before = (f, y) => sum(f.slice(0, y));
   const digit = (s) => Number(s % BigInt(M));
-
-  function put(s, y, f) {
-    const own = BigInt(f[y]);
-    return (s / own) * BigInt(M) + BigInt(before(f, y)) + (s % own);
-  }
+  const put = (s, y, f) => (s / BigInt(f[y])) * BigInt(M) + BigInt(before(f, y)) + (s % BigInt(f[y]));
 
   function take(s, f) {
     const y = f.findIndex((_, i) => digit(s) < before(f, i + 1));
@@ -36,7 +30,6 @@ Explorers.bits_back = (() => {
   const mix = (s) => s ^ ((s >> 64n) & BigInt(M - 1));
 
   // Sender and reader. `done` counts the sender's steps of the image that is under way: pop z, push x, push z.
-
   function forward({ s, done, x, z }, next) {
     if (done === 0) {
       const [rest, drawn] = take(mix(s), Q_Z[next]);
@@ -61,12 +54,10 @@ Explorers.bits_back = (() => {
     const uniform = uniforms(seed);
     const random = Array.from({ length: 200 }, () => Math.round(uniform())).join("");
     const owners = [0, 1, 2].flatMap((x) => Array(Math.round(evidence(x) * M ** 2)).fill(x));
-    const images = Array.from({ length: LIMIT }, () => owners[Math.floor(uniform() * M ** 2)]);
-    return { stack: BigInt(`0b1${random}`), images };
+    return { stack: BigInt(`0b1${random}`), images: Array.from({ length: LIMIT }, () => owners[Math.floor(uniform() * M ** 2)]) };
   }
 
   // Exact mean costs in bits, by sums over z and x.
-
   const evidence = (x) => sum([0, 1].map((z) => (P_Z[z] / M) * (P_X[z][x] / M)));
   const overQ = (x, f) => sum([0, 1].map((z) => (Q_Z[x][z] / M) * f(z)));
   const entropyOfQ = (x) => overQ(x, (z) => -Math.log2(Q_Z[x][z] / M));
@@ -86,26 +77,24 @@ Explorers.bits_back = (() => {
 
   /** What a step of the sender has done, or one of the reader that undoes it, from the stack s to the state. */
   function told(step, s, state, reader) {
-    const [f, y, name, what] = used(step, state);
-    const grown = bits(state.s) - bits(s);
-    const how = `${grown < 0 ? "pops" : "pushes"} ${what} = ${y} with ${name}, where it has ${f[y]} of 16`;
-    const size = `${format(Math.abs(grown), 2)} bits ${grown < 0 ? "shorter" : "longer"}`;
-    return `The ${reader ? "reader" : "sender"} ${how}. The stack is ${size}.`;
+    const [[f, y, name, what], grown] = [used(step, state), bits(state.s) - bits(s)];
+    const [verb, size] = grown < 0 ? ["pops", "shorter"] : ["pushes", "longer"];
+    return `The ${reader ? "reader" : "sender"} ${verb} ${what} = ${y} with ${name}, where it has ${f[y]} of 16. `
+      + `The stack is ${format(Math.abs(grown), 2)} bits ${size}.`;
   }
 
   const ANSWERS = ["nothing", "1 bit: z is one of two", "the entropy of q(z | x)"];
+  const START = "Two z, three x, and a stack of 200 random bits. To pop z from random bits is to draw it.";
   const verdict = (bet) => `${bet === ANSWERS[2] ? "You were right" : "Not as you bet"}: ${format(average(entropyOfQ), 2)} bits, \
-the mean entropy of q(z | x). As many does popping z take off the stack; they were there, and carry the choice of z.`;
-
-  return { ANSWERS, LIMIT, average, back, bits, costs, entropy, entropyOfQ, evidence, forward, negativeElbo, pushed, put, source,
+the mean entropy of q(z | x). Popping z takes as many off the stack: random bits that were there choose z.`;
+  return { ANSWERS, LIMIT, START, average, back, bits, costs, entropy, entropyOfQ, evidence, forward, negativeElbo, pushed, put, source,
     take, told, verdict };
 })();
 
 Explorers.panel.mount("bits_back", "The stack of a bits-back coder", [], (live) => {
   const { axes, bet, button, change, element, format, path, readout, sentence, table } = Explorers.panel;
-  const { ANSWERS, LIMIT, average, back, bits, costs, entropy, forward, negativeElbo, pushed, source, told, verdict } =
+  const { ANSWERS, LIMIT, START, average, back, bits, costs, entropy, forward, negativeElbo, pushed, source, told, verdict } =
     Explorers.bits_back;
-
   const steps = axes("By how many bits each step of this image has changed the stack", { x: [-5, 4], y: [0, 3], height: 230,
     xLabel: "bits", xTicks: [-4, -2, 0, 2, 4] });
   const bars = ["pop z", "push x", "push z"].map((name, i) => {
@@ -113,8 +102,7 @@ Explorers.panel.mount("bits_back", "The stack of a bits-back coder", [], (live) 
     steps.layer.append(bar, element("text", { x: steps.x(-4.9), y: steps.y(3 - i) + 24 }, name));
     return bar;
   });
-  const mean = element("path", { class: "mark aim" });
-  const meanName = element("text", { class: "note end", x: steps.x(3.9), y: 22 });
+  const [mean, meanName] = [element("path", { class: "mark aim" }), element("text", { class: "note end", x: steps.x(3.9), y: 22 })];
   steps.layer.append(mean, meanName);
 
   const run = axes("Bits an image so far, with and without bits back, and their exact means", { x: [0, LIMIT], y: [1, 3],
@@ -123,28 +111,24 @@ Explorers.panel.mount("bits_back", "The stack of a bits-back coder", [], (live) 
     element("path", { class: "mark", d: `M${run.x(0)} ${run.y(value)}H${run.x(LIMIT)}` }),
     element("text", { class: "note end", x: run.x(LIMIT), y: run.y(value) + at }, name));
   const curves = { back: element("path", { class: "curve q" }), without: element("path", { class: "curve all" }) };
-  const secret = mark(average(pushed), "without bits back", -6); // until there is a bet
+  const secret = mark(average(pushed), "without bits back", 16); // until there is a bet
   run.layer.append(mark(average(negativeElbo), "−ELBO / log 2", -6), mark(entropy, "entropy", 16), secret);
   run.inside.append(...Object.values(curves));
 
-  const shown = { images: readout(0), length: readout(2), back: readout(3), elbo: readout(3), without: readout(3), pushed: readout(3) };
+  const rows = { "images": 0, "length of the stack": 2, "an image, so far": 3, "−ELBO / log 2": 3, "without bits back, so far": 3,
+    "without bits back, mean": 3 }; // and how many digits each shows
+  const shown = Object.values(rows).map(readout);
   const said = sentence();
   const { stack, images } = source(1);
   const stacks = [stack]; // at first, and after each step of the sender that is not undone
   let state = { s: stack, done: 0 };
 
-  function send() {
-    const [step, { s }] = [state.done, state];
-    state = forward(state, images[(stacks.length - 1) / 3]);
-    stacks.push(state.s);
-    return told(step, s, state, false);
-  }
-
-  function read() {
-    const [step, { s }] = [(state.done + 2) % 3, state];
-    state = back(state);
-    stacks.pop();
-    return told(step, s, state, true);
+  /** One step of the sender, or of the reader. */
+  function go(reader) {
+    const [step, { s }] = [(state.done + (reader ? 2 : 0)) % 3, state];
+    state = reader ? back(state) : forward(state, images[(stacks.length - 1) / 3]);
+    reader ? stacks.pop() : stacks.push(state.s);
+    return told(step, s, state, reader);
   }
 
   function draw(text) {
@@ -164,38 +148,33 @@ Explorers.panel.mount("bits_back", "The stack of a bits-back coder", [], (live) 
     change(curves.without, { d: open ? drawn("without") : "" });
     change(secret, { visibility: open ? "visible" : "hidden" });
     const { images: n = 0, back: cost = NaN, without = NaN } = soFar.at(-1) ?? {};
-    const values = { images: n, length: lengths.at(-1), back: cost, elbo: average(negativeElbo),
-      without: open ? without : NaN, pushed: open ? average(pushed) : NaN };
-    for (const [name, value] of Object.entries(values)) shown[name].show(value);
+    [n, lengths.at(-1), cost, average(negativeElbo), open ? without : NaN, open ? average(pushed) : NaN]
+      .forEach((value, i) => shown[i].show(value));
     said.say(text);
   }
 
-  const START = "Two z, three x, and a stack of 200 random bits. To pop z from random bits is to draw it.";
-  const one = () => draw(stacks.length < 3 * LIMIT + 1 ? send() : "The picture is full: let the reader read.");
+  const one = () => draw(stacks.length < 3 * LIMIT + 1 ? go(false) : "The picture is full: let the reader read.");
   function many() {
     const goal = Math.min(3 * Math.floor((stacks.length - 1) / 3 + 100), 3 * LIMIT);
-    while (stacks.length <= goal) send();
-    draw(`Chance moves the mean less and less; it settles at −ELBO / log 2. The entropy, below which no code comes, \
-is lower by KL(q ‖ posterior).`);
+    while (stacks.length <= goal) go(false);
+    const { images: n, back: cost } = costs(stacks.map(bits)).at(-1);
+    draw(`${n} images at ${format(cost, 2)} bits each. The mean settles at −ELBO / log 2. \
+No code comes below the entropy, lower by KL(q ‖ posterior).`);
   }
-  const undo = () => draw(stacks.length > 1 ? `${read()} ${state.s === stacks.at(-1) ? "As it was before the sender's step." : ""}` : START);
+  const undo = () => draw(stacks.length > 1 ? `${go(true)} ${state.s === stacks.at(-1) ? "As it was before the sender's step." : ""}` : START);
   function undoAll() {
     const n = Math.ceil((stacks.length - 1) / 3);
-    while (stacks.length > 1) read();
-    draw(`${n} images read, the last one first. The stack is ${state.s === stack ? "the number that it was, to the last bit" : "another"}.`);
+    while (stacks.length > 1) go(true);
+    const is = state.s === stack ? "is the number that it was, to the last bit" : "is another";
+    draw(n ? `${n} images read, the last one first. The stack ${is}.` : START);
   }
 
-  const betting = bet("To draw z by q(z | x) and not to pop it costs, in the mean, more by", ANSWERS,
-    () => draw(verdict(betting.value)));
+  const betting = bet("If z is drawn and not popped, an image costs more, on average by", ANSWERS, () => draw(verdict(betting.value)));
   const buttons = [button("step", one), button("100 images", many), button("step back", undo), button("read all", undoAll)];
   live.append(
     element("div", { class: "wide" }, steps.node, run.node),
-    element("div", { class: "narrow" },
-      element("div", { class: "explorer-buttons" }, ...buttons), said.node, betting.node,
-      table("In bits", [], { "images": [shown.images.node], "length of the stack": [shown.length.node],
-        "an image, so far": [shown.back.node], "−ELBO / log 2": [shown.elbo.node], "not popping z, so far": [shown.without.node],
-        "not popping z": [shown.pushed.node] }),
-    ),
+    element("div", { class: "narrow" }, element("div", { class: "explorer-buttons" }, ...buttons), said.node, betting.node,
+      table("In bits", [], Object.fromEntries(Object.keys(rows).map((name, i) => [name, [shown[i].node]])))),
   );
   draw(START);
 });

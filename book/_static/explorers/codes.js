@@ -76,10 +76,11 @@ Explorers.codes = (() => {
   function verdict({ used, distortion, bits }, moved, least, bet) {
     const say = Explorers.panel.format;
     const dead = used.flatMap((n, c) => (n ? [] : [c + 1]));
-    const who = `${dead.length > 1 ? "Codes" : "Code"} ${dead.join(", ")}`;
-    const marks = `Distortion ${say(distortion, 2)}; ${say(least, 2)} is possible.`;
-    if (moved === null && dead.length) return `${who} dead: no point lies nearest. ${marks}`;
-    if (moved === null) return `All codes are chosen, with ${say(bits, 2)} bits. ${marks}`;
+    const [who, are] = dead.length > 1 ? [`Codes ${dead.join(", ")}`, "are"] : [`Code ${dead}`, "is"];
+    const marks = `The mean squared distance is ${say(distortion, 2)}; ${say(least, 2)} is possible.`;
+    const next = bet ? "Take steps, or drag it." : "Bet, then take steps.";
+    if (moved === null && dead.length) return `${who} ${are} dead: no point lies nearest. ${marks} ${next}`;
+    if (moved === null) return `No code is dead; their choice takes ${say(bits, 2)} bits. ${marks} Take steps until they settle.`;
     if (moved >= SETTLED) return `The longest move was ${say(moved, 2)}. ${dead.length ? `${who} stayed: no point pulls. ` : ""}${marks}`;
     if (dead.length) {
       const won = bet === null ? "" : bet === "no" ? "You were right: no. " : "Not as you bet: it stays. ";
@@ -161,7 +162,7 @@ Explorers.panel.mount("codes", "Codes and dead codes", ["handle"], (live) => {
       element("p", { class: "explorer-hint" }, "Below each code, how many points chose it. Drag a code, or select it and use the arrow keys (with Shift: long steps).")),
     element("div", { class: "narrow" }, bets.node, gamma.node,
       element("div", { class: "explorer-buttons" }, ...buttons), said.node,
-      table("Five codes", [], { "distortion": [shown.distortion.node], "best known": [shown.least.node], "bits used": [shown.bits.node],
+      table("Five codes", [], { "mean squared distance": [shown.distortion.node], "best known": [shown.least.node], "bits used": [shown.bits.node],
         "of log₂ 5": [shown.most.node], "perplexity": [shown.perplexity.node] })),
   );
   update();

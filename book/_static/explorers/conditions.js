@@ -103,7 +103,7 @@ Explorers.panel.mount("conditions", "Filling in", [], (live) => {
   const correlation = slider("ρ", "Correlation of the entries", RHO, update);
   const seen = slider("x₁", "Entry that is seen", SEEN, update);
   const guess = slider("x₂", "Guess for what is missing", GUESS, update);
-  const missing = slider("n", "Doublings of the number of missing entries", DOUBLINGS, update);
+  const missing = slider("n", "Number of missing entries", DOUBLINGS, update);
   live.append(
     element("div", { class: "wide" }, plane.node, latent.node),
     element("div", { class: "narrow" },

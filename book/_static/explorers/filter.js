@@ -5,7 +5,8 @@ Explorers.filter = (() => {
   const { standardNoise, sum } = Explorers.network;
   const T = 8;
   const MEMORY = { low: 0, high: 0.98, step: 0.02, start: 0.94, digits: 2 };
-  const LOG_NOISE = { low: -1.7, high: 1, step: 0.05, start: -0.3, digits: 2 }; // log10 of the camera's variance r
+  const LOG_NOISE = { low: -1.7, high: 1, step: 0.05, start: -0.3, digits: 2, meaning: (place) => 10 ** place }; // of r
+  const SHARP = -1.3; // where the bet is decided, r = 0.05
   const ALMOST = 0.02; // nats: less is a draw
 
   const range = (n) => Array.from({ length: n }, (_, i) => i);
@@ -82,29 +83,29 @@ Explorers.filter = (() => {
     return { z, x: z.map((value, t) => value + Math.sqrt(r) * noise[T + t]) };
   }
 
-  const ANSWERS = ["not knowing the future", "ignoring the chain"];
+  const ANSWERS = ["blind to the future", "blind to the chain"];
 
-  /** What is said of a place, and of the bet on it. */
+  /** What is said of a place, and of the bet, which is decided where the camera is sharp. */
   function verdict(a, r, bet) {
     const { format } = Explorers.panel;
     const losses = [filteringLoss(a, r), factorizedLoss(a, r)];
     const dearer = Math.abs(losses[0] - losses[1]) < ALMOST ? null : ANSWERS[Number(losses[1] > losses[0])];
-    const prices = `Not knowing the future costs ${format(losses[0], 2)} nats, ignoring the chain ${format(losses[1], 2)}.`;
+    const prices = `Blind to the future, q loses ${format(losses[0], 2)} nats; blind to the chain, ${format(losses[1], 2)}.`;
     const why = {
-      [ANSWERS[0]]: " A sharp frame fixes its own number, but this q has to draw it one frame too early.",
+      [ANSWERS[0]]: " Sharp frames leave little for the chain to tie, and the q that is blind to it may look at all of them.",
       [ANSWERS[1]]: " Through so much noise only the chain holds the numbers together.",
-      null: a < 0.1 ? " Without memory there is nothing to lose." : " Here both are worth the same.",
+      null: a < 0.1 ? " Without memory there is nothing to lose." : " Here both cost the same.",
     }[dearer];
-    const won = bet && dearer ? (bet === dearer ? "You were right. " : "Not as you bet. ") : "";
+    const won = bet && dearer && Math.abs(Math.log10(r) - SHARP) < 1e-9 ? (bet === dearer ? "You were right. " : "Not as you bet. ") : "";
     return won + prices + why;
   }
 
-  return { ANSWERS, LOG_NOISE, MEMORY, T, factorizedLoss, film, filteringLoss, known, logDet, solve, verdict };
+  return { ANSWERS, LOG_NOISE, MEMORY, SHARP, T, factorizedLoss, film, filteringLoss, known, logDet, solve, verdict };
 })();
 
 Explorers.panel.mount("filter", "Filter and smoother", [], (live) => {
   const { axes, bet, button, change, element, path, readout, sentence, slider, table } = Explorers.panel;
-  const { ANSWERS, LOG_NOISE, MEMORY, T, factorizedLoss, film, filteringLoss, known, verdict } = Explorers.filter;
+  const { ANSWERS, LOG_NOISE, MEMORY, SHARP, T, factorizedLoss, film, filteringLoss, known, verdict } = Explorers.filter;
   const frames = Array.from({ length: T }, (_, t) => t);
 
   const time = axes("Frames as dots; in blue what is known of each number when its frame has come, in gray when all have",
@@ -118,18 +119,20 @@ Explorers.panel.mount("filter", "Filter and smoother", [], (live) => {
   const noises = Array.from({ length: 28 }, (_, i) => -1.7 + i / 10);
   const price = axes("The losses of both q against the camera's noise", { x: [-1.7, 1], y: [0, 4], height: 220,
     xLabel: "log₁₀ r", yLabel: "loss, nats", xTicks: [-1.5, -1, -0.5, 0, 0.5, 1], yTicks: [0, 1, 2, 3, 4] });
-  const curves = [element("path", { class: "curve q" }), element("path", { class: "curve each" })];
+  const curves = [element("path", { class: "curve q" }), element("path", { class: "curve mean" })];
   const here = element("path", { class: "mark" });
   price.inside.append(...curves, here);
-  price.layer.append(element("text", { class: "note q", x: price.x(-1.6), y: 44 }, "future unknown, blue"),
-    element("text", { class: "note", x: price.x(-1.6), y: 62 }, "chain ignored, vermilion"));
+  price.layer.append(element("text", { class: "note q", x: price.x(-1.6), y: 44 }, "blind to the future"),
+    element("text", { class: "note network", x: price.x(-1.6), y: 62 }, "blind to the chain"));
 
   const shown = { filtering: readout(3), factorized: readout(3), before: readout(2), after: readout(2) };
   const said = sentence();
   let seed = 3;
 
   function update() {
-    const [a, r] = [memory.value, 10 ** logNoise.value];
+    const [a, r] = [memory.value, noise.value];
+    const place = Math.log10(r);
+    const seen = noises.filter((at) => choice.value || at > place - 1e-9); // the rest would tell
     const { x } = film(seed, a, r);
     const all = frames.map((t) => known(x, a, r, t, T));
     const soFar = frames.map((t) => known(x, a, r, t, t + 1));
@@ -142,26 +145,32 @@ Explorers.panel.mount("filter", "Filter and smoother", [], (live) => {
       change(dots[t], { cx: time.x(t + 1), cy: time.y(x[t]) });
     });
     [filteringLoss, factorizedLoss].forEach((loss, i) => {
-      change(curves[i], { d: path(price, noises, noises.map((at) => loss(a, 10 ** at))) });
+      change(curves[i], { d: path(price, seen, seen.map((at) => loss(a, 10 ** at))) });
     });
-    change(here, { d: `M${price.x(logNoise.value)} ${price.y(0)}V${price.y(4)}` });
+    change(here, { d: `M${price.x(place)} ${price.y(0)}V${price.y(4)}` });
     shown.filtering.show(filteringLoss(a, r));
     shown.factorized.show(factorizedLoss(a, r));
     shown.before.show(Math.sqrt(soFar[3].variance));
     shown.after.show(Math.sqrt(all[3].variance));
-    said.say(choice.value ? verdict(a, r, choice.value) : "Bet first, for a sharp camera: then r is set to 0.05.");
+    said.say(choice.value || place > SHARP + 1e-9 ? verdict(a, r, choice.value) : "Bet first: which of the two loses more here?");
   }
 
-  const choice = bet("Of two q, which loses more?", ANSWERS, () => logNoise.set(-1.3));
+  function another() {
+    seed++;
+    update();
+    said.say("Other dots and other means. The widths and both losses stay: they do not depend on what is seen.");
+  }
+
+  const choice = bet("A sharp camera, r = 0.05: which q loses more?", ANSWERS, () => noise.set(SHARP));
   const memory = slider("a", "Memory of the chain", MEMORY, update);
-  const logNoise = slider("log r", "Logarithm of the noise's variance, to base ten", LOG_NOISE, update);
+  const noise = slider("r", "Variance of the camera's noise", LOG_NOISE, update);
   live.append(
     element("div", { class: "wide" }, time.node, price.node),
     element("div", { class: "narrow" },
-      choice.node, memory.node, logNoise.node, said.node,
-      table("In nats, against the posterior", [], { "future unknown": [shown.filtering.node], "chain ignored": [shown.factorized.node] }),
+      choice.node, memory.node, noise.node, said.node,
+      table("In nats, against the posterior", [], { "blind to the future": [shown.filtering.node], "blind to the chain": [shown.factorized.node] }),
       table("Standard deviation of z₄", [], { "after 4 frames": [shown.before.node], "after all 8": [shown.after.node] }),
-      element("div", { class: "explorer-buttons" }, button("Another film", () => { seed++; update(); })),
+      element("div", { class: "explorer-buttons" }, button("Another film", another)),
     ),
   );
   update();

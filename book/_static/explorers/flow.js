@@ -100,7 +100,8 @@ Explorers.flow = (() => {
       const won = bet === null ? "" : bet === "under 0.02" ? "You were right. " : "Not as you bet. ";
       return `${won}${say(gap, 3)} nats remain of ${say(gaussian, 3)}: a narrow bell, pulled apart where it is steepest.`;
     }
-    if (uHat * v === 0) return `No bend: q is a Gaussian, and leaves ${say(gap, 3)} nats. The best leaves ${say(gaussian, 3)}.`;
+    if (uHat * v === 0) return `No ${uHat ? "sharpness" : "push"}, no bend: q is a Gaussian, and leaves ${say(gap, 3)} nats. `
+      + `The best Gaussian leaves ${say(gaussian, 3)}.`;
     const { left, cost } = shares(q);
     const slope = bend(q, -q[0] * Math.exp(-0.5 * q[1])).slope;
     const costs = `${say(cost, 3)} of the ${say(gap, 3)} nats`;
@@ -142,19 +143,18 @@ Explorers.panel.mount("flow", "A flow bends a Gaussian", [], (live) => {
   // Threads for equal shares of the noise: where they part, the density falls.
   const quantiles = line(1 / 40, 39 / 40, 19).map((share) => eps.find((e) => below(e) >= share));
 
-  const evidence = readout(3);
-  const shown = Object.fromEntries(["joint", "entropy", "logDet", "elbo", "gap"].map((name) => [name, readout(3)]));
+  const shown = Object.fromEntries(["joint", "entropy", "logDet", "elbo", "evidence", "gap"].map((name) => [name, readout(3)]));
   const said = sentence();
   const gaussian = search(RANGES.map(({ start }) => start), [0, 1]).gap;
-  const bets = bet("One bend can leave a gap of", ["0.2", "0.1", "under 0.02"], update);
-  const names = { "μ": "Mean of the Gaussian", "log σ²": "Log-variance of the Gaussian", "û": "Push", "v": "Sharpness" };
+  const bets = bet("The least gap of one bend is", ["0.2 nats", "0.1 nats", "under 0.02"], update);
+  const names = { "μ": "Mean of the Gaussian", "log σ²": "Log-variance of the Gaussian", "push û": "Push", "sharpness v": "Sharpness" };
   const sliders = Object.entries(names).map(([name, spoken], i) => slider(name, spoken, RANGES[i], update));
   const current = () => sliders.map(({ value }) => value);
 
   function update() {
     const q = current();
     const points = eps.map((e) => bend(q, e));
-    const found = terms(q);
+    const found = { ...terms(q), evidence: LOG_EVIDENCE };
     change(curve, { d: path(map, eps, points.map(({ z }) => z)) });
     change(threads, { d: quantiles.map((e) => `M${map.x(e)} ${map.y(FLOOR)}V${map.y(bend(q, e).z)}H${map.x(WALL)}`).join("") });
     const height = ({ slope }, i) => beside(normal(eps[i]) / slope);
@@ -172,9 +172,8 @@ Explorers.panel.mount("flow", "A flow bends a Gaussian", [], (live) => {
       bets.node, ...sliders.map(({ node }) => node), element("div", { class: "explorer-buttons" }, button("Search from here", go)),
       said.node,
       table("In nats", [], { "E log p(x, z)": [shown.joint.node], "+ entropy of q₀": [shown.entropy.node],
-        "+ E log det": [shown.logDet.node], "= ELBO": [shown.elbo.node], "log p(x)": [evidence.node], "the gap": [shown.gap.node] }),
+        "+ E log det": [shown.logDet.node], "= ELBO": [shown.elbo.node], "log p(x)": [shown.evidence.node], "the gap": [shown.gap.node] }),
     ),
   );
-  evidence.show(LOG_EVIDENCE);
   update();
 });

@@ -79,7 +79,7 @@ Explorers.panel.mount("game", "A discriminator by hand", [], (live) => {
   const area = (on, f) => path(on, [-4, ...zs, 4], [0, ...zs.map(f), 0]);
   const note = (on, text, name, row) => element("text", { class: `note ${name}`, x: on.x(-3.9), y: 44 + 18 * row }, text);
 
-  const heaps = axes("The densities q and p, and where loss is wasted", { x: [-4, 4], y: [0, 0.8], height: 240, yLabel: "density",
+  const heaps = axes("The densities q and p, and where loss is wasted", { x: [-4, 4], y: [0, 0.8], height: 240, xLabel: "z", yLabel: "density",
     xTicks: [-4, -2, 0, 2, 4], yTicks: [0, 0.2, 0.4, 0.6, 0.8] });
   const wasted = element("path", { class: "posterior" });
   heaps.inside.append(element("path", { class: "area", d: area(heaps, (z) => density(P, z)) }), wasted,
@@ -90,8 +90,9 @@ Explorers.panel.mount("game", "A discriminator by hand", [], (live) => {
     yLabel: "logit, nats", xTicks: [-4, -2, 0, 2, 4], yTicks: [-12, -9, -6, -3, 0, 3, 6] });
   const best = element("path", { class: "mark aim", fill: "none", d: path(logits, zs, zs.map(logRatio)) });
   const mine = element("path", { class: "curve q" });
+  const bestName = note(logits, "the best, dashed", "v", 1);
   logits.inside.append(element("path", { class: "mark", d: `M${logits.x(-4)} ${logits.y(0)}H${logits.x(4)}` }), best, mine);
-  logits.layer.append(note(logits, "above 0 it says q", "", 0));
+  logits.layer.append(note(logits, "yours, blue; above 0 it says q", "q", 0), bestName);
 
   const shown = Object.fromEntries(["loss", "least", "bound", "JS", "mean", "KL"].map((name) => [name, readout(3)]));
   const said = sentence();
@@ -100,7 +101,7 @@ Explorers.panel.mount("game", "A discriminator by hand", [], (live) => {
     const T = [offset.value, slope.value, curvature.value];
     change(wasted, { d: area(heaps, (z) => excessAt(T, z)) });
     change(mine, { d: path(logits, zs, zs.map((z) => logit(T, z))) });
-    change(best, { visibility: betting.value === null ? "hidden" : "visible" }); // it would tell
+    for (const node of [best, bestName]) change(node, { visibility: betting.value === null ? "hidden" : "visible" }); // it would tell
     const value = loss(T);
     const values = { loss: value, least: LEAST, bound: Math.log(2) - value / 2, JS, mean: meanLogit(T), KL };
     for (const [name, number] of Object.entries(values)) shown[name].show(number);
@@ -110,7 +111,7 @@ Explorers.panel.mount("game", "A discriminator by hand", [], (live) => {
   const offset = slider("offset", "Offset of the logit", OFFSET, update);
   const slope = slider("slope", "Slope of the logit", SLOPE, update);
   const curvature = slider("curvature", "Curvature of the logit", CURVATURE, update);
-  const betting = bet("The best discriminator can't tell q from p", ANSWERS, () => {
+  const betting = bet("Where can't the best discriminator tell q from p?", ANSWERS, () => {
     update();
     said.say(verdict(betting.value));
   });
@@ -119,8 +120,8 @@ Explorers.panel.mount("game", "A discriminator by hand", [], (live) => {
     element("div", { class: "wide" }, heaps.node, logits.node),
     element("div", { class: "narrow" },
       betting.node, offset.node, slope.node, curvature.node, said.node,
-      table("In nats", ["yours", "best"], { "loss": row("loss", "least"), "log 2 − loss/2": row("bound", "JS"),
-        "mean under q": row("mean", "KL") }),
+      table("In nats", ["yours", "best"], { "loss": row("loss", "least"), "JS ≥ log 2 − loss/2": row("bound", "JS"),
+        "mean logit under q": row("mean", "KL") }),
     ),
   );
   update();

@@ -17,15 +17,15 @@ Explorers.gaps = (() => {
   /** What the encoder's q loses beyond that: shift is the error of both means, error that of both log-variances. */
   const amortization = (rho, shift, error) => shift ** 2 / (1 + rho) + Math.expm1(error) - error;
 
-  const ANSWERS = ["nothing", `${approximation(PUZZLE).toFixed(2)} nats`, "half of its gap"];
+  const ANSWERS = ["nothing", "0.2 nats", "0.8 nats"];
 
   /** What is said of a place, and of the bet, which is decided where rho is that of the puzzle. */
   function verdict(rho, shift, error, bet) {
     const { format } = Explorers.panel;
     const [family, network] = [approximation(rho), amortization(rho, shift, error)];
-    const right = ANSWERS[1];
+    const right = `${format(approximation(PUZZLE), 1)} nats`;
     const won = bet && Math.abs(rho - PUZZLE) < 1e-9
-      ? `${bet === right ? "You were right" : "Not as you bet"}: a perfect encoder would still lack ${right}. ` : "";
+      ? `${bet === right ? "You were right" : "Not as you bet"}: a perfect encoder would still lack ${format(approximation(PUZZLE), 2)} nats. ` : "";
     if (network < CLOSED && family < CLOSED) return `${won}Nothing is lost: this posterior is in the family, and the encoder has found it.`;
     if (network < CLOSED) return `${won}The encoder is perfect, and ${format(family, 2)} nats are lost: only another family brings them back.`;
     const share = Math.round((100 * network) / (family + network));
@@ -56,6 +56,9 @@ Explorers.panel.mount("gaps", "Two gaps", [], (live) => {
     xLabel: "nats below log p(x)", xTicks: [0, 1, 2, 3, 4, 5, 6] });
   const [family, network] = ["bound", "gap"].map((name) => element("rect", { class: name, y: bars.y(1) + 4, height: 30 }));
   bars.inside.append(family, network);
+  const onBar = (name) => element("text", { class: name, y: bars.y(1) + 24 });
+  const [familyName, networkName] = ["on-bar", "on-gap"].map(onBar);
+  bars.layer.append(familyName, networkName);
 
   const shown = { family: readout(3), network: readout(3), gap: readout(3) };
   const said = sentence();
@@ -68,8 +71,12 @@ Explorers.panel.mount("gaps", "Two gaps", [], (live) => {
     draw(posterior, ellipse([[1, rho], [rho, 1]]));
     draw(best, round(bestVariance(rho), 0));
     draw(encoders, round(bestVariance(rho) * Math.exp(error), shift));
-    change(family, { x: bars.x(0), width: bars.x(lost[0]) - bars.x(0) });
-    change(network, { x: bars.x(lost[0]), width: bars.x(lost[1]) - bars.x(0) });
+    const end = bars.x(lost[0]);
+    const visible = Math.min(lost[1], 6 - lost[0]);
+    change(familyName, { x: bars.x(0) + 6 }).textContent = lost[0] > 0.9 ? "family" : "";
+    change(networkName, { x: end + 6 }).textContent = visible < lost[1] ? "network, and farther →" : visible > 1.1 ? "network" : "";
+    change(family, { x: bars.x(0), width: end - bars.x(0) });
+    change(network, { x: end, width: bars.x(lost[1]) - bars.x(0) });
     shown.family.show(lost[0]);
     shown.network.show(lost[1]);
     shown.gap.show(lost[0] + lost[1]);
@@ -78,8 +85,8 @@ Explorers.panel.mount("gaps", "Two gaps", [], (live) => {
 
   const choice = bet(`At ρ = ${PUZZLE}, a perfect encoder still lacks`, ANSWERS, () => correlation.set(PUZZLE));
   const correlation = slider("ρ", "Correlation of the posterior", RHO, update);
-  const mean = slider("μ", "Error of the encoder's means", SHIFT, update);
-  const width = slider("log σ²", "Error of the encoder's log-variances", ERROR, update);
+  const mean = slider("Δμ", "Error of the encoder's means", SHIFT, update);
+  const width = slider("Δ log σ²", "Error of the encoder's log-variances", ERROR, update);
   live.append(
     element("div", { class: "wide" }, plane.node, bars.node),
     element("div", { class: "narrow" },

@@ -51,12 +51,13 @@ Explorers.layers = (() => {
     const { known, unknown } = precisions(turn, pull, noise);
     const decided = bet && turn === 1 && pull > 0;
     const won = decided ? `${bet === ANSWERS[0] ? "You were right" : "Not as you bet"}: only top-down loses nothing. ` : "";
-    if (pull === 0) return "z₂ says nothing of z₁: both orders lose the same, and the upper layer is idle.";
+    if (pull === 0) return `z₂ says nothing of z₁: all three lose the same ${format(topDown, 2)} nats, and the upper layer is idle.`;
     if (topDown < CLOSED) {
       return `${won}Given z₂ the two numbers of z₁ are independent; while it is unknown it ties them, by ${format(correlation(unknown), 2)}.`;
     }
-    const cheaper = topDown < bottomUp ? "down costs less" : "up costs less";
-    return `z₁'s two numbers correlate by ${format(correlation(unknown), 2)} while z₂ is unknown, by ${format(correlation(known), 2)} given it: to draw ${cheaper}.`;
+    const [less, more] = topDown < bottomUp ? ["top-down", "bottom-up"] : ["bottom-up", "top-down"];
+    const prices = [topDown, bottomUp].sort((a, b) => a - b).map((loss) => format(loss, 2));
+    return `z₁'s two numbers correlate by ${format(correlation(unknown), 2)} while z₂ is unknown, by ${format(correlation(known), 2)} given it: ${less} loses ${prices[0]} nats, ${more} ${prices[1]}.`;
   }
 
   return { ANSWERS, NOISE, PULL, TURN, columns, correlation, diagonalLoss, losses, precisions, verdict };
@@ -69,7 +70,7 @@ Explorers.panel.mount("layers", "Two layers", [], (live) => {
   const ORDERS = ["factorized", "bottomUp", "topDown"];
 
   const plane = axes("The two numbers of z₁ given x: in gray while z₂ is unknown, in green given z₂", { x: [-2.5, 2.5], y: [-2.5, 2.5],
-    height: 300, xLabel: "first number of z₁", yLabel: "second", xTicks: [-2, 0, 2], yTicks: [-2, 0, 2] });
+    height: 300, xLabel: "first number of z₁", yLabel: "second number of z₁", xTicks: [-2, 0, 2], yTicks: [-2, 0, 2] });
   const unknown = element("path", { class: "area" });
   const known = element("path", { class: "curve all" });
   plane.inside.append(unknown, known);
@@ -78,10 +79,12 @@ Explorers.panel.mount("layers", "Two layers", [], (live) => {
 
   const turns = Array.from({ length: 41 }, (_, i) => i / 40);
   const price = axes("The losses against how far the decoder's columns are turned", { x: [0, 1], y: [0, 1.5], height: 210,
-    xLabel: "turn", yLabel: "loss, nats", xTicks: [0, 0.25, 0.5, 0.75, 1], yTicks: [0, 0.5, 1, 1.5] });
+    xLabel: "turn of the columns; 1: orthogonal", yLabel: "loss, nats", xTicks: [0, 0.25, 0.5, 0.75, 1], yTicks: [0, 0.5, 1, 1.5] });
   const curves = ["curve each leap", "curve q", "curve all"].map((name) => element("path", { class: name }));
   const here = element("path", { class: "mark" });
+  const ends = ["dot guess", "dot", "dot all"].map((name) => element("circle", { class: name, r: 4 }));
   price.inside.append(...curves, here);
+  price.layer.append(...ends);
 
   const shown = ORDERS.map(() => readout(3));
   const said = sentence();
@@ -96,13 +99,15 @@ Explorers.panel.mount("layers", "Two layers", [], (live) => {
     const all = seen.map((at) => losses(at, g, noise));
     ORDERS.forEach((name, i) => {
       change(curves[i], { d: path(price, seen, all.map((loss) => loss[name])) });
-      shown[i].show(losses(t, g, noise)[name]);
+      const loss = losses(t, g, noise)[name];
+      change(ends[i], { cx: price.x(t), cy: price.y(loss) });
+      shown[i].show(loss);
     });
     change(here, { d: `M${price.x(t)} ${price.y(0)}V${price.y(1.5)}` });
     said.say(choice.value || t < 1 ? verdict(t, g, noise, choice.value) : "Bet first: which of the three loses nothing here?");
   }
 
-  const choice = bet("Orthogonal columns: who loses nothing?", ANSWERS, () => turn.set(1));
+  const choice = bet("If W has orthogonal columns, which order loses nothing?", ANSWERS, () => turn.set(1));
   const turn = slider("turn", "How far the columns of W are turned", TURN, update);
   const pull = slider("pull", "Factor of the upper layer's gain", PULL, update);
   const variance = slider("σ²", "Variance of the noise", NOISE, update);

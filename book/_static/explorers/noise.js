@@ -107,11 +107,9 @@ Explorers.panel.mount("noise", "Noise and denoising of two peaks", [], (live) =>
   }
 
   const above = axes("The data in gray, the noisy data in blue, where the point may come from in vermilion", { x: [-4, 4],
-    y: [0, 2], height: 230, yLabel: "density", xTicks: [-4, -2, 0, 2, 4], yTicks: [0, 0.5, 1, 1.5, 2] });
-  const data = element("path", { class: "area" });
-  const noised = element("path", { class: "curve q" });
-  const origin = element("path", { class: "posterior" });
-  const stem = element("path", { class: "mark aim" });
+    y: [0, 2], height: 230, xLabel: "x", yLabel: "density", xTicks: [-4, -2, 0, 2, 4], yTicks: [0, 0.5, 1, 1.5, 2] });
+  const paths = (...names) => names.map((name) => element("path", { class: name }));
+  const [data, noised, origin, stem] = paths("area", "curve q", "posterior", "mark aim");
   const dot = element("circle", { class: "dot", r: 5 });
   above.inside.append(data, origin, noised, stem, dot);
   above.layer.append(...[["data, gray", ""], ["noisy, blue", "q"], ["origins of x̃, vermilion", "v"]].map(([text, name], i) =>
@@ -119,10 +117,7 @@ Explorers.panel.mount("noise", "Noise and denoising of two peaks", [], (live) =>
 
   const below = axes("Paths of the flow, from much noise above to little below", { x: [-4, 4], y: [LOG_TAU.low, LOG_TAU.high],
     height: 370, xLabel: "x", yLabel: "log τ", xTicks: [-4, -2, 0, 2, 4], yTicks: [-3, -2, -1, 0, 1] });
-  const streams = element("path", { class: "threads" });
-  const level = element("path", { class: "mark" });
-  const mine = element("path", { class: "curve q" });
-  const leap = element("path", { class: "curve each leap" });
+  const [streams, level, mine, leap] = paths("threads", "mark", "curve q", "curve each leap");
   const here = element("circle", { class: "dot", r: 5 });
   const there = element("circle", { class: "dot guess", r: 5 });
   below.inside.append(streams, level, mine, leap);

@@ -7,7 +7,7 @@ Explorers.prior = (() => {
   const MEAN = { low: -2, high: 2, step: 0.05, start: 0, digits: 2 };
   const APART = { low: 0, high: 2, step: 0.05, start: 0, digits: 2 };
   const LOG_VAR = { low: -3, high: 1.5, step: 0.1, start: 0, digits: 2 };
-  const ANSWERS = ["R", "KL(q(z) ‖ N(0, 1))", "no limit"];
+  const ANSWERS = ["all of R", "only its KL", "no limit"];
   const NEAR = 0.01; // nats: as good as the best
   const STEP = 0.02;
   const NODES = Array.from({ length: 801 }, (_, i) => -8 + i * STEP);
@@ -57,7 +57,9 @@ Explorers.prior = (() => {
     const ratio = Math.exp(logCodes(z) - logPrior(z, prior));
     const times = ratio < 99.5 ? number(ratio, 1) : "over 99";
     const where = `It fails the codes most at z = ${number(z, 1)}: there they are ${times} times as dense as it.`;
-    if (left === most) return `N(0, 1) is what we compare with. ${where}`;
+    if (left === most) {
+      return `${bet === null ? "N(0, 1) is what we compare with." : "Now move the prior, or put q(z) itself in its place."} ${where}`;
+    }
     if (left > most) return `It loses ${number(left - most, 2)} nats against N(0, 1). ${where}`;
     const gain = `It gains ${number(most - left, 2)} of ${number(most, 2)} nats`;
     if (left < least - NEAR) return `${gain}, more than any single Gaussian. ${where}`;
@@ -138,7 +140,7 @@ Explorers.panel.mount("prior", "The prior against the codes", [], (live) => {
   const mean = slider("m", "Mean of the prior", MEAN, () => choose(false));
   const apart = slider("± d", "Distance of its two peaks from the mean", APART, () => choose(false));
   const logVar = slider("log s²", "Log-variance of each peak", LOG_VAR, () => choose(false));
-  const wager = bet("How much can a prior gain at most?", ANSWERS, update);
+  const wager = bet("Over N(0, 1), how much can a prior gain at most?", ANSWERS, update);
   live.append(
     element("div", { class: "wide" }, line.node, bars.node),
     element("div", { class: "narrow" },

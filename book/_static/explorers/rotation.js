@@ -91,8 +91,9 @@ Explorers.panel.mount("rotation", "Turn the code", [], (live) => {
   const known = [0, 1].map(() => element("path", { class: "curve exact" }));
   const columns = ["q", "all"].map((name) => element("path", { class: `curve ${name}` }));
   const names = ["z₁", "z₂"].map((name) => element("text", { class: "middle note" }, name));
+  const knobNames = ["knob 1", "knob 2"].map((name) => element("text", { class: "middle note" }, name));
   seen.inside.append(...areas[0].map(({ node }) => node), ...known, ...columns);
-  seen.layer.append(...names);
+  seen.layer.append(...knobNames, ...names);
   latent.inside.append(...areas[1].map(({ node }) => node), ...q.map(({ node }) => node));
 
   const graph = (spoken, high, yTicks, yLabel) => axes(spoken, { x: [0, 90], y: [0, high], height: 160, xLabel: "angle, degrees",
@@ -107,7 +108,7 @@ Explorers.panel.mount("rotation", "Turn the code", [], (live) => {
   const told = [0, 1].map(() => [readout(3), readout(3)]);
   const said = sentence();
   const choice = element("select", { "aria-label": "Knobs" }, ...Object.keys(KNOBS).map((name) => element("option", {}, name)));
-  const bets = bet("Does the ELBO of the best q change?", ANSWERS, update);
+  const bets = bet("Turn the code: does the best ELBO change?", ANSWERS, update);
   const angle = slider("α", "Angle in degrees", { low: 0, high: 90, step: 1, start: 0, digits: 0 }, update);
   let seenTo = [0, 0]; // the curves show no angle to which the reader has not been: the bet is on them
   choice.addEventListener("change", () => {
@@ -128,6 +129,7 @@ Explorers.panel.mount("rotation", "Turn the code", [], (live) => {
     q.forEach(({ on, scale, node }) => change(node, { d: through(on, ellipse(diagonal, scale)) }));
     const column = (W, l, ends) => path(seen, ends.map((end) => end * W[0][l]), ends.map((end) => end * W[1][l]));
     known.forEach((node, k) => change(node, { d: column(KNOBS[name], k, [-2, 2]) }));
+    knobNames.forEach((node, k) => change(node, { x: seen.x(-2 * KNOBS[name][0][k]), y: seen.y(-2 * KNOBS[name][1][k]) + 17 }));
     columns.forEach((node, l) => change(node, { d: column(now.W, l, [0, 2]) }));
     names.forEach((node, l) => change(node, { x: seen.x(2.35 * now.W[0][l]), y: seen.y(2.35 * now.W[1][l]) + 4 }));
     const values = [(a) => bound(model(name, a)).gap, (a) => informationGap(information(name, model(name, a)))];

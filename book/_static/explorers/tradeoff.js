@@ -89,7 +89,7 @@ Explorers.panel.mount("tradeoff", "β along the rate–distortion curve", ["wate
   const flood = Explorers.water.bars(latents, depth, tops, 4);
   const levelName = element("text", { class: "note level end", x: latents.x(6.5) });
   latents.layer.append(levelName,
-    element("text", { class: "note middle", x: latents.x(5.5), y: latents.y(depth[0]) - 6 }, "no latent"));
+    element("text", { class: "middle", x: latents.x(5.5), y: latents.y(depth[0]) - 6 }, "no latent"));
 
   const rows = { "rate R": "rate", "distortion D": "distortion", "R + D": "sum", "R + D − H": "above" };
   const shown = Object.values(rows).map((name) => [name, readout(2), readout(2)]);
@@ -106,7 +106,7 @@ Explorers.panel.mount("tradeoff", "β along the rate–distortion curve", ["wate
     change(tangent, { d: path(plane, [0, 8], [least, least - 8 * beta]) });
     slope.textContent = `slope −${format(beta, 2)}`;
     const y = flood(0.5 * Math.log(now.level), now.rates.map((rate) => format(rate, 2)));
-    change(levelName, { y: y - 5 }).textContent = `τ = βσ² = ${format(now.level, 2)}`;
+    change(levelName, { y: y < latents.y(0.9) ? y + 15 : Math.min(y - 5, latents.y(-1.1)) }).textContent = `τ = βσ² = ${format(now.level, 2)}`;
     shown.forEach(([name, ...pair]) => pair.forEach((cell, i) => cell.show(both[i][name])));
     said.say(verdict(beta, wager.value));
   }

@@ -75,14 +75,18 @@ Explorers.weights = (() => {
   function told(q, { first, left }, i, bet) {
     const { format } = Explorers.panel;
     if (first < NEAR) return `q is the posterior but for ${format(first, 3)} nats: all weights are nearly equal, and one draw is enough.`;
-    if (i === 0) return `One draw: this is the ELBO, ${format(first, 3)} nats too low. Bet, then raise K.`;
+    const spread = variance(q);
+    if (i === 0) {
+      const wide = spread < Infinity ? "" : "q is too narrow: more draws will help little. ";
+      return `One draw: this is the ELBO, ${format(first, 3)} nats too low. ${wide}${bet ? "Now raise K." : "Bet, then raise K."}`;
+    }
     const half = left.findIndex((part) => part <= 0.5);
     const K = 2 ** i;
     const never = half < 0 && i === DOUBLINGS ? "Half is not closed yet." : "";
     const over = half >= 0 && i >= half ? `Half is closed with ${2 ** half} draws.` : never;
     const won = !over || !bet ? "" : answer(half) === bet ? "You were right. " : "Not as you bet. ";
-    const gone = `${K} draws leave ${format(100 * left[i], 1)} % of the gap.`;
-    const spread = variance(q);
+    const part = left[i] < 0.001 ? "less than 0.1" : format(100 * left[i], 1);
+    const gone = `${K} draws leave ${part} % of the gap.`;
     const last = format((100 * left[i]) / left[i - 1], 0);
     const why = spread < Infinity ? `In the long run they are worth ${format(K / (1 + spread), 1)} equal ones.`
       : `q is too narrow: the weights have no variance. The last doubling left ${last} %, where 1/K would leave half.`;
@@ -111,7 +115,7 @@ Explorers.panel.mount("weights", "Draws and the importance-weighted bound", [], 
   bars.inside.append(stems);
 
   const curve = axes("The part of the gap that is left, against the number of draws", { x: [0, DOUBLINGS], y: [0, 1], height: 200,
-    xLabel: "log₂ K", xTicks: [0, 2, 4, 6, 8, 10], yTicks: [0, 0.5, 1] });
+    xLabel: "log₂ K, doublings of the draws", xTicks: [0, 2, 4, 6, 8, 10], yTicks: [0, 0.5, 1] });
   const line = element("path", { class: "curve q" });
   const here = element("circle", { class: "here", r: 5 });
   const inverse = Array.from({ length: 101 }, (_, i) => i / 10);
@@ -119,15 +123,16 @@ Explorers.panel.mount("weights", "Draws and the importance-weighted bound", [], 
     element("text", { class: "note", x: curve.x(1), y: curve.y(0.5) - 6 }, "1/K"),
     element("text", { class: "note end", x: curve.x(DOUBLINGS), y: 24 }, "part of the gap that is left"), line, here);
 
-  const shown = { K: readout(0), elbo: readout(3), bound: readout(3), evidence: readout(3), estimate: readout(3), ess: readout(1) };
+  const shown = { elbo: readout(3), bound: readout(3), evidence: readout(3), estimate: readout(3), ess: readout(1) };
   const said = sentence();
   let seed = 1;
   let known = {}; // the gaps, by q
 
   function update() {
-    const [at, i] = [[mu.value, logVar.value], doublings.value];
+    const [at, K] = [[mu.value, logVar.value], draws.value];
+    const i = Math.log2(K);
     const { first, left } = (known[at] ??= gaps(at));
-    const { zs: places, shares, estimate, ess } = drawn(at, 2 ** i, seed);
+    const { zs: places, shares, estimate, ess } = drawn(at, K, seed);
     const largest = Math.max(...shares);
     change(q, { d: path(curves, zs, zs.map((z) => Math.exp(logNormal(z, ...at)))) });
     const stem = (z, k) => `M${bars.x(z).toFixed(2)} ${bars.y(0)}V${bars.y(shares[k] / largest).toFixed(2)}`;
@@ -135,24 +140,24 @@ Explorers.panel.mount("weights", "Draws and the importance-weighted bound", [], 
     const passed = left.slice(0, i + 1); // no more: it would tell
     change(line, { d: path(curve, passed.map((_, n) => n), passed) });
     change(here, { cx: curve.x(i), cy: curve.y(left[i]) });
-    const values = { K: 2 ** i, elbo: logEvidence - first, bound: logEvidence - first * left[i], evidence: logEvidence, estimate, ess };
+    const values = { elbo: logEvidence - first, bound: logEvidence - first * left[i], evidence: logEvidence, estimate, ess };
     for (const [name, value] of Object.entries(values)) shown[name].show(value);
     said.say(told(at, { first, left }, i, guess.value));
   }
 
   const mu = slider("μ", "Mean of q", MU, update);
   const logVar = slider("log σ²", "Log-variance of q", LOG_VAR, update);
-  const doublings = slider("log₂ K", "Doublings of the number of draws", { low: 0, high: DOUBLINGS, step: 1, start: 0, digits: 0 }, update);
-  const guess = bet("Draws that close half of the gap", BETS, update);
+  const draws = slider("K", "Number of draws", { low: 0, high: DOUBLINGS, step: 1, start: 0, digits: 0, meaning: (i) => 2 ** i }, update);
+  const guess = bet("How many draws K halve the gap to log p(x)?", BETS, update);
   live.append(
     element("div", { class: "wide" }, curves.node, bars.node, curve.node),
     element("div", { class: "narrow" },
-      mu.node, logVar.node, guess.node, doublings.node,
+      mu.node, logVar.node, guess.node, draws.node,
       element("div", { class: "explorer-buttons" }, button("Draw again", () => (seed++, update()))),
       said.node,
       table("In nats", [], { "ELBO": [shown.elbo.node], "bound of K": [shown.bound.node], "log p(x)": [shown.evidence.node],
         "these draws": [shown.estimate.node] }),
-      table("Draws", [], { "K": [shown.K.node], "effective": [shown.ess.node] }),
+      table("Of K draws", [], { "effective": [shown.ess.node] }),
     ),
   );
   update();

@@ -63,6 +63,7 @@ Explorers.grammar = (() => {
 
   function parsed(line) {
     let node;
+    if (line.includes("^")) throw new Problem(`“${line}” cannot be read: a power is ** in Python, not ^`);
     try {
       node = jsep(line);
     } catch (error) {

@@ -45,6 +45,8 @@ Explorers.python = (() => {
     if (name === "len") return { call: ([a]) => (isArray(a) ? a.shape[0] : a.length) };
     if (name === "sum") return { call: ([a]) => called("sum", [a, 0], {}, run) };
     if (name === "abs" || name === "pow") return { call: (given) => called(name, given, {}, run) };
+    const module = KNOWN.has(name) ? "torch" : Object.hasOwn(CONSTANTS, name) ? "math" : null;
+    if (module) throw new Problem(`the name “${name}” alone is not known: write ${module}.${name}`);
     throw new Problem(`the name “${name}” is not known${run.known ? `: there are ${run.known}` : ""}`);
   }
 
