@@ -38,6 +38,7 @@ class Measures(NamedTuple):
     core: int  # words outside of "In depth"
     depth: int  # words in it
     visible: list[int]  # lines of each code cell that the page shows, solutions apart
+    solutions: list[int]  # lines of each that it shows once a solution is opened
     stubs: int  # cells for the reader to fill
     sections: int  # that teach, in the core
     first_figure: int | None  # words before it
@@ -81,12 +82,12 @@ def measures(path: Path) -> Measures:
     hidden = folded(cells)
     read = {"core": 0, "depth": 0}
     part, in_solution, figure = "core", False, None
-    visible, stubs, sections, depth, remember = [], 0, 0, False, False
+    visible, solutions, stubs, sections, depth, remember = [], [], 0, 0, False, False
     for number, cell in enumerate(cells, start=1):
         text, tags = "".join(cell["source"]), set(cell["metadata"].get("tags", []))
         if cell["cell_type"] == "code":
-            if number not in hidden:
-                visible.append(len(text.splitlines()))
+            if not tags & FOLDED:
+                (solutions if number in hidden else visible).append(len(text.splitlines()))
             stubs += "yours" in tags
             if figure is None and any("image/" in kind for o in cell["outputs"] for kind in o.get("data", {})):
                 figure = sum(read.values())
@@ -102,7 +103,7 @@ def measures(path: Path) -> Measures:
             if figure is None and re.search(r"\{(figure|image|explorer)\}", section):
                 figure = sum(read.values())
         remember |= ":class: remember" in text
-    return Measures(read["core"], read["depth"], visible, stubs, sections, figure, depth, remember)
+    return Measures(read["core"], read["depth"], visible, solutions, stubs, sections, figure, depth, remember)
 
 
 def table(rows: dict[str, Measures]) -> str:
@@ -110,10 +111,11 @@ def table(rows: dict[str, Measures]) -> str:
     lines = [head]
     for name, m in rows.items():
         code = m.visible or [0]
+        longest = max(code + m.solutions)
         lines.append(
             f"{name:32}{m.core:7}{m.depth if m.in_depth else '-':>7}"
             f"{'-' if m.first_figure is None else m.first_figure:>8}"
-            f"{sum(code):13}{statistics.median(code):8g}{max(code):9}{f'{m.stubs}/{m.sections}':>7}"
+            f"{sum(code):13}{statistics.median(code):8g}{longest:9}{f'{m.stubs}/{m.sections}':>7}"
             f"{'' if m.remember else '  no card'}"
         )
     return "\n".join(lines)

@@ -13,8 +13,10 @@ from chapter_measures import measures, words  # noqa: E402
 
 # Pages that are looked up rather than read: they have no core.
 LOOKED_UP = {"index", "troubleshooting"}
-CHAPTERS = sorted(path for path in ROOT.glob("book/*.ipynb") if path.stem not in LOOKED_UP)
+NOTEBOOKS = sorted(ROOT.glob("book/*.ipynb"))
+CHAPTERS = [path for path in NOTEBOOKS if path.stem not in LOOKED_UP]
 
+each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 each_chapter = pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
 
 
@@ -57,14 +59,16 @@ def test_a_chapter_is_measured_part_by_part(tmp_path):
         "## Exercises\none",
         "one more\n\n```{solution-start} ex\n```",
         "hidden words",
-        ("hidden = 1",),
+        ("in_solution = 1\n\nlast = 3",),
+        ("check(in_solution)", "hide-input"),
         "```{solution-end}\n```",
         "(sec-in-depth)=\n## In depth\nthree words more",
         "## Remember\n```{admonition} Lines\n:class: remember\nkept\n```",
     )
     found = measures(path)
     assert (found.core, found.depth) == (5 + 2 + 2 + 2 + 3, 5)
-    assert (found.visible, found.stubs, found.sections) == ([2, 1], 1, 1)
+    assert (found.visible, found.solutions) == ([2, 1], [3])
+    assert (found.stubs, found.sections) == (1, 1)
     assert (found.first_figure, found.in_depth, found.remember) == (None, True, True)
 
 
@@ -79,6 +83,12 @@ def test_the_first_figure_is_where_an_output_shows_it(tmp_path):
 @each_chapter
 def test_the_core_is_short(path):
     assert measures(path).core <= 2500
+
+
+@each_notebook
+def test_code_in_view_comes_in_small_pieces(path):
+    found = measures(path)
+    assert max(found.visible + found.solutions) <= 20
 
 
 @each_chapter
