@@ -4,7 +4,7 @@
 Explorers.hours = (() => {
   const LONG = "convolutions"; // the longest run: where it ends, the slider ends
   const [FAST, SLOW] = ["mlp-bernoulli", "mlp-bernoulli-0.001"]; // learning rates of 0.01 and 0.001
-  const TIME = { low: -6.75, high: 0, step: 0.25, start: -6.75, digits: 2, meaning: (doublings) => minutes(LONG) * 2 ** doublings };
+  const TIME = { low: -6.75, high: 0, step: 0.25, start: -4, digits: 2, meaning: (doublings) => minutes(LONG) * 2 ** doublings };
   const SAME = 1e-9; // times as near as this are the same
 
   const runs = () => Explorers.records.hours;
