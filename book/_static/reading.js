@@ -134,10 +134,10 @@
     const all = button("Show all", () => (to(Infinity), start.focus()));
     const bar = element("div", { class: "steps", role: "group", "aria-label": "Step by step" }, start, back, next, all, state);
     heading.after(bar);
-    /** As a hand does: the step comes into view, under the bar that stays (book.css). */
+    /** As a hand does: the step comes into view, its beginning in any case, under the bar that stays (book.css). */
     function goTo(step) {
       to(step);
-      steps[step].scrollIntoView({ block: "nearest" });
+      for (const node of [steps[step].at(-1), steps[step][0]]) node.scrollIntoView({ block: "nearest" });
     }
     function to(step) {
       at = step < steps.length - 1 ? step : Infinity;
