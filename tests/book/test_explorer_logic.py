@@ -461,6 +461,23 @@ def test_where_eighteen_numbers_more_cost_more_than_they_explain_it_is_said(tab)
     )
 
 
+def test_a_bet_is_judged_by_where_two_numbers_put_our_digits(tab, model):
+    found = explorer(tab, "draw")
+    read = lambda name: torch.tensor(tab.evaluate(f"Explorers.examples.{name}.map(row => [...row])")).double()  # noqa: E731
+    uniform = torch.tensor(tab.evaluate("[...Explorers.examples.uniform]")).double()
+    codes, labels = read("codes"), tab.evaluate("Explorers.examples.labels")
+    mu, _ = model.encode((uniform < read("digits")).double())
+    among = [neighbors(code, codes, labels)[1][0][0] for code in mu.tolist()]
+    own = sum(name == digit for digit, name in enumerate(among))
+    assert own == 6
+    for bet, start in (("six", "You were right"), ("ten", "Not as you bet")):
+        found.get_by_role("button", name=bet, exact=True).click()
+        said = found.get_by_role("status").inner_text()
+        assert said.startswith(f"{start}: 6 of the ten. ")
+        strays = [f"{digit} among the {name}s" for digit, name in enumerate(among) if name != digit]
+        assert f"{', '.join(strays)}: such shapes" in said and said.count("among the") == 4
+
+
 def test_the_pen_is_round_and_draws_under_the_pointer_on_a_paper_of_any_size(tab):
     found = explorer(tab, "draw")
     sheet = found.locator(".paper")

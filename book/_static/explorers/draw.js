@@ -16,15 +16,26 @@ Explorers.draw = (() => {
       `${balance}. The ELBO with twenty is ${format(twenty.logLikelihood - twenty.kl)}; test images have ${format(mean)} on average.`;
   }
 
-  return { radii, verdict };
+  const BETS = ["three", "six", "ten"];
+
+  /** Of a bet on how many of our digits two numbers put among their own kind: `among` has the class for each of the ten. */
+  function judged(bet, among) {
+    const strays = among.flatMap((name, digit) => (name === digit ? [] : [`${digit} among the ${name}s`]));
+    const own = 10 - strays.length;
+    const won = own === { three: 3, six: 6, ten: 10 }[bet];
+    return `${won ? "You were right" : "Not as you bet"}: ${own} of the ten. ${strays.join(", ")}: such shapes share ` +
+      "a place in the plane. Take them one by one: what do twenty numbers make of them?";
+  }
+
+  return { BETS, judged, radii, verdict };
 })();
 
 Explorers.panel.mount("draw", "Draw a digit", ["paper", "examples", "encoder", "decoder", "encoder20", "decoder20", "neighbors"], (live) => {
-  const { button, change, element, image, plane, readout, sentence, table } = Explorers.panel;
+  const { bet, button, change, element, image, plane, readout, sentence, table } = Explorers.panel;
   const { decodeMean, elboTerms, encode, binarize } = Explorers.network;
   const { digits, uniform, eps, eps20, meanElbo20 } = Explorers.examples;
   const { isBlank, sheet } = Explorers.paper;
-  const { radii, verdict } = Explorers.draw;
+  const { BETS, judged, radii, verdict } = Explorers.draw;
 
   const input = image("What the encoders get, black and white");
   const outputs = ["two", "twenty"].map((count) => image(`What the decoder makes of ${count} numbers`));
@@ -34,6 +45,8 @@ Explorers.panel.mount("draw", "Draw a digit", ["paper", "examples", "encoder", "
   const code = ["mu1", "mu2", "sigma1", "sigma2"].map(() => readout(3));
   const terms = ["logLikelihood", "kl", "elbo"].map(() => [readout(2), readout(2)]); // for two numbers, for twenty
   const said = sentence();
+
+  const nearby = (mu) => Explorers.neighbors.around(mu).classes[0][0];
 
   function look(gray) {
     const blank = isBlank(gray);
@@ -58,9 +71,11 @@ Explorers.panel.mount("draw", "Draw a digit", ["paper", "examples", "encoder", "
     const both = [elboTerms(x, eps), elboTerms(x, eps20, ["encoder20", "decoder20"])];
     both.forEach(({ logLikelihood, kl }, i) =>
       [logLikelihood, kl, logLikelihood - kl].forEach((value, row) => terms[row][i].show(value)));
-    said.say(verdict(Explorers.neighbors.around(mu).classes[0][0], ...both, meanElbo20));
+    said.say(verdict(nearby(mu), ...both, meanElbo20));
   }
 
+  const choice = bet("Of our ten digits, how many do two numbers put among their own kind?", BETS, () =>
+    said.say(judged(choice.value, digits.map((gray) => nearby(encode(binarize(gray, uniform)).mu)))));
   const paper = sheet(look);
   const labelled = (node, text) => element("div", { class: "explorer-labelled" }, node, element("span", {}, text));
   const row = (i) => terms[i].map(({ node }) => node);
@@ -75,6 +90,7 @@ Explorers.panel.mount("draw", "Draw a digit", ["paper", "examples", "encoder", "
     element("div", { class: "wide" }, on.node),
     element("div", { class: "row pair" }, labelled(input.node, "binarized"), labelled(outputs[0].node, "from 2 numbers"),
       labelled(outputs[1].node, "from 20 numbers")),
+    choice.node,
     said.node,
     table("q(z | x) in the plane", ["μ", "σ"], { "z₁": [code[0].node, code[2].node], "z₂": [code[1].node, code[3].node] }),
     table("In nats", ["2 numbers", "20 numbers"], { "log-likelihood": row(0), "KL(q ‖ prior)": row(1), ELBO: row(2) }),
