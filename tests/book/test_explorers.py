@@ -344,6 +344,7 @@ def places(paper: Locator, *, size: float = 1.0, shift: float = 0.0) -> list[tup
 
 def drawn(tab: Page, found: Locator, **how: float) -> None:
     found.get_by_role("button", name="Clear").click()
+    found.locator(".paper").scroll_into_view_if_needed()
     first, *others = places(found.locator(".paper"), **how)
     tab.mouse.move(*first)
     tab.mouse.down()
