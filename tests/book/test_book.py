@@ -148,7 +148,8 @@ STATE = """() => {
         set: math.filter(node => node.querySelector('.katex .katex-html') && node.querySelector('math')).length,
         errors: document.querySelectorAll('.katex-error').length,
         raw: prose.textContent.match(/\\\\\\(|\\\\\\[|\\$\\$|\\\\begin\\{|\\\\[a-z]{3,}|\\{math\\}/g) || [],
-        images: [...document.images].filter(i => !i.alt.trim() || /\\.(png|svg)$/.test(i.alt) || !i.naturalWidth)
+        images: [...document.images].filter(i => !i.closest('.panels'))  // whose pieces are one image, with its text
+            .filter(i => !i.alt.trim() || /\\.(png|svg)$/.test(i.alt) || !i.naturalWidth)
             .map(i => i.src),
         contrast: [...document.querySelectorAll('.check *, article .headerlink, figcaption, figcaption *')]
             .filter(n => n.textContent.trim() && !n.closest('.katex')).map(contrast),
