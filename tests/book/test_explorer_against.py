@@ -177,10 +177,10 @@ def test_the_drawing_is_where_the_numbers_say(tab, pair):
     assert close(ends, [[across(saved.mean() + side * 5 * s) for side in (-1, 1)] for s in (low, high)], 0.011)
     assert number(field.locator(".here"), "cx") == pytest.approx(across(saved.mean()), abs=1e-3)
 
-    up = 150 / 470
+    up = 150 / 520
     counts = [*map(agreeing, range(1, 6)), [kind(*pair) for pair in PAIRS].count("settled")]
     assert close([number(bar, "height") for bar in bars.locator("rect").all()], [up * n for n in counts], 1e-9)
-    assert bars.locator(".on-bar").all_text_contents() == [str(count) for count in counts]
+    assert bars.locator(".count").all_text_contents() == [str(count) for count in counts]
     coins = [
         float(part.split("H")[0]) for part in bars.locator(".aim").get_attribute("d").replace("M", " ").split()[1::2]
     ]

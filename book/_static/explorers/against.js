@@ -120,13 +120,14 @@ Explorers.panel.mount("against", "Two models, five seeds", ["records"], (live) =
     field.replaceChildren(on.node);
   }
 
-  const top = axes("In how many pairs the first seeds agree, and in how many coins would", { x: [0.4, 5.6], y: [0, 470], height: 200,
+  const top = axes("In how many pairs the first seeds agree, and in how many coins would", { x: [0.4, 6.2], y: [0, 520], height: 200,
     xLabel: "seeds seen", yLabel: "pairs in which all agree", xTicks: ORDER, yTicks: [0, 100, 200, 300, 400] });
-  const column = (name, k, count) => [
+  const column = (name, k, count, where) => [
     element("rect", { class: name, x: top.x(k - 0.35), width: top.x(0.7) - top.x(0), y: top.y(count), height: top.y(0) - top.y(count) }),
-    element("text", { class: "middle on-bar", x: top.x(k), y: top.y(count) + 17 }, count),
+    element("text", { ...where, y: top.y(count) - 6 }, count),
   ];
-  const columns = [...ORDER.map((k, i) => column("bound", k, counts[i])), column("whole", 5, settled())];
+  const columns = [...ORDER.map((k, i) => column("bound", k, counts[i], { class: "middle count", x: top.x(k) })),
+    column("whole", 5, settled(), { class: "note all count", x: top.x(5.4) })]; // beside what it stands in front of
   const tosses = ORDER.map((k) => `M${top.x(k - 0.42)} ${top.y(all / 2 ** (k - 1))}H${top.x(k + 0.42)}`);
   const coins = element("path", { class: "mark aim", d: tosses.join("") });
   top.inside.append(...columns.map(([bar]) => bar), coins);
