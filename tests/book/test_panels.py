@@ -3,9 +3,9 @@
 import matplotlib.pyplot as plt
 import pytest
 from matplotlib.figure import Figure
-from panels import panels, white
 from playwright.sync_api import Page, expect
 from sites import never_ask
+from theme_fixes.panels import panels, white
 
 PHONE, DESKTOP = {"width": 390, "height": 844}, {"width": 1350, "height": 900}
 

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 from docutils import nodes
-from printed_tables import set_tables, written
-from text_tables import Table, split, squeezed
+from theme_fixes.printed_tables import set_tables, written
+from theme_fixes.text_tables import Table, split, squeezed
 
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "book").glob("*.ipynb"))
 # After its name, what is printed; then, after an arrow, what becomes of it. "=" begins a head, "|" a row; "b<2>" is a

@@ -6,7 +6,8 @@
 import html
 
 from docutils import nodes
-from text_tables import Cells, Column, Table, split
+
+from theme_fixes.text_tables import Cells, Column, Table, split
 
 
 def written(table: Table) -> str:
