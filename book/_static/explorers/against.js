@@ -2,13 +2,12 @@
 "use strict";
 
 Explorers.against = (() => {
-  const { sum } = Explorers.network;
+  const { mean, standardError } = Explorers.network;
   const BIT = 64 * Math.log(2); // nats of one bit for each pixel of a digit
   const SEEDS = { low: 1, high: 5, step: 1, start: 1, digits: 0 };
   const STRICT = 5; // standard errors
 
   const models = () => Explorers.records.against;
-  const mean = (values) => sum(values) / values.length;
   const agree = (savings) => new Set(savings.map(Math.sign)).size === 1 && savings[0] !== 0;
 
   /** What a saves against b with each seed, in bits per pixel. */
@@ -17,8 +16,7 @@ Explorers.against = (() => {
   /** The least and the largest standard error that the mean saving can have. Recorded is the part of the digits for each
       model against the plain VAE: that of two models is at least the difference of theirs and at most the sum. */
   function errors(a, b) {
-    const saved = savings(a, b);
-    const seeds = Math.sqrt(sum(saved.map((value) => (value - mean(saved)) ** 2)) / (saved.length - 1) / saved.length);
+    const seeds = standardError(savings(a, b));
     const [one, other] = [a, b].map((name) => models()[name].gain_stderr.map((value) => value / BIT));
     return [mean(one.map((value, i) => Math.abs(value - other[i]))), mean(one.map((value, i) => value + other[i]))]
       .map((digits) => Math.hypot(digits, seeds));
@@ -87,33 +85,30 @@ Explorers.against = (() => {
 })();
 
 Explorers.panel.mount("against", "Two models, five seeds", ["records"], (live) => {
-  const { axes, bet, change, element, path, readout, sentence, slider, table } = Explorers.panel;
+  const { axes, bet, change, element, named, path, readout, select, sentence, slider, table } = Explorers.panel;
   const { ANSWERS, SEEDS, STRICT, agreeing, errors, pairs, savings, settled, verdict } = Explorers.against;
-  const { sum } = Explorers.network;
+  const { mean } = Explorers.network;
   const names = Object.keys(Explorers.records.against);
   const ORDER = [1, 2, 3, 4, 5];
   const counts = ORDER.map(agreeing);
   const all = pairs().length;
-  const select = (name, chosen) => element("select", { "aria-label": name },
-    ...names.map((text) => element("option", text === chosen ? { selected: "" } : {}, text)));
-  const labelled = (text, node) => element("label", { class: "explorer-slider" }, element("i", {}, text), node);
-  const [one, other] = [select("One model", "VQ codes"), select("The other", "plain VAE")];
+  const [one, other] = [select("One model", names, "VQ codes"), select("The other", names, "plain VAE")];
 
   const field = element("div");
   /** The differences, on an axis that is as wide as what is shown. */
   function drawSeeds(seeds) {
     const [a, b] = [one.value, other.value];
     const saved = savings(a, b).slice(0, seeds);
-    const mean = sum(saved) / seeds;
+    const lead = mean(saved);
     const bars = seeds === 5 && a !== b ? errors(a, b).map((s) => STRICT * s) : []; // s needs all five
-    const reach = Math.max(...saved.map(Math.abs), ...bars.map((half) => Math.abs(mean) + half));
+    const reach = Math.max(...saved.map(Math.abs), ...bars.map((half) => Math.abs(lead) + half));
     const limit = [0.02, 0.04, 0.1, 0.2, 0.4].find((end) => end > reach);
     const on = axes(`What ${a} saves against ${b} with each seed`, { x: [-limit, limit], y: [5.6, -1.1], height: 250,
       xLabel: "ahead by, bits per pixel", xTicks: [-limit, -limit / 2, 0, limit / 2, limit], yTicks: [0, 1, 2, 3, 4, 5],
       yNames: [0, 1, 2, 3, 4, `±${STRICT}s`] });
     on.inside.append(element("path", { class: "mark", d: `M${on.x(0)} ${on.y(5.6)}V${on.y(-0.6)}` }),
-      ...bars.reverse().map((half, i) => element("path", { class: i ? "curve" : "curve exact", d: path(on, [mean - half, mean + half], [5, 5]) })),
-      ...(bars.length ? [element("circle", { class: "here", cx: on.x(mean), cy: on.y(5), r: 6 })] : []),
+      ...bars.reverse().map((half, i) => element("path", { class: i ? "curve" : "curve exact", d: path(on, [lead - half, lead + half], [5, 5]) })),
+      ...(bars.length ? [element("circle", { class: "here", cx: on.x(lead), cy: on.y(5), r: 6 })] : []),
       ...saved.map((value, seed) => element("circle", { class: value > 0 ? "bound" : "gap", cx: on.x(value), cy: on.y(seed), r: 5 })));
     on.layer.append(element("text", { class: "note network", x: on.x(-limit) + 4, y: 22 }, `← ${b}`),
       element("text", { class: "note q end", x: on.x(limit) - 4, y: 22 }, `${a} →`));
@@ -141,7 +136,7 @@ Explorers.panel.mount("against", "Two models, five seeds", ["records"], (live) =
     drawSeeds(seen);
     columns.forEach((nodes, i) => nodes.forEach((node) =>
       change(node, { visibility: Math.min(i + 1, 5) <= seen ? "visible" : "hidden" })));
-    shown[0].show(sum(savings(one.value, other.value).slice(0, seen)) / seen);
+    shown[0].show(mean(savings(one.value, other.value).slice(0, seen)));
     shown[1].show(counts[seen - 1]);
     shown[2].show(all / 2 ** (seen - 1));
     said.say(verdict(one.value, other.value, seen, choice.value));
@@ -151,15 +146,14 @@ Explorers.panel.mount("against", "Two models, five seeds", ["records"], (live) =
   const seeds = slider("seeds", "Seeds seen", SEEDS, update);
   /** Another pair is another bet. */
   function anew() {
-    choice.value = null;
-    choice.node.querySelectorAll("button").forEach((node) => change(node, { "aria-pressed": false }));
+    choice.choose(null);
     seeds.set(1);
   }
   [one, other].forEach((node) => node.addEventListener("change", anew));
   live.append(
     element("div", { class: "wide" }, field, top.node),
     element("div", { class: "narrow" },
-      labelled("model", one), labelled("against", other), choice.node, seeds.node, said.node,
+      named("model", one), named("against", other), choice.node, seeds.node, said.node,
       table("So far", [], { "saved, bits per pixel": [shown[0].node], [`pairs agreeing, of ${all}`]: [shown[1].node],
         "by coins (dashed)": [shown[2].node] }),
     ),

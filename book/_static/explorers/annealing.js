@@ -96,7 +96,7 @@ Explorers.annealing = (() => {
 })();
 
 Explorers.panel.mount("annealing", "Annealing from the prior to the posterior", [], (live) => {
-  const { axes, bet, button, change, element, path, readout, sentence, slider, table, through } = Explorers.panel;
+  const { axes, bet, button, change, element, named, path, readout, select, sentence, slider, table, through } = Explorers.panel;
   const { BETS, POWERS, chains, logF, meanWalk, schedule, spread, tempered, told, until } = Explorers.annealing;
   const { logMean } = Explorers.network;
   const N_CHAINS = 20;
@@ -143,15 +143,15 @@ Explorers.panel.mount("annealing", "Annealing from the prior to the posterior", 
 
   const beta = slider("β", "Inverse temperature", { low: 0, high: 1, step: 0.01, start: 0, digits: 2 }, update);
   const steps = slider("T", "Number of temperatures above 0", { low: 1, high: 40, step: 1, start: 8, digits: 0 }, update);
-  const choice = element("select", { "aria-label": "Spacing of the temperatures" },
-    ...Object.keys(POWERS).map((name) => element("option", { value: name }, name === "even" ? "even, t/T" : "cubed, (t/T)³")));
+  const choice = select("Spacing of the temperatures",
+    Object.keys(POWERS).map((name) => [name, name === "even" ? "even, t/T" : "cubed, (t/T)³"]));
   choice.addEventListener("change", update);
   const guess = bet("Half of log p(x) is reached at β =", BETS, update);
   live.append(
     element("div", { class: "wide" }, lines.node, walks.node),
     element("div", { class: "narrow" },
       guess.node, beta.node, steps.node,
-      element("label", { class: "explorer-slider" }, element("span", {}, "spacing"), choice),
+      named("spacing", choice),
       said.node,
       table("At β, in nats", [], { "log Z, exact": [shown.exact.node], "mean of log w": [shown.mean.node], "lacks": [shown.lack.node],
         "from 20 chains": [shown.estimate.node], "sd of log w": [shown.sd.node] }),

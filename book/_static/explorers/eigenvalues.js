@@ -62,7 +62,7 @@ Explorers.eigenvalues = (() => {
 })();
 
 Explorers.panel.mount("eigenvalues", "The decoder's noise against the eigenvalues", ["water"], (live) => {
-  const { axes, bet, change, element, format, path, readout, sentence, slider, table } = Explorers.panel;
+  const { axes, bet, change, element, format, named, path, readout, select, sentence, slider, table } = Explorers.panel;
   const { ANSWERS, BEST, DIGITS, EIGENVALUES, NOISE, elbo, solved, verdict } = Explorers.eigenvalues;
 
   const ceiling = 1.1;
@@ -90,8 +90,7 @@ Explorers.panel.mount("eigenvalues", "The decoder's noise against the eigenvalue
 
   const shown = { rate: readout(2), elbo: readout(2), best: readout(2), lost: readout(2) };
   const said = sentence();
-  const loss = element("select", { "aria-label": "Squared error" },
-    element("option", { value: 1 }, "summed over 64 pixels"), element("option", { value: 64 }, "averaged over 64 pixels"));
+  const loss = select("Squared error", [[1, "summed over 64 pixels"], [64, "averaged over 64 pixels"]]);
 
   function update() {
     const [noiseVar, beta] = [noise.value, Number(loss.value)];
@@ -121,7 +120,7 @@ Explorers.panel.mount("eigenvalues", "The decoder's noise against the eigenvalue
     element("div", { class: "wide" }, spectrum.node, plane.node),
     element("div", { class: "narrow" },
       wager.node, noise.node,
-      element("label", { class: "explorer-slider" }, element("span", {}, "error"), loss),
+      named("error", loss),
       table("In nats", [], { "KL of six latents": [shown.rate.node], "ELBO": [shown.elbo.node],
         [`best, at σ² = ${format(BEST, 3)}`]: [shown.best.node], "below it": [shown.lost.node] }),
       said.node,

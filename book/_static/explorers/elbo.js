@@ -103,7 +103,7 @@ Explorers.elbo = (() => {
 })();
 
 Explorers.panel.mount("elbo", "ELBO by hand", [], (live) => {
-  const { axes, bet, change, element, format, path, readout, sentence, slider, table } = Explorers.panel;
+  const { axes, bet, change, element, format, named, path, readout, select, sentence, slider, table } = Explorers.panel;
   const { BARS, LOG_VAR, MU, bound, cut, gap, logEvidence, logJoint, verdict } = Explorers.elbo;
   const { logNormal } = Explorers.network;
 
@@ -128,15 +128,14 @@ Explorers.panel.mount("elbo", "ELBO by hand", [], (live) => {
   const evidenceBar = bar("evidence", 0);
   const gapBar = bar("gap", 0);
   const boundBar = bar("bound", 1);
-  const named = (row, x, text) => element("text", { class: "end", x, y: bars.y(2 - row) + 16 }, text);
+  const rowName = (row, x, text) => element("text", { class: "end", x, y: bars.y(2 - row) + 16 }, text);
   const farther = element("text", { x: bars.x(BARS[0]), y: bars.y(1) + 16 });
-  const gapName = named(0, 0, "KL");
-  bars.layer.append(named(0, bars.x(0), "log p(x)"), named(1, bars.x(0), "ELBO"), gapName, farther);
+  const gapName = rowName(0, 0, "KL");
+  bars.layer.append(rowName(0, bars.x(0), "log p(x)"), rowName(1, bars.x(0), "ELBO"), gapName, farther);
 
   const shown = { bound: readout(3), gap: readout(3), evidence: readout(3), sum: readout(3) };
   const said = sentence();
-  const choice = element("select", { "aria-label": "Decoder" },
-    element("option", { value: "curved" }, "curved, (z/2, z²/2)"), element("option", { value: "straight" }, "straight, (z/2, z)"));
+  const choice = select("Decoder", [["curved", "curved, (z/2, z²/2)"], ["straight", "straight, (z/2, z)"]]);
   function update() {
     const decoder = choice.value;
     const q_ = [mu.value, logVar.value];
@@ -163,7 +162,7 @@ Explorers.panel.mount("elbo", "ELBO by hand", [], (live) => {
   live.append(
     element("div", { class: "wide" }, curves.node, bars.node),
     element("div", { class: "narrow" }, bets.node,
-      element("label", { class: "explorer-slider" }, element("span", {}, "decoder"), choice), mu.node, logVar.node,
+      named("decoder", choice), mu.node, logVar.node,
       table("In nats", [], { "ELBO": [shown.bound.node], "+ KL(q ‖ posterior)": [shown.gap.node], "= sum": [shown.sum.node],
         "log p(x)": [shown.evidence.node] }),
       said.node,

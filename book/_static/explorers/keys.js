@@ -2,7 +2,7 @@
 "use strict";
 
 Explorers.keys = (() => {
-  const { sum } = Explorers.network;
+  const { mean, standardError } = Explorers.network;
   const LONGEST = 64;
   const SEED = { low: 0, high: 20, step: 1, start: 0, digits: 0 };
   const ROUNDS = { low: 1, high: LONGEST, step: 1, start: 8, digits: 0 };
@@ -29,14 +29,10 @@ Explorers.keys = (() => {
   /** Draws of a gradient: 1 + ε, that of (z + ½)² with respect to μ at q = N(0, ¼). */
   const draws = (own) => own.map((key) => 1 + Explorers.threefry.normal(key));
 
-  const mean = (values) => sum(values) / values.length;
   const means = (values) => values.map(((total) => (value, i) => (total += value) / (i + 1))(0)); // of the first 1, 2, …
 
-  /** The standard error that draws claim by their own spread; one alone claims none. */
-  function claim(values) {
-    const center = mean(values);
-    return Math.sqrt(sum(values.map((value) => (value - center) ** 2)) / (values.length - 1) / values.length);
-  }
+  /** What draws claim by their own spread; one alone claims none. */
+  const claim = standardError;
 
   /** The true one: only different keys count. */
   const error = (own) => 1 / Math.sqrt(new Set(own.map(String)).size);

@@ -7,6 +7,14 @@ var Explorers = {};
 Explorers.network = (() => {
   const LOG_2PI = Math.log(2 * Math.PI);
   const sum = (values) => values.reduce((total, value) => total + value, 0);
+  const mean = (values) => sum(values) / values.length;
+
+  /** That of the mean of independent values, by their own spread. */
+  function standardError(values) {
+    const center = mean(values);
+    return Math.sqrt(sum(values.map((value) => (value - center) ** 2)) / (values.length - 1) / values.length);
+  }
+
 
   /** log Σ exp(…), also of what would over- or underflow. */
   function logSum(logs) {
@@ -131,7 +139,7 @@ Explorers.network = (() => {
 
   return {
     LOG_2PI, binarize, bytes, decode, decodeMean, det, elboTerms, ellipse, encode, float16, float32, int8, inverse,
-    klStandardNormal, linear, logMean, logNormal, logSigmoid, logSum, reparameterize, sigmoid, standardNoise, sum,
+    klStandardNormal, linear, logMean, logNormal, logSigmoid, logSum, mean, reparameterize, sigmoid, standardError, standardNoise, sum,
     uniforms,
   };
 })();

@@ -98,7 +98,7 @@ The mean of all origins has the least squared error; no datum need lie there. Fo
 })();
 
 Explorers.panel.mount("noise", "Noise and denoising of two peaks", [], (live) => {
-  const { axes, bet, change, element, path, readout, sentence, slider, table } = Explorers.panel;
+  const { axes, bet, change, element, named, path, readout, select, sentence, slider, table } = Explorers.panel;
   const { ANSWERS, DATA, LOG_TAU, POINT, XS, density, flow, guess, halfway, origins, reading, score, tops, verdict } =
     Explorers.noise;
   function through(on, points) {
@@ -125,8 +125,7 @@ Explorers.panel.mount("noise", "Noise and denoising of two peaks", [], (live) =>
 
   const shown = { tau: readout(3), snr: readout(2), tops: readout(0), guess: readout(3), tweedie: readout(3), end: readout(3) };
   const said = sentence();
-  const choice = element("select", { "aria-label": "Data" }, element("option", { value: "narrow" }, "narrow peaks"),
-    element("option", { value: "wide" }, "wide peaks"));
+  const choice = select("Data", [["narrow", "narrow peaks"], ["wide", "wide peaks"]]);
 
   function update() {
     const [peaks, x, tau] = [DATA[choice.value], point.value, Math.exp(logTau.value)];
@@ -166,7 +165,7 @@ Explorers.panel.mount("noise", "Noise and denoising of two peaks", [], (live) =>
   live.append(
     element("div", { class: "wide" }, above.node, below.node),
     element("div", { class: "narrow" },
-      betting.node, element("label", { class: "explorer-slider" }, element("span", {}, "data"), choice), logTau.node, point.node,
+      betting.node, named("data", choice), logTau.node, point.node,
       said.node,
       table("At this point", [], { "noise τ": [shown.tau.node], "log-SNR −2 log τ": [shown.snr.node],
         "tops of the blue curve": [shown.tops.node], "best guess E[x | x̃]": [shown.guess.node],

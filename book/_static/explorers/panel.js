@@ -71,6 +71,17 @@ Explorers.panel = (() => {
     return node;
   };
 
+  /** A choice among options, each a text or [value, text]. */
+  function select(spoken, options, chosen) {
+    const pairs = options.map((option) => (Array.isArray(option) ? option : [option, option]));
+    const node = element("select", { "aria-label": spoken }, ...pairs.map(([value, text]) => element("option", { value }, text)));
+    if (chosen !== undefined) node.value = chosen;
+    return node;
+  }
+
+  /** A control with its name before it. */
+  const named = (name, node) => element("label", { class: "explorer-slider" }, element("span", {}, name), node);
+
   /** A question with a few answers, on one of which a reader bets: `value`, null until then, and `choose`, as a hand would. */
   function bet(question, answers, changed) {
     const self = { value: null, choose };
@@ -187,7 +198,7 @@ Explorers.panel = (() => {
   }
 
   return {
-    axes, bet, button, change, element, format, image, ink, load, mount, path,
-    plane, readout, sentence, slider, table, through,
+    axes, bet, button, change, element, format, image, ink, load, mount, named,
+    path, plane, readout, select, sentence, slider, table, through,
   };
 })();

@@ -2,7 +2,7 @@
 "use strict";
 
 Explorers.ranks = (() => {
-  const { sum } = Explorers.network;
+  const { mean, sum } = Explorers.network;
   // Twelve examples, by row. The decoder has mean z + b and variance 1, and q(z | x) is N(0, 1): the gradient of an example's
   // loss ½(x − z − b)² in b is z − x at b = 0, so −x in the mean, with a noise of variance 1.
   const X = [-0.4, -1.5, 0.6, -0.9, -0.2, -1.8, 0.3, -1.1, 0.5, -1.2, -0.1, 2.2];
@@ -27,7 +27,6 @@ Explorers.ranks = (() => {
   const counts = (sizes, engine) => sizes.map((m) => (engine === PLAIN ? 1 / (sizes.length * m) : 1 / M));
 
   const starts = (sizes) => sizes.map((_, r) => sum(sizes.slice(0, r)));
-  const mean = (values) => sum(values) / values.length;
 
   /** The gradients of the ranks, each of the mean over its share. */
   const gradients = (sizes) => starts(sizes).map((from, r) => mean(GRADIENTS.slice(from, from + sizes[r])));

@@ -2,11 +2,10 @@
 "use strict";
 
 Explorers.reparameterization = (() => {
-  const { reparameterize, sum } = Explorers.network;
+  const { mean, reparameterize } = Explorers.network;
   const C = -0.5; // f(z) = (z - c)², the chapter's
 
   const [f, slope] = [(z) => (z - C) ** 2, (z) => 2 * (z - C)];
-  const mean = (values) => sum(values) / values.length;
 
   /** One draw's contribution to the derivative of E[f(z)] with respect to μ, for each noise. */
   const ESTIMATORS = {
@@ -68,7 +67,7 @@ Explorers.reparameterization = (() => {
 })();
 
 Explorers.panel.mount("reparameterization", "Reparameterization", [], (live) => {
-  const { axes, bet, button, change, element, path, readout, sentence, slider, table } = Explorers.panel;
+  const { axes, bet, button, change, element, path, readout, select, sentence, slider, table } = Explorers.panel;
   const { BETS, LOG_VAR, MU, PLACES, SPOKEN, across, during, estimate, exact, passed, place, straying, verdict } = Explorers.reparameterization;
   const { logNormal, reparameterize, standardNoise } = Explorers.network;
   const ESTIMATORS = Object.keys(SPOKEN);
@@ -108,9 +107,7 @@ Explorers.panel.mount("reparameterization", "Reparameterization", [], (live) => 
     return self;
   }
 
-  const count = element("select", { "aria-label": "Draws for each estimate" },
-    ...[1, 10, 100, 1000].map((n) => element("option", { value: n }, n)));
-  count.value = 10;
+  const count = select("Draws for each estimate", [1, 10, 100, 1000], 10);
   const fresh = () => standardNoise(Number(count.value), ++seed);
   const panels = [panel("The same noise at every μ", () => same), panel("Fresh noise at every μ", fresh)];
   const shown = [0, 1, 2, 3].map(() => ESTIMATORS.map(() => readout(2))); // same, fresh, exact, usual error

@@ -79,7 +79,7 @@ Explorers.rotation = (() => {
 })();
 
 Explorers.panel.mount("rotation", "Turn the code", [], (live) => {
-  const { axes, bet, change, element, path, readout, sentence, slider, table, through } = Explorers.panel;
+  const { axes, bet, change, element, named, path, readout, select, sentence, slider, table, through } = Explorers.panel;
   const { ANSWERS, KNOBS, bound, information, informationGap, model, verdict } = Explorers.rotation;
   const { ellipse, inverse } = Explorers.network;
   const square = (spoken, limit, ticks, xLabel, yLabel) => axes(spoken, { x: [-limit, limit], y: [-limit, limit], width: 200,
@@ -107,7 +107,7 @@ Explorers.panel.mount("rotation", "Turn the code", [], (live) => {
   const shown = Object.fromEntries(["logEvidence", "gap", "elbo"].map((name) => [name, readout(4)]));
   const told = [0, 1].map(() => [readout(3), readout(3)]);
   const said = sentence();
-  const choice = element("select", { "aria-label": "Knobs" }, ...Object.keys(KNOBS).map((name) => element("option", {}, name)));
+  const choice = select("Knobs", Object.keys(KNOBS));
   const bets = bet("Turn the code: does the best ELBO change?", ANSWERS, update);
   const angle = slider("α", "Angle in degrees", { low: 0, high: 90, step: 1, start: 0, digits: 0 }, update);
   let seenTo = [0, 0]; // the curves show no angle to which the reader has not been: the bet is on them
@@ -145,7 +145,7 @@ Explorers.panel.mount("rotation", "Turn the code", [], (live) => {
   live.append(
     element("div", { class: "wide" }, element("div", { class: "halves" }, seen.node, latent.node), ...graphs.map(({ node }) => node)),
     element("div", { class: "narrow" }, bets.node,
-      element("label", { class: "explorer-slider" }, element("span", {}, "knobs"), choice), angle.node, said.node,
+      named("knobs", choice), angle.node, said.node,
       table("Means, in nats", [], { "log p(x)": [shown.logEvidence.node], "− gap": [shown.gap.node], "= best ELBO": [shown.elbo.node] }),
       table("Told, in nats, of", ["knob 1", "knob 2"], { "z₁": told[0].map(({ node }) => node),
         "z₂": told[1].map(({ node }) => node) })),

@@ -13,10 +13,9 @@ Explorers.smallest = (() => {
 
   /** How much lower the loss, at (step, loss), was in the last quarter than in the third, and its spread in the last. */
   function course(seen) {
-    const { sum } = Explorers.network;
+    const { mean } = Explorers.network;
     const within = (low, high) => seen.filter(([step]) => step > low && step <= high).map(([, loss]) => loss);
     const [third, last] = [within(STEPS / 2, 0.75 * STEPS), within(0.75 * STEPS, STEPS)];
-    const mean = (values) => sum(values) / values.length;
     return { fall: mean(third) - mean(last), swing: Math.sqrt(mean(last.map((loss) => (loss - mean(last)) ** 2))) };
   }
 
@@ -40,7 +39,7 @@ Explorers.smallest = (() => {
 })();
 
 Explorers.panel.mount("smallest", "The smallest VAE, trained here", ["gradients", "small_vae"], (live) => {
-  const { axes, button, change, element, readout, sentence, slider, table, through } = Explorers.panel;
+  const { axes, button, change, element, named, readout, select, sentence, slider, table, through } = Explorers.panel;
   const { ENDS, STEPS, end, verdict } = Explorers.smallest;
   const { CENTER, COLLAPSED, FLOOR, LATENTS, codes, decode, encode, limit, measure, newModel, place, run, source } = Explorers.smallVae;
   const { logNormal } = Explorers.network;
@@ -132,19 +131,13 @@ Explorers.panel.mount("smallest", "The smallest VAE, trained here", ["gradients"
 
   const beta = slider("β", "Weight of the KL divergence", { low: 1, high: 2.5, step: 0.1, start: 1, digits: 1 }, stop);
   const seed = slider("seed", "Seed of weights, examples and noise", { low: 1, high: 20, step: 1, start: 1, digits: 0 }, stop);
-  const select = (name, values, chosen) => {
-    const node = element("select", { "aria-label": name }, ...values.map((value) => element("option", { value }, value)));
-    node.value = chosen;
-    return node;
-  };
   const lr = select("Learning rate", ["0.0003", "0.003", "0.03", "3"], "0.003");
   const batch = select("Examples in a step", ["10", "100", "500"], "100");
-  const labelled = (text, node) => element("label", { class: "explorer-slider" }, element("span", {}, text), node);
   const bets = Object.entries(ENDS).map(([name, text]) => button(text, () => start(name), { "data-bet": name }));
   live.append(
     element("div", { class: "wide" }, plane.node, curve.node),
     element("div", { class: "narrow" },
-      beta.node, labelled("learning rate", lr), labelled("examples in a step", batch), seed.node,
+      beta.node, named("learning rate", lr), named("examples in a step", batch), seed.node,
       element("div", { class: "explorer-buttons", role: "group", "aria-label": "My bet: it will end" },
         element("span", { class: "explorer-title" }, "Bet: it will end"), ...bets, button("stop", stop)),
       said.node,

@@ -67,7 +67,7 @@ Explorers.table = (() => {
 })();
 
 Explorers.panel.mount("table", "Two tables", ["records"], (live) => {
-  const { axes, bet, change, element, path, readout, sentence, slider, table } = Explorers.panel;
+  const { axes, bet, change, element, path, readout, select, sentence, slider, table } = Explorers.panel;
   const { ANSWERS, BUDGETS, IMAGES, N, PAIRS, PUZZLE, THEIRS, chance, difference, needed, number, row, scatter, verdict } = Explorers.table;
   const log = Math.log10;
   const [FEW, MANY] = [100, 100000];
@@ -89,10 +89,8 @@ Explorers.panel.mount("table", "Two tables", ["records"], (live) => {
   bar.inside.append(left, cancels);
   bar.layer.append(element("text", { class: "middle on-bar", x: bar.x(55), y: 34 }, "cancels: both have the same"));
 
-  const select = (name, options, chosen) => element("select", { "aria-label": name },
-    ...options.map((text, i) => element("option", { value: i, ...(i === chosen ? { selected: "" } : {}) }, text)));
-  const pair = select("Rows", PAIRS.map((both) => both.join(" against ")), 0);
-  const budget = select("Budget", BUDGETS.map((time) => `ours: ${time}`), 2);
+  const pair = select("Rows", PAIRS.map((both, i) => [i, both.join(" against ")]));
+  const budget = select("Budget", BUDGETS.map((time, i) => [i, `ours: ${time}`]), 2);
   const shown = [2, 2, 2, 2, 2].map(readout);
   const said = sentence();
 
