@@ -24,7 +24,7 @@ if (location.protocol !== "file:") {
   const asked = new Set([location.pathname]);
   document.addEventListener("pointerover", ({ target }) => {
     const link = target.closest("a[href]");
-    if (!link || link.origin !== location.origin || asked.has(link.pathname)) return;
+    if (!link || link.origin !== location.origin || !link.pathname.endsWith(".html") || asked.has(link.pathname)) return;
     asked.add(link.pathname);
     const hint = document.createElement("link");
     Object.assign(hint, { rel: "prefetch", href: link.pathname });

@@ -391,8 +391,11 @@ def test_the_page_that_a_link_leads_to_is_fetched_before_the_click(server, brows
     tab.locator("a.right-next").hover()
     expect(hints).to_have_count(1)
     assert hints.get_attribute("href").endswith("/book/reparameterization.html")
-    tab.evaluate("document.body.insertAdjacentHTML('beforeend', '<a class=foreign href=https://example.org/>x</a>')")
-    for other in ("a.right-next", "a.foreign", ".bd-article a[href^='#']"):
+    tab.evaluate(
+        "document.body.insertAdjacentHTML('beforeend', '<a class=foreign href=https://example.org/x.html>x</a>'"
+        " + '<a class=file href=/x.ipynb>x</a>')"
+    )
+    for other in ("a.right-next", "a.foreign", "a.file", ".bd-article a[href^='#']"):
         tab.locator(other).first.dispatch_event("pointerover")
     assert hints.count() == 1  # once, and nothing of other sites or of this page
     tab.close()

@@ -11,6 +11,7 @@ the first panel.
 """
 
 import re
+from functools import lru_cache
 from html import escape
 from itertools import pairwise
 from pathlib import Path
@@ -58,6 +59,7 @@ class White(NamedTuple):
         return max((right / self.width for _, right in self.gaps if right / self.width < LABELS), default=0.0)
 
 
+@lru_cache(maxsize=1)  # who cuts the picture also asks how wide it is
 def white(picture: Path) -> White:
     with Image.open(picture) as image:
         inked = np.flatnonzero((np.asarray(image.convert("L")) < WHITE).any(0))
@@ -115,10 +117,8 @@ def add_panels(app, pagename, templatename, context, doctree) -> None:
         code = "".join(block.astext() for block in list(cell.findall(nodes.literal_block))[:1])
         if not (pieces := panels(picture, code, cell["classes"])):
             continue
-        with Image.open(picture) as opened:
-            width = opened.width
         whole = re.search(rf'<img\b[^>]*src="{re.escape(address)}"[^>]*>', context["body"])[0]
-        cut = markup(address, image.get("alt", ""), caption, pieces, width)
+        cut = markup(address, image.get("alt", ""), caption, pieces, white(picture).width)
         context["body"] = context["body"].replace(whole, whole + cut, 1)
 
 
