@@ -20,6 +20,8 @@ OUTSIDE = """width => {  // text and pictures that lie beyond the edges of the p
     }
     return [...new Set(outside)];
 }"""
+# Code that prints stays folded on paper, as on the page.
+SOLVED = ".solution p:not(.admonition-title), .solution pre:not(details pre)"
 SEEN = "node => node.checkVisibility({opacityProperty: true, visibilityProperty: true})"
 
 
@@ -69,9 +71,9 @@ def test_only_the_article_is_printed_in_light_colors(book, paper):
 
 def test_solutions_are_printed_and_folded_again(book, paper):
     tab = printed(paper, (book / "book" / "elbo.html").as_uri())
-    texts = tab.locator(".solution p:not(.admonition-title), .solution pre")
+    texts = tab.locator(SOLVED)
     assert texts.count() > 5
-    tab.wait_for_function(f"[...document.querySelectorAll('.solution p, .solution pre')].every({SEEN})")
+    tab.wait_for_function(f"[...document.querySelectorAll('{SOLVED}')].every({SEEN})")
     assert all(height > 5 for height in texts.evaluate_all("all => all.map(n => n.getBoundingClientRect().height)"))
     tab.emulate_media(media="screen")
     tab.evaluate("dispatchEvent(new Event('afterprint'))")
@@ -84,7 +86,7 @@ def test_solutions_are_printed_also_where_no_script_opens_them(book, paper):
     tab.goto((book / "book" / "elbo.html").as_uri())
     assert tab.locator(".solution.toggle-hidden").count() > 1
     tab.emulate_media(media="print")
-    texts = tab.locator(".solution p:not(.admonition-title), .solution pre")
+    texts = tab.locator(SOLVED)
     assert all(texts.evaluate_all(f"all => all.map({SEEN})"))
     assert all(height > 5 for height in texts.evaluate_all("all => all.map(n => n.getBoundingClientRect().height)"))
     tab.close()
