@@ -44,14 +44,25 @@ Explorers.numbers = (() => {
     return `By itself it can change up to ${all[l]}, ${rest}.`;
   }
 
-  return { LIMIT, N, black, changed, compared, keyed, rank, reaches, within };
+  const BETS = ["10", "100", "500"];
+
+  /** Of a bet on how many pixels the strongest number can change, by what all of them can do. */
+  function judged(bet, all) {
+    const [most, least] = [Math.max(...all), Math.min(...all)];
+    const right = most < 32 ? 0 : most < 224 ? 1 : 2; // halfway between two answers, on a logarithmic scale
+    const number = (count) => `number ${all.indexOf(count) + 1}`;
+    return `${bet === BETS[right] ? "You were right" : "Not as you bet"}: ${number(most)} can change up to ${most}, ` +
+      `${number(least)} no more than ${least}. Move both: what does each bend?`;
+  }
+
+  return { BETS, LIMIT, N, black, changed, compared, judged, keyed, rank, reaches, within };
 })();
 
 Explorers.panel.mount("numbers", "Twenty numbers", ["paper", "start"], (live) => {
-  const { button, change, element, format, image, load, sentence } = Explorers.panel;
+  const { bet, button, change, element, format, image, load, sentence } = Explorers.panel;
   const { decodeMean, encode, standardNoise } = Explorers.network;
   const { isBlank, sheet } = Explorers.paper;
-  const { LIMIT, N, black, changed, compared, keyed, rank, reaches, within } = Explorers.numbers;
+  const { BETS, LIMIT, N, black, changed, compared, judged, keyed, rank, reaches, within } = Explorers.numbers;
   const start = Explorers.start;
 
   const fills = Array.from({ length: N }, () => element("span"));
@@ -89,6 +100,7 @@ Explorers.panel.mount("numbers", "Twenty numbers", ["paper", "start"], (live) =>
 
   function begin() {
     [before, all] = [decodeMean(z, "decoder20"), null];
+    guess.choose(null);
     show(before);
   }
   const look = (gray) => answer(() => {
@@ -98,9 +110,12 @@ Explorers.panel.mount("numbers", "Twenty numbers", ["paper", "start"], (live) =>
     if (isBlank(drawn)) said.say("No ink: all numbers at 0, the middle of the prior. Draw a digit.");
     else told(before);
   });
+  const reach = () => (all ??= reaches(z, (numbers) => decodeMean(numbers, "decoder20"))); // of these, before one is moved
+  const guess = bet("About how many pixels can one number change?", BETS, () =>
+    guess.value && answer(() => said.say(judged(guess.value, reach()))));
   const set = (l, value) => answer(() => {
     chosen = l;
-    all ??= reaches(z, (numbers) => decodeMean(numbers, "decoder20")); // of these twenty, before one is moved
+    reach();
     z = z.map((old, i) => (i === l && value !== null ? value : old));
     const mean = decodeMean(z, "decoder20");
     show(mean);
@@ -144,7 +159,7 @@ Explorers.panel.mount("numbers", "Twenty numbers", ["paper", "start"], (live) =>
   live.append(
     labelled("given", paper.node, "an image"), labelled("code", bars, "20 numbers, from −3 to 3"), labelled("made", output.node, "made of them"),
     element("div", { class: "explorer-buttons row" }, button("Clear", paper.clear), button("Undo", paper.undo), button("Make one up", makeUp)),
-    said.node,
+    said.node, guess.node,
   );
   paper.take(start.digit);
   show(start.mean);
