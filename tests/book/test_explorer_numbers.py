@@ -110,6 +110,15 @@ def test_a_number_has_its_rank(tab, number, rest):
     assert tab.evaluate("l => Explorers.numbers.rank([7, 2, 50, 9], l)", number - 1) == f"By itself it {rest}"
 
 
+@pytest.mark.parametrize("most, right", [(31, "10"), (33, "100"), (223, "100"), (225, "500")])
+def test_the_answer_of_a_bet_that_is_nearest_is_right(tab, most, right):
+    script = "all => Explorers.numbers.BETS.map(bet => Explorers.numbers.judged(bet, all))"
+    verdicts = tab.evaluate(script, [7, most, 2])
+    end = f": number 2 can change up to {most}, number 3 no more than 2. Move both: what does each bend?"
+    expected = ["You were right" if bet == right else "Not as you bet" for bet in ("10", "100", "500")]
+    assert verdicts == [begin + end for begin in expected]
+
+
 # What is shown
 
 
@@ -149,6 +158,24 @@ def test_it_begins_with_what_the_networks_say_before_they_have_come(browser, tmp
         wait_for(tab, "Twenty random numbers")
         z = rows(tab, "() => Explorers.network.standardNoise(20, 1)")
         assert close(numbers(found), z.clamp(-3, 3), 1e-4) and makes_its_numbers(found, model, z)
+
+
+def test_a_bet_is_judged_by_the_numbers_shown_and_new_ones_take_it_back(browser, tmp_path, model):
+    with alive(browser, tmp_path, "numbers") as tab:
+        found = explorer(tab, "numbers")
+        answers = found.get_by_role("group", name="About how many pixels").get_by_role("button")
+        answers.nth(0).click()
+        wait_for(tab, "Not as you bet")
+        digit = rows(tab, "() => [...Explorers.start.digit]")
+        all_of_them = reaches(model, model.encode(digit[None])[0][0].detach())
+        most, least = max(all_of_them), min(all_of_them)
+        strong, weak = (f"number {all_of_them.index(count) + 1}" for count in (most, least))
+        told = found.get_by_role("status").inner_text()
+        assert f": {strong} can change up to {most}, {weak} no more than {least}." in told
+        assert answers.nth(0).get_attribute("aria-pressed") == "true"
+        found.get_by_role("button", name="Make one up").click()
+        wait_for(tab, "Twenty random numbers")
+        assert answers.nth(0).get_attribute("aria-pressed") == "false"
 
 
 STROKE = [(0.3, 0.2), (0.7, 0.2), (0.45, 0.5), (0.4, 0.85)]
