@@ -1,56 +1,45 @@
 """What axe-core, an engine of accessibility tests, objects to on a page that is open in the browser."""
 
+from axe_playwright_python.base import AXE_SCRIPT
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 
-COLORS = ["color-contrast", "link-in-text-block"]  # rules that take milliseconds for each text of a page
-PLACES = ["scrollable-region-focusable", "target-size"]  # rules that depend on the width
-KINDS = "[data-kind]"
+COLORS = {"color-contrast": "[data-kind]", "link-in-text-block": "a[href][data-kind]"}  # milliseconds for each text
+AT_ANOTHER_WIDTH = [*COLORS, "scrollable-region-focusable", "target-size"]  # what another width or scheme can break
 # Texts whose ancestors all look alike have the same contrast, so the first of a kind speaks for the others.
 MARK_KINDS = """([within, judged]) => {
     document.querySelectorAll('[data-kind]').forEach(node => node.removeAttribute('data-kind'));
-    const seen = new Set(judged);
+    const seen = new Set(judged), grounds = new Map([[null, '']]);
+    function ground(node) {  // how an element and all around it look
+        if (!grounds.has(node)) {
+            const { backgroundColor, backgroundImage, opacity, filter } = getComputedStyle(node);
+            grounds.set(node, [backgroundColor, backgroundImage, opacity, filter, ground(node.parentElement)].join());
+        }
+        return grounds.get(node);
+    }
     for (const node of document.querySelectorAll(`${within}, ${within} *`)) {
         if (![...node.childNodes].some(child => child.nodeType === Node.TEXT_NODE && child.data.trim())) continue;
+        if (!node.checkVisibility({visibilityProperty: true})) continue;
         const { color, fontSize, fontWeight, textShadow } = getComputedStyle(node);
-        const kind = [node.tagName, color, fontSize, fontWeight, textShadow];
-        for (let around = node; around; around = around.parentElement) {
-            const { backgroundColor, backgroundImage, opacity, filter } = getComputedStyle(around);
-            kind.push(backgroundColor, backgroundImage, opacity, filter);
-        }
-        if (seen.has(kind.join())) continue;
-        seen.add(kind.join());
+        const kind = [node.tagName, color, fontSize, fontWeight, textShadow, ground(node)].join();
+        if (seen.has(kind)) continue;
+        seen.add(kind);
         node.setAttribute('data-kind', '');
     }
     return [...seen];
 }"""
+SELECTORS = ", ".join(f"{{id: '{rule}', selector: '{selector}'}}" for rule, selector in COLORS.items())
+AXE = Axe(f"{AXE_SCRIPT}; axe.configure({{rules: [{SELECTORS}]}})")
 Flaws = list[tuple[str, str]]  # each rule that is broken, and the element that breaks it
 
 
-def violations(tab: Page, within: str = "html") -> Flaws:
-    return violations_but_colors(tab, within) + color_violations(tab, within)
-
-
-def violations_but_colors(tab: Page, within: str = "html") -> Flaws:
-    return run(tab, within, {"rules": {rule: {"enabled": False} for rule in COLORS}})
-
-
-def place_violations(tab: Page) -> Flaws:
-    """Those of the rules that another width can break."""
-    return run(tab, "html", {"runOnly": {"type": "rule", "values": PLACES}})
-
-
-def color_violations(tab: Page, within: str = "body", judged: set[str] | None = None) -> Flaws:
-    """Of the rules about colors, by the first text of each kind that is not ``judged``, to which these are added."""
+def violations(
+    tab: Page, within: str = "html", rules: list[str] | None = None, judged: set[str] | None = None
+) -> Flaws:
+    """Of all rules, or of these; of those about colors by the first text of each kind that is not yet ``judged``."""
     judged = set() if judged is None else judged
-    kinds = set(tab.evaluate(MARK_KINDS, [within, sorted(judged)]))
-    if kinds == judged:
-        return []
-    judged |= kinds
-    return run(tab, KINDS, {"runOnly": {"type": "rule", "values": COLORS}})
-
-
-def run(tab: Page, within: str, options: dict) -> Flaws:
-    found = Axe().run(tab, within, {"resultTypes": ["violations"], **options}).response
-    assert found["passes"] or within == KINDS  # what is new on a page may be hidden there
+    judged |= set(tab.evaluate(MARK_KINDS, [within, sorted(judged)]))
+    only = {"runOnly": {"type": "rule", "values": rules}} if rules else {}
+    found = AXE.run(tab, within, {"resultTypes": ["violations"], **only}).response
+    assert found["passes"]
     return [(rule["id"], node["html"][:200]) for rule in found["violations"] for node in rule["nodes"]]
