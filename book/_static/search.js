@@ -11,7 +11,7 @@ const Search = (() => {
   const WORTH = { chapter: 1.6, section: 1, term: 1.15, symbol: 1.1, theorem: 0.9, exercise: 0.65, source: 0.6 };
   const OTHER = 0.8; // pages without a number, functions and classes
   const EXCERPT = 170; // characters
-  let entries, twins, loading;
+  let entries, known, twins, loading;
 
   // The places of the book, in small letters and between spaces, as they are compared.
 
@@ -33,6 +33,7 @@ const Search = (() => {
       };
     });
     for (const [word, found] of Object.entries(code)) found.forEach((place) => entries[place].code.add(word));
+    known = new Set([...Object.keys(code), ...entries.flatMap(({ named, said }) => `${named}${said}`.split(" "))]);
     twins = new Map();
     for (const group of alike.map(wordsOf)) {
       for (const word of group) twins.set(word, [...(twins.get(word) ?? []), ...group]);
@@ -54,12 +55,26 @@ const Search = (() => {
   const ENDING = /(?<=.{4})(?:ations?|ings?|edly|ed|ies|es|s|e|y|ly)$/;
   const stem = (word) => word.replace(ENDING, "");
 
+  /** Whether words differ by one letter that is wrong, missing or too many, or by two that changed places. */
+  function near(one, other) {
+    let i = 0;
+    while (i < one.length && one[i] === other[i]) i += 1;
+    const same = (skipped, skippedThere) => one.slice(i + skipped) === other.slice(i + skippedThere);
+    const swapped = one[i] === other[i + 1] && one[i + 1] === other[i];
+    return same(1, 1) || same(1, 0) || same(0, 1) || (swapped && same(2, 2));
+  }
+
+  const isBegun = (word) => [...known].some((other) => other.startsWith(stem(word)));
+  const meant = (word) => [...known].filter((other) => Math.abs(other.length - word.length) < 2 && near(word, other));
+
   function asked(text) {
     const all = wordsOf(text), telling = all.filter((word) => !FILLER.has(word));
     return [...new Set(telling.length ? telling : all)].map((word) => {
       const spelled = [word, word.replace(/s$/, ""), word.replace("parametri", "parameteri"),
         word.replace(/is(?=(?:e[drs]?|ing|ations?)$)/, "iz")];
-      const forms = new Set([word, ...spelled.slice(2), ...spelled.flatMap((form) => twins.get(form) ?? [])]);
+      const alike = spelled.flatMap((form) => twins.get(form) ?? []);
+      const isSlip = word.length > 3 && !alike.length && !spelled.some(isBegun); // else the book has it
+      const forms = new Set([word, ...spelled.slice(2), ...alike, ...(isSlip ? spelled.flatMap(meant) : [])]);
       return [...forms].map((form) => ({ form, whole: ` ${form} `, begun: ` ${stem(form)}` }));
     });
   }

@@ -58,6 +58,11 @@ ANSWERS = {  # what a reader asks: where one of the first three results leads, a
     "active units": r"glossary\.html#term-active-units",
     "score function": r"reparameterization\.html#sec-reparameterization-score",
     "logsumexp": r"importance_weighting\.html#sec-importance-logsumexp",
+    # slips of the hand: a letter that is missing, too many, wrong, or in its neighbor's place
+    "posterior colapse": r"posterior_collapse\.html",
+    "importtance weighting": r"importance_weighting\.html",
+    "bits bsck": r"bits_back\.html",
+    "reparametrizatoin": r"reparameterization\.html",
     # functions
     "kl_standard_normal": r"api/gaussian\.html#vae_tutorial\.gaussian\.kl_standard_normal",
     "log_normal": r"api/gaussian\.html#vae_tutorial\.gaussian\.log_normal",
