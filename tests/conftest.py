@@ -11,10 +11,10 @@ from kernel_sets import ONE_THREAD
 
 NOTEBOOKS = json.loads((Path(__file__).parents[1] / "book" / "running_times.json").read_text(encoding="utf-8"))
 # What the longest files of tests take on a quiet core, roughly: for the order only.
-SECONDS = {"test_accessibility.py": 90, "test_book.py": 60, "test_training.py": 50, "test_pdf.py": 50}
-SECONDS |= {"test_previews.py": 40, "test_checks.py": 40, "test_benchmarks.py": 30, "test_hosted.py": 30}
-SECONDS |= {"test_checks_beyond.py": 40, "test_checks_blind.py": 40, "test_numbers.py": 30}
-SECONDS |= {"test_explorer_logic.py": 20, "test_diagnosis.py": 40}
+SECONDS = {"test_book.py": 400, "test_explorers.py": 180, "test_pdf.py": 180, "test_previews.py": 100}
+SECONDS |= {"test_checks.py": 60, "test_print.py": 60, "test_reading_time.py": 40, "test_diagnosis.py": 40}
+SECONDS |= {"test_explorer_logic.py": 35, "test_jax_vae.py": 35, "test_grade.py": 35, "test_distributed.py": 30}
+SECONDS |= {"test_api.py": 30, "test_pages.py": 25, "test_examples.py": 25, "test_checks_blind.py": 25}
 
 if "KERNEL_SET" not in os.environ:
     os.environ.update(ONE_THREAD)

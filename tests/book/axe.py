@@ -28,6 +28,34 @@ MARK_KINDS = """([within, judged]) => {
     }
     return [...seen];
 }"""
+OPEN = """async () => {
+    document.querySelectorAll('details').forEach(details => { details.open = true; });
+    document.querySelectorAll('.toggle-hidden button.toggle-button').forEach(button => button.click());
+    for (const explorer of document.querySelectorAll('.explorer')) {
+        explorer.scrollIntoView();
+        while (!explorer.querySelector('.explorer-live')) await new Promise(requestAnimationFrame);
+    }
+    document.getAnimations().forEach(animation => animation.finish());
+    await new Promise(requestAnimationFrame);
+}"""
+
+# axe-core looks at each element, which for tens of thousands takes a minute a page. So a formula becomes its text in a
+# box of its size (to who listens it is one thing anyway), code keeps its colors once each, and the evidence, all of
+# whose rows are made alike, some rows of each table.
+SIMPLIFY = """() => {
+    document.querySelectorAll('table.evidence tr:nth-child(n + 6)').forEach(row => row.remove());
+    document.querySelectorAll('.katex-mathml math').forEach(node => node.replaceChildren(node.textContent));
+    const parts = [...document.querySelectorAll('.katex-base')].map(node => [node, node.getBoundingClientRect()]);
+    for (const [node, { width, height }] of parts) {
+        node.textContent = node.textContent;
+        Object.assign(node.style, { width: `${width}px`, height: `${height}px`, overflow: 'hidden' });
+    }
+    const seen = new Set();
+    for (const token of document.querySelectorAll('pre span[class]')) {
+        if (seen.has(token.className)) token.replaceWith(...token.childNodes);
+        seen.add(token.className);
+    }
+}"""
 SELECTORS = ", ".join(f"{{id: '{rule}', selector: '{selector}'}}" for rule, selector in COLORS.items())
 AXE = Axe(f"{AXE_SCRIPT}; axe.configure({{rules: [{SELECTORS}]}})")
 Flaws = list[tuple[str, str]]  # each rule that is broken, and the element that breaks it
@@ -43,3 +71,11 @@ def violations(
     found = AXE.run(tab, within, {"resultTypes": ["violations"], **only}).response
     assert found["passes"]
     return [(rule["id"], node["html"][:200]) for rule in found["violations"] for node in rule["nodes"]]
+
+
+def violations_of_page(tab: Page, rules: list[str] | None, judged: set[str]) -> Flaws:
+    """Of the whole page, with all that is folded open, which the page is not of use for after."""
+    tab.evaluate(OPEN)
+    assert tab.locator(".toggle-hidden").count() == 0
+    tab.evaluate(SIMPLIFY)
+    return violations(tab, rules=rules, judged=judged)

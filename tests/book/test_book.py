@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 import nbformat
 import pytest
+from axe import AT_ANOTHER_WIDTH, violations_of_page
 from bs4 import BeautifulSoup
 from fontTools.ttLib import TTFont
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
@@ -205,11 +206,13 @@ FETCH_PICTURES = """() => Promise.all([...document.images].map(image => {
 }))"""
 
 
-# Each scheme, width and source once: no flaw here needs two of them together.
+# Each scheme, width and source once: no flaw here needs two of them together. A color depends on the scheme, a place on
+# the width. All else that axe-core knows is judged at one width, and at the other on the first page: what only phones
+# show is the same on all.
 @pytest.mark.parametrize("theme, width, source", [("light", 1350, "file"), ("dark", 390, "http")])
 def test_pages_open_without_a_flaw(book, pages, server, browser, theme, width, source):
     base = server if source == "http" else book.as_uri() + "/"
-    flaws, n_formulas = {}, 0
+    flaws, n_formulas, judged = {}, 0, set()
     for name in pages:
         with browser.new_context(color_scheme=theme, viewport={"width": width, "height": 900}) as context:
             said, requests = listen(context)
@@ -231,12 +234,16 @@ def test_pages_open_without_a_flaw(book, pages, server, browser, theme, width, s
                 cut = tab.evaluate(NARROW)
                 tab.set_viewport_size({"width": 320, "height": 900})
                 wider = tab.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+                tab.set_viewport_size({"width": width, "height": 900})
+            rules = None if width > 600 or name == pages[0] else AT_ANOTHER_WIDTH
+            inaccessible = violations_of_page(tab, rules, judged)
         found = {
             "said": [line for line in said if not line.startswith("net::ERR_ABORTED")],  # the entrance leaves at once
             "foreign": [url for url in requests if not url.startswith((base, "data:"))],
             "theme": state["theme"] != theme,
             "wider than the window": max(state["wider"], wider, 0),
             "cut formulas": cut,
+            "inaccessible": inaccessible,
             "formulas not set": state["math"] - state["set"] + state["errors"],
             "badly guessed height": ratio if not 0.85 < (ratio := guessed / state["height"]) < 1.3 else 0,
             "pale": [ratio for ratio in state["contrast"] if ratio < 4.5],
