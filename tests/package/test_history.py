@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import sys
 
 import pytest
 
@@ -19,6 +20,18 @@ def test_a_saved_history_comes_back(tmp_path, history):
     again = History.load(tmp_path / "history.json")
     assert again == history and again.elbo == history.elbo and again.val_elbo == history.val_elbo
     assert os.listdir(tmp_path) == ["history.json"]
+
+
+def test_whole_numbers_may_be_written_without_a_point(tmp_path):
+    path, largest = tmp_path / "history.json", int(sys.float_info.max)
+    path.write_text(json.dumps(COLUMNS | {"kl": [1, largest]}))
+    assert History.load(path).kl == [1.0, sys.float_info.max]
+
+
+def test_a_file_has_a_line_for_each_number(tmp_path):
+    HISTORY.save(tmp_path / "history.json")
+    text = (tmp_path / "history.json").read_text()
+    assert text.startswith('{\n "log_likelihood": [\n  -9.0,\n  -7.1\n ],\n')
 
 
 COLUMNS = json.loads(json.dumps(HISTORY.__dict__))

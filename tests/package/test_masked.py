@@ -79,10 +79,16 @@ def judge_network(module):
                 expected = by_loops(network, z[k, i].tolist(), context[i].tolist())
                 torch.testing.assert_close(came[k, i].detach(), expected, rtol=0, atol=1e-12)
     assert module.Network(3, 7, 6, masked=True, seed=1).of_context is None
+    assert not module.Network(3, 7, 6, seed=1).masked
 
 
 def test_the_network_is_its_sum_over_connections():
     judge_network(masked)
+
+
+def test_the_masks_go_where_the_weights_are():
+    network = Network(3, 7, 6, masked=True, seed=1).to("meta")
+    assert network(torch.zeros(4, 3, device="meta")).device.type == "meta"
 
 
 PLANTED_IN_NETWORKS = {
@@ -120,6 +126,10 @@ def test_a_mistake_planted_in_a_network_is_caught(old, new):
     [
         (lambda: masks(2, 4, 3), ValueError, "n_out must be a multiple of n_in=2"),
         (lambda: Network(2, 4, 3, masked=True, seed=0), ValueError, "n_out must be a multiple of n_in=2"),
+        (lambda: masks(0, 4, 2), ValueError, "n_in must be an integer of at least 1"),
+        (lambda: masks(2, 4, 0), ValueError, "n_out must be an integer of at least 1"),
+        (lambda: Network(2, 0, 4, seed=0), ValueError, "hidden_dim must be an integer of at least 1"),
+        (lambda: Network(2, 4, 0, seed=0), ValueError, "n_out must be an integer of at least 1"),
         (lambda: masks(2, 0, 2), ValueError, "hidden_dim must be an integer of at least 1"),
         (lambda: Network(0, 4, 4, seed=0), ValueError, "n_in must be an integer of at least 1"),
         (lambda: Network(2, 4, 4, -1, seed=0), ValueError, "context_dim must be an integer of at least 1"),
