@@ -57,15 +57,17 @@ Explorers.flow = (() => {
     return { left, cost: part(left, SHARE) + part(1 - left, 1 - SHARE) };
   }
 
-  /** The noise below which the posterior's share lies, by halving: the best map there is. */
+  /** The noise below which the posterior's share lies, by halving and then by Newton's steps: the best map there is. */
   function exact(z) {
     const share = integral(posterior, -3, z);
     let [low, high] = [-8, 8];
-    while (high - low > 1e-12) {
+    while (high - low > 0.1) {
       const half = (low + high) / 2;
       [low, high] = below(half) < share ? [half, high] : [low, half];
     }
-    return { eps: low, slope: normal(low) / posterior(z) };
+    let eps = (low + high) / 2;
+    for (let i = 0; i < 4; i += 1) eps -= (below(eps) - share) / normal(eps);
+    return { eps, slope: normal(eps) / posterior(z) };
   }
 
   /** Downhill by notches of one slider, where that does not help of several, to where no notch of the `free` ones does. */
@@ -141,7 +143,8 @@ Explorers.panel.mount("flow", "A flow bends a Gaussian", [], (live) => {
     element("text", { class: "note", x: slopes.x(3.4), y: 58 }, "the exact map"));
 
   // Threads for equal shares of the noise: where they part, the density falls.
-  const quantiles = line(1 / 40, 39 / 40, 19).map((share) => eps.find((e) => below(e) >= share));
+  const belows = eps.map(below);
+  const quantiles = line(1 / 40, 39 / 40, 19).map((share) => eps[belows.findIndex((value) => value >= share)]);
 
   const shown = Object.fromEntries(["joint", "entropy", "logDet", "elbo", "evidence", "gap"].map((name) => [name, readout(3)]));
   const said = sentence();
