@@ -61,7 +61,7 @@ SETTINGS = {
     "pytest_add_cli_args": PYTEST,
 }
 # Beside those named after the module or its folder.
-TESTS = {"__init__": ["surface"], "formulas": ["gaussian"], "posteriors": ["priors"]}
+TESTS = {"__init__": ["surface"], "formulas": ["gaussian"], "models": ["validation"], "posteriors": ["priors"]}
 WRITE_MUTANTS = """
 from mutmut.__main__ import copy_also_copy_files, copy_src_dir, create_mutants
 
