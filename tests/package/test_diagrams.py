@@ -2,8 +2,11 @@
 
 import matplotlib.pyplot as plt
 import pytest
+from matplotlib.colors import to_rgba
+from matplotlib.patches import ArrowStyle, BoxStyle
 
 from vae_tutorial.diagrams import Node, draw_graph
+from vae_tutorial.plotting import GRAY
 
 NODES = {"z": Node(0, 2, "$z$", random=True), "x": Node(0, 0, "$x$", color="0.85"), "theta": Node(3, 0, "θ")}
 
@@ -38,6 +41,30 @@ def test_arrows_end_at_the_borders_of_their_nodes(ax):
             inside = box.get_window_extent()
             path = arrow.get_transform().transform_path(arrow.get_path())
             assert not any(inside.shrunk(0.7, 0.7).contains(*point) for point in path.vertices)
+
+
+def test_what_is_random_stands_in_a_circle_and_all_on_its_own_ground(ax):
+    draw_graph(ax, NODES, [("z", "x")])
+    nodes = {text.get_text(): text for text in ax.texts if text.get_text()}
+    assert nodes.keys() == {node.label for node in NODES.values()}
+    for node in NODES.values():
+        text, box = nodes[node.label], nodes[node.label].get_bbox_patch()
+        assert isinstance(box.get_boxstyle(), BoxStyle.Circle if node.random else BoxStyle.Round)
+        assert box.get_facecolor() == to_rgba(node.color) and box.get_edgecolor() == to_rgba(GRAY)
+        assert (text.get_ha(), text.get_va()) == ("center", "center")
+    assert (*ax.get_xlim(), *ax.get_ylim()) == pytest.approx((-0.7, 3.7, -0.7, 2.7))
+
+
+def test_an_arrow_is_a_line_with_a_head_above_the_nodes(ax):
+    draw_graph(ax, NODES, [("z", "x")])
+    draw_graph(ax, NODES, [("x", "z")], color="red")
+    arrows = [text for text in ax.texts if getattr(text, "arrow_patch", None)]
+    assert [to_rgba(arrow.arrow_patch.get_edgecolor()) for arrow in arrows] == [to_rgba("black"), to_rgba("red")]
+    for arrow in arrows:
+        patch = arrow.arrow_patch
+        assert isinstance(patch.get_arrowstyle(), ArrowStyle.CurveFilledB) and patch.get_linestyle() == "-"
+        assert patch.shrinkA == patch.shrinkB == 0 and arrow.get_text() == ""
+        assert arrow.zorder > max(text.zorder for text in ax.texts if text.get_text()) > ax.patch.zorder + 1
 
 
 @pytest.mark.parametrize("bend", [0.0, 0.5, -0.5])
