@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import pytest
 from matplotlib.figure import Figure
 from playwright.sync_api import Page, expect
-from sites import never_ask
+from sites import lay_out, never_ask
 from theme_fixes.panels import panels, white
 
 PHONE, DESKTOP = {"width": 390, "height": 844}, {"width": 1350, "height": 900}
@@ -80,6 +80,7 @@ def gaps(browser, book) -> Page:
     tab = browser.new_page()
     never_ask(tab)
     tab.goto((book / "book" / "inference_gaps.html").as_uri())
+    lay_out(tab)
     yield tab
     tab.close()
 
