@@ -33,7 +33,7 @@ const Search = (() => {
       };
     });
     for (const [word, found] of Object.entries(code)) found.forEach((place) => entries[place].code.add(word));
-    known = new Set([...Object.keys(code), ...entries.flatMap(({ named, said }) => `${named}${said}`.split(" "))]);
+    known = [...new Set([...Object.keys(code), ...entries.flatMap(({ named, said }) => `${named}${said}`.split(" "))])];
     twins = new Map();
     for (const group of alike.map(wordsOf)) {
       for (const word of group) twins.set(word, [...(twins.get(word) ?? []), ...group]);
@@ -64,8 +64,8 @@ const Search = (() => {
     return same(1, 1) || same(1, 0) || same(0, 1) || (swapped && same(2, 2));
   }
 
-  const isBegun = (word) => [...known].some((other) => other.startsWith(stem(word)));
-  const meant = (word) => [...known].filter((other) => Math.abs(other.length - word.length) < 2 && near(word, other));
+  const isBegun = (beginning) => known.some((other) => other.startsWith(beginning));
+  const meant = (word) => known.filter((other) => near(word, other));
 
   function asked(text) {
     const all = wordsOf(text), telling = all.filter((word) => !FILLER.has(word));
@@ -73,7 +73,7 @@ const Search = (() => {
       const spelled = [word, word.replace(/s$/, ""), word.replace("parametri", "parameteri"),
         word.replace(/is(?=(?:e[drs]?|ing|ations?)$)/, "iz")];
       const alike = spelled.flatMap((form) => twins.get(form) ?? []);
-      const isSlip = word.length > 3 && !alike.length && !spelled.some(isBegun); // else the book has it
+      const isSlip = word.length > 3 && !alike.length && !spelled.map(stem).some(isBegun); // else the book has it
       const forms = new Set([word, ...spelled.slice(2), ...alike, ...(isSlip ? spelled.flatMap(meant) : [])]);
       return [...forms].map((form) => ({ form, whole: ` ${form} `, begun: ` ${stem(form)}` }));
     });

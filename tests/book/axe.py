@@ -74,7 +74,7 @@ def violations(
 
 
 def violations_of_page(tab: Page, rules: list[str] | None, judged: set[str]) -> Flaws:
-    """Of the whole page, with all that is folded open, which the page is not of use for after."""
+    """Of the whole page, with all that is folded open; after this the page is of no other use."""
     tab.evaluate(OPEN)
     assert tab.locator(".toggle-hidden").count() == 0
     tab.evaluate(SIMPLIFY)

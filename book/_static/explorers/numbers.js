@@ -49,9 +49,10 @@ Explorers.numbers = (() => {
   /** Of a bet on how many pixels the strongest number can change, by what all of them can do. */
   function judged(bet, all) {
     const [most, least] = [Math.max(...all), Math.min(...all)];
-    const right = most < 32 ? 0 : most < 224 ? 1 : 2; // halfway between two answers, on a logarithmic scale
+    const off = (answer) => Math.abs(Math.log(most / answer));
+    const right = BETS.reduce((best, answer) => (off(answer) < off(best) ? answer : best));
     const number = (count) => `number ${all.indexOf(count) + 1}`;
-    return `${bet === BETS[right] ? "You were right" : "Not as you bet"}: ${number(most)} can change up to ${most}, ` +
+    return `${bet === right ? "You were right" : "Not as you bet"}: ${number(most)} can change up to ${most}, ` +
       `${number(least)} no more than ${least}. Move both: what does each bend?`;
   }
 
